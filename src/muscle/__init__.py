@@ -1,0 +1,1 @@
+"""Pre-training on radiographs across data sets, tasks and body parts."""

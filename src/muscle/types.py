@@ -1,0 +1,176 @@
+"""The nouns that every room shares: records without pixels, and the tensors that pass between rooms.
+
+Shapes: B images in a batch, H rows, W columns, C classes, M boxes, D features. Pixel coordinates are (x, y) with
+the origin at the outer corner of the top-left pixel, so a full image is the box (0, 0, W, H).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+SplitName = Literal["train", "valid", "test"]
+TargetKind = Literal["labels", "mask", "boxes", "value", "points"]
+
+IGNORE = 255  # the value of mask pixels that count neither for the loss nor for a score
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a source can teach: the name that a task is asked for by, and the meaning of its numbers.
+
+    ``labels``: with ``exclusive`` exactly one of ``classes`` is present (of two classes the first is the
+    negative); otherwise each class is present, absent or unknown on its own. ``mask``: pixel value i + 1 is
+    ``classes[i]``, 0 is background, 255 is ignored. ``boxes``: label i + 1 is ``classes[i]``.
+    """
+
+    name: str
+    kind: TargetKind
+    classes: tuple[str, ...] = ()
+    exclusive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """One value a class, in the order of ``Target.classes``: 1 present, 0 absent, NaN unknown."""
+
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFiles:
+    """Mask pictures to merge: (path relative to the source's root, ((grey level in the file, mask value), ...)).
+
+    Levels that are not listed are background. Later files win where two overlap.
+    """
+
+    files: tuple[tuple[str, tuple[tuple[int, int], ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BoxList:
+    """Boxes of one image: corners (x0, y0, x1, y1) in pixels of the *source* image, labels from 1. May be empty."""
+
+    xyxy: tuple[tuple[float, float, float, float], ...]
+    label: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One number, in the unit that the source states (bone age: months)."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Landmarks (x, y) in pixels of the *source* image, in the order of ``Target.classes``; NaN where absent."""
+
+    xy: tuple[tuple[float, float], ...]
+
+
+Annotation = Labels | MaskFiles | BoxList | Value | Points
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One image of a source, without its pixels.
+
+    ``id`` is ``source/path`` and unique in a data file. ``path`` is relative to the source's root, with ``/``.
+    ``patient`` is a key that means the same person wherever it occurs in the data file (adapters prefix it with
+    the collection, so that two sources cut from one collection agree); without one, the image's own id.
+    ``split`` is the publisher's part or None. ``annotations`` maps a target's name to this image's truth; a target
+    that is missing here is unknown for this image.
+    """
+
+    id: str
+    path: str
+    source: str
+    patient: str
+    modality: str = "xray"
+    body_part: str = ""
+    view: str = ""
+    study: str = ""
+    split: SplitName | None = None
+    annotations: Mapping[str, Annotation] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """Boxes of a batch, in pixels of the batch's images.
+
+    ``xyxy`` [M, 4] float32, ``label`` [M] int64 from 1, ``row`` [M] int64 = index of the image in the batch.
+    None at all is ``zeros((0, 4))``.
+    """
+
+    xyxy: Tensor
+    label: Tensor
+    row: Tensor
+
+    def of(self, row: int) -> tuple[Tensor, Tensor]:
+        """The boxes [m, 4] and labels [m] of one image."""
+        mine = self.row == row
+        return self.xyxy[mine], self.label[mine]
+
+    def to(self, device: torch.device) -> Boxes:
+        """The same boxes on another device."""
+        return Boxes(self.xyxy.to(device), self.label.to(device), self.row.to(device))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Images as stored, and what is known of them.
+
+    ``image`` [B, 1, H, W] uint8. ``mean``, ``sd`` [B] float32 on the 0..255 scale: the network's input is
+    ``(image - mean) / sd``, whatever the kind of normalization. ``source`` [B] int64: which source each image
+    comes from. ``target``: labels [B, C] float32 (1 / 0 / NaN), mask [B, H, W] uint8, ``Boxes``, value [B] float32,
+    or None.
+    """
+
+    image: Tensor
+    mean: Tensor
+    sd: Tensor
+    source: Tensor
+    ids: tuple[str, ...]
+    target: Tensor | Boxes | None = None
+
+    def __len__(self) -> int:
+        return self.image.shape[0]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        target = self.target.to(device) if self.target is not None else None
+        moved = (t.to(device, non_blocking=True) for t in (self.image, self.mean, self.sd, self.source))
+        return Batch(*moved, self.ids, target)
+
+    def normalized(self) -> Tensor:
+        """The images as the network sees them, not augmented: [B, 1, H, W] float32, channels last."""
+        mean, sd = self.mean.view(-1, 1, 1, 1), self.sd.view(-1, 1, 1, 1)
+        return ((self.image.float() - mean) / sd).contiguous(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a backbone gives: ``pooled`` [B, D]; ``maps``, finest first, [B, D_i, H / stride_i, W / stride_i]."""
+
+    pooled: Tensor
+    maps: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """The stretch of training between two boundaries: one task for ``steps`` optimizer steps.
+
+    ``index`` counts turns from 0, ``round`` counts rounds from 0; ``epoch`` counts how often this task had been
+    visited before, so that its rows are reshuffled each time.
+    """
+
+    index: int
+    round: int
+    task: str
+    epoch: int
+    steps: int
