@@ -1,0 +1,96 @@
+"""A synthetic forearm or lower leg: two long bones in soft tissue, sometimes broken."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from muscle.phantom.physics import Array, Canvas, Crack, Point, Scene, ellipsoid, shaft, texture
+
+SOFT, CORTEX, MARROW = 0.9, 7.0, 2.2  # attenuation per unit; bone on top of the soft tissue it replaces
+
+
+def bone(
+    canvas: Canvas,
+    start: Point,
+    stop: Point,
+    radius: tuple[float, float],
+    flare: float,
+    bend: float,
+    core: float,
+    crack: Crack | None = None,
+) -> Array:
+    """Attenuation [H, W] of a synthetic long bone: bright cortex around darker marrow. 0 exactly where there is none."""
+    outer, inner = shaft(canvas, start, stop, radius, flare, bend, core, crack)
+    return CORTEX * (outer - inner) + MARROW * inner
+
+
+def break_at(rng: np.random.Generator, radius: float, zone: float) -> Crack:
+    """A synthetic fracture that shows: a gap, and ends that miss each other or meet at an angle."""
+    step, apex = rng.uniform(0.45, 0.8) * radius, rng.uniform(0.0, 0.9) * radius
+    return Crack(
+        at=rng.uniform(0.3, 0.7),
+        slant=rng.uniform(-0.7, 0.7),
+        zone=zone,
+        step=step * rng.choice([-1.0, 1.0]),
+        apex=apex * rng.choice([-1.0, 1.0]),
+        gap=rng.uniform(0.015, 0.035),
+    )
+
+
+def scene(rng: np.random.Generator, canvas: Canvas, findings: bool) -> Scene:
+    """Two synthetic long bones, one thicker, from joint to joint, at any tilt; half of them with a fracture."""
+    fractured = bool(rng.random() < 0.5)
+    both = bool(rng.random() < 0.25)
+    thick = int(rng.integers(2))
+    angle, turn = rng.uniform(-0.45, 0.45), rng.choice([1.0, -1.0])
+    middle = rng.uniform(-0.15, 0.15), rng.uniform(-0.12, 0.12)
+    half, apart = rng.uniform(0.78, 0.95), rng.uniform(0.17, 0.23)
+    radii = [rng.uniform(0.085, 0.115), rng.uniform(0.065, 0.09)]
+    flares = [rng.uniform(0.5, 0.9), rng.uniform(0.25, 0.6)]
+    bends = [rng.uniform(-0.05, 0.05), rng.uniform(-0.05, 0.05)]
+    slide = [rng.uniform(-0.08, 0.08), rng.uniform(-0.08, 0.08)]
+    cores = [rng.uniform(0.5, 0.7), rng.uniform(0.45, 0.65)]
+    taper = rng.uniform(0.75, 1.0)
+    cracks = [break_at(rng, r, rng.uniform(0.2, 0.3)) for r in radii]
+    muscle = rng.uniform(0.42, 0.55)
+    grain = texture(canvas, rng, 40)
+    dx, dy = math.sin(angle), turn * math.cos(angle)
+
+    def at(along: float, across: float) -> Point:
+        return middle[0] + along * dx - across * dy, middle[1] + along * dy + across * dx
+
+    envelope, _ = shaft(canvas, at(-1.8, 0.0), at(1.8, 0.0), (muscle, 0.75 * muscle))
+    plain = SOFT * (envelope + 0.02 * grain * (envelope > 0.0))
+    # the joints: condyles of the next bone above, a row of small bones below
+    joint = canvas.zeros()
+    for across, along, r in (
+        (-0.13, -1.16, 0.2),
+        (0.13, -1.16, 0.19),
+        (-0.2, 1.1, 0.11),
+        (0.0, 1.12, 0.12),
+        (0.2, 1.1, 0.1),
+    ):
+        where = at(along * (half + 0.13) / 1.06, across)
+        joint = np.maximum(joint, ellipsoid(canvas, where, (r, r * 0.85, r * 0.6), angle))
+    above, _ = shaft(canvas, at(-2.2, 0.0), at(-half - 0.22, 0.0), (0.13, 0.14), flare=0.2)
+    joint = np.maximum(joint, above)
+    plain += MARROW * 1.1 * joint
+
+    sound = joint > 0.0
+    broken = sound.copy()
+    found: list[tuple[str, Array]] = []
+    hurt = [fractured and (both or k == thick) for k in (0, 1)]
+    for k, sign in ((0, -1.0), (1, 1.0)):
+        ends = at(-half + slide[k] * (k == 1), sign * apart * 0.9), at(half + slide[k] * 0.3, sign * apart)
+        shape = (radii[k], radii[k] * taper), flares[k], bends[k], cores[k]
+        whole = bone(canvas, *ends, *shape)
+        plain += whole * (1.0 + 0.05 * grain)
+        sound |= whole > 0.0
+        if hurt[k] and findings:
+            split = bone(canvas, *ends, *shape, cracks[k])
+            found.append(("fracture", (split - whole) * (1.0 + 0.05 * grain)))
+            whole = split
+        broken |= whole > 0.0
+    return Scene(plain, found, {"bone": broken}, {"fracture": int(fractured and findings)})
