@@ -1,0 +1,153 @@
+"""Truth and output of one task, case by case: what every score, interval and figure is computed from."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muscle.errors import UserError
+from muscle.types import TargetKind
+
+BoxTruth = list[tuple[NDArray[Any], NDArray[Any]]]
+BoxOutput = list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
+
+
+def _no_pictures() -> NDArray[np.uint8]:
+    return np.zeros((0, 0, 0), np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """What a model said of N test cases beside the truth, in the order of ``ids``.
+
+    Attributes:
+        classes: as in ``Target``: of two exclusive ones the first is the negative; masks and boxes number from 1.
+        patients: key of the person of each case; the cases of one person are resampled together.
+        truth: labels -> [N, C] float32, 1 / 0 / NaN; mask -> [N, H, W] uint8, 0 background, i + 1 ``classes[i]``,
+            255 ignored; boxes -> N times (xyxy [m, 4] float32 pixels, label [m] int64 from 1).
+        output: labels -> probabilities [N, C] float32; mask -> [N, H, W] uint8; boxes -> N times (xyxy [m, 4]
+            float32, score [m] float32, label [m] int64).
+        pictures: the first k <= 6 cases as stored, [k, H, W] uint8, for figures; may be empty.
+
+    Raises:
+        ValueError: lengths or shapes that do not fit together.
+    """
+
+    task: str
+    kind: TargetKind
+    classes: tuple[str, ...]
+    exclusive: bool
+    ids: list[str]
+    patients: list[str]
+    truth: NDArray[Any] | BoxTruth
+    output: NDArray[Any] | BoxOutput
+    pictures: NDArray[np.uint8] = field(default_factory=_no_pictures)
+
+    def __post_init__(self) -> None:
+        lengths = [len(self.ids), len(self.patients), len(self.truth), len(self.output)]
+        if len(set(lengths)) > 1:
+            raise ValueError(
+                f"{self.task}: ids, patients, truth, output have lengths {lengths}; they must be equal"
+            )
+        if self.kind == "boxes":
+            if not isinstance(self.truth, list) or not isinstance(self.output, list):
+                raise ValueError(f"{self.task}: boxes are lists with one tuple an image")
+            return
+        if not isinstance(self.truth, np.ndarray) or not isinstance(self.output, np.ndarray):
+            raise ValueError(f"{self.task}: {self.kind} are arrays")
+        if self.truth.shape != self.output.shape:
+            raise ValueError(f"{self.task}: truth {self.truth.shape} against output {self.output.shape}")
+        if self.kind == "labels" and self.truth.shape[1:] != (len(self.classes),):
+            raise ValueError(f"{self.task}: truth {self.truth.shape} with {len(self.classes)} classes")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Truth and output of labels or masks."""
+        if isinstance(self.truth, list) or isinstance(self.output, list):
+            raise ValueError(f"{self.task} is of boxes, not arrays")
+        return self.truth, self.output
+
+    @property
+    def boxes(self) -> tuple[BoxTruth, BoxOutput]:
+        """Truth and output of boxes, one tuple an image."""
+        if not isinstance(self.truth, list) or not isinstance(self.output, list):
+            raise ValueError(f"{self.task} is of {self.kind}, not boxes")
+        return self.truth, self.output
+
+    def save(self, path: Path) -> None:
+        """Writes one compressed .npz; a reader sees the old file or the whole new one."""
+        about = {"version": 1, "task": self.task, "kind": self.kind, "classes": self.classes,
+                 "exclusive": self.exclusive, "ids": self.ids, "patients": self.patients}  # fmt: skip
+        parts: dict[str, Any] = {"about": np.array(json.dumps(about)), "pictures": self.pictures}
+        if self.kind == "boxes":
+            truth, output = self.boxes
+            parts |= _flat("truth", truth, ("xyxy", "label")) | _flat(
+                "output", output, ("xyxy", "score", "label")
+            )
+        else:
+            parts["truth"], parts["output"] = self.arrays
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+        try:
+            with part.open("wb") as file:
+                np.savez_compressed(file, **parts)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path) -> Predictions:
+        """Reads what ``save`` wrote.
+
+        Raises:
+            UserError: no such file, or not a file of predictions.
+        """
+        try:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                about = json.loads(str(file["about"][()]))
+                about.pop("version")
+                boxes = about["kind"] == "boxes"
+                truth = _unflat(file, "truth", ("xyxy", "label")) if boxes else file["truth"]
+                output = _unflat(file, "output", ("xyxy", "score", "label")) if boxes else file["output"]
+                about["classes"] = tuple(about["classes"])
+                return cls(**about, truth=truth, output=output, pictures=file["pictures"])
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such file of predictions; evaluate again to write it") from None
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(
+                f"{path}: not a file of predictions ({reason}); evaluate again to write it"
+            ) from None
+
+
+_SHAPE: dict[str, tuple[type[Any], tuple[int, ...]]] = {
+    "xyxy": (np.float32, (-1, 4)), "score": (np.float32, (-1,)), "label": (np.int64, (-1,))
+}  # fmt: skip
+
+
+def _flat(name: str, rows: BoxTruth | BoxOutput, columns: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Ragged rows as one array a column, with the number of boxes of each row."""
+    parts: dict[str, NDArray[Any]] = {f"{name}_count": np.array([len(row[0]) for row in rows], np.int64)}
+    for i, column in enumerate(columns):
+        dtype, shape = _SHAPE[column]
+        cells = [np.asarray(row[i], dtype).reshape(shape) for row in rows]
+        parts[f"{name}_{column}"] = np.concatenate([*cells, np.zeros((0, *shape[1:]), dtype)])
+    return parts
+
+
+def _unflat(file: Any, name: str, columns: tuple[str, ...]) -> Any:
+    ends = np.cumsum(file[f"{name}_count"])[:-1]
+    if len(file[f"{name}_count"]) == 0:
+        return []
+    return list(zip(*(np.split(file[f"{name}_{column}"], ends) for column in columns), strict=True))

@@ -1,0 +1,84 @@
+"""Predictions go to a file and back. Oracle: the arrays that were put in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from muscle.errors import UserError
+from muscle.predictions import Predictions
+
+
+def labels(**changes: object) -> Predictions:
+    fields: dict[str, object] = {
+        "task": "pneumonia", "kind": "labels", "classes": ("normal", "pneumonia"), "exclusive": True,
+        "ids": ["a/1.png", "a/2.png", "a/ü.png"], "patients": ["p1", "p1", "p2"],
+        "truth": np.array([[1, 0], [0, 1], [np.nan, np.nan]], np.float32),
+        "output": np.array([[0.7, 0.3], [0.4, 0.6], [0.5, 0.5]], np.float32),
+        "pictures": np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
+    }  # fmt: skip
+    return Predictions(**(fields | changes))  # type: ignore[arg-type]
+
+
+def assert_same(a: Predictions, b: Predictions) -> None:
+    assert (a.task, a.kind, a.classes, a.exclusive, a.ids, a.patients) == (
+        b.task, b.kind, b.classes, b.exclusive, b.ids, b.patients)  # fmt: skip
+    np.testing.assert_array_equal(a.pictures, b.pictures)
+    for mine, other in ((a.truth, b.truth), (a.output, b.output)):
+        if isinstance(mine, np.ndarray):
+            assert mine.dtype == other.dtype  # type: ignore[union-attr]
+            np.testing.assert_array_equal(mine, other)  # type: ignore[arg-type]
+        else:
+            assert len(mine) == len(other)
+            for row, same in zip(mine, other, strict=True):
+                for x, y in zip(row, same, strict=True):
+                    assert x.dtype == y.dtype and x.shape == y.shape
+                    np.testing.assert_array_equal(x, y)
+
+
+def test_labels_and_masks_return_from_their_file(tmp_path: Path) -> None:
+    mask = np.random.default_rng(0).integers(0, 3, (3, 5, 4)).astype(np.uint8)
+    for p in (labels(), labels(kind="mask", truth=mask, output=mask[::-1].copy())):
+        p.save(tmp_path / "deep" / "x.npz")
+        assert_same(p, Predictions.load(tmp_path / "deep" / "x.npz"))
+    assert [f.name for f in (tmp_path / "deep").iterdir()] == ["x.npz"]  # nothing half-written is left
+
+
+def test_boxes_return_with_images_that_have_none(tmp_path: Path) -> None:
+    none = (np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+    two = (np.array([[0, 0, 5, 5], [1, 1, 2, 3]], np.float32), np.array([1, 2], np.int64))
+    nothing = (none[0], np.zeros(0, np.float32), none[1])
+    one = (two[0][:1], np.array([0.5], np.float32), two[1][:1])
+    p = labels(kind="boxes", truth=[two, none, none], output=[nothing, one, nothing])
+    p.save(tmp_path / "x.npz")
+    assert_same(p, Predictions.load(tmp_path / "x.npz"))
+    empty = labels(kind="boxes", truth=[], output=[], ids=[], patients=[])
+    empty.save(tmp_path / "x.npz")
+    assert_same(empty, Predictions.load(tmp_path / "x.npz"))
+
+
+def test_a_wrong_file_is_named_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "text.npz").write_text("no archive")
+    np.savez(tmp_path / "other.npz", x=np.zeros(2))
+    whole = tmp_path / "whole.npz"
+    labels().save(whole)
+    (tmp_path / "cut.npz").write_bytes(whole.read_bytes()[:-300])
+    for name in ("none.npz", "text.npz", "other.npz", "cut.npz"):
+        with pytest.raises(UserError, match=name) as caught:
+            Predictions.load(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_what_does_not_fit_together_is_refused() -> None:
+    with pytest.raises(ValueError, match="lengths"):
+        labels(ids=["one"])
+    with pytest.raises(ValueError, match="against output"):
+        labels(output=np.zeros((3, 3), np.float32))
+    with pytest.raises(ValueError, match="classes"):
+        labels(classes=("one",))
+    with pytest.raises(ValueError, match="tuple"):
+        labels(kind="boxes")
+    with pytest.raises(ValueError, match="not boxes"):
+        _ = labels().boxes
