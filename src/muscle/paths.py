@@ -1,0 +1,130 @@
+"""Where stores, runs and checkpoints live, and writing there so that a crash leaves the old file or the new one."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from muscle.errors import UsageError, UserError
+
+_YES, _NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
+
+
+def stores() -> Path:
+    """The folder that holds the stores: ``$MUSCLE_STORE``, else ``./muscle-store``. Not created here."""
+    return Path(os.environ.get("MUSCLE_STORE") or "muscle-store")
+
+
+def run_folder(out: str | Path | None, name: str) -> Path:
+    """The folder of one run: ``out`` where it is given, else ``./runs/NAME``. Not created here."""
+    return Path(out) if out is not None else Path("runs") / name
+
+
+def checkpoints(out: str | Path) -> Path:
+    """Where a run's finished stages are kept: ``$MUSCLE_CHECKPOINTS``, else ``checkpoints`` beside the run.
+
+    Runs that lie side by side so share what each of them has computed.
+    """
+    named = os.environ.get("MUSCLE_CHECKPOINTS")
+    return Path(named) if named else Path(out).absolute().parent / "checkpoints"
+
+
+def offline() -> bool:
+    """Whether ``$MUSCLE_OFFLINE`` forbids downloads.
+
+    Raises:
+        UsageError: the variable says neither yes nor no.
+    """
+    given = os.environ.get("MUSCLE_OFFLINE", "")
+    if given.lower() not in _YES + _NO:
+        raise UsageError(
+            f"MUSCLE_OFFLINE={given!r}; allowed: 1 (no downloads) or 0; set or unset the variable"
+        )
+    return given.lower() in _YES
+
+
+def nearest(path: str | Path) -> Path:
+    """The path itself where it exists, else the nearest folder above it that does."""
+    place = Path(path).absolute()
+    while not place.exists():
+        place = place.parent
+    return place
+
+
+def free_bytes(path: str | Path) -> int:
+    """Bytes that may still be written at a path, which need not exist yet."""
+    return shutil.disk_usage(nearest(path)).free
+
+
+def require_space(path: str | Path, needed: int, what: str) -> None:
+    """Checks, before anything is written, that it will fit.
+
+    Args:
+        path: where it will be written; need not exist yet.
+        needed: bytes.
+        what: what needs them, for the message ("the store chest-800x500").
+
+    Raises:
+        UserError: less is free than needed.
+    """
+    free = free_bytes(path)
+    if free < needed:
+        raise UserError(
+            f"{what} needs {needed / 1e9:.1f} GB at {path}, {free / 1e9:.1f} GB are free: make room, or set "
+            "MUSCLE_STORE (stores) or MUSCLE_CHECKPOINTS (checkpoints) or --out (runs) to a larger disk"
+        )
+
+
+def atomic_write(path: str | Path, content: bytes | str) -> None:
+    """Writes a whole file or nothing: a temporary file in the same folder, flushed to disk, then renamed.
+
+    Text is UTF-8 with the line ends as given. The folder is created.
+
+    Raises:
+        UserError: the disk is full, or the place cannot be written to; what was there before is untouched.
+    """
+    target = Path(path)
+    # The ending .tmp marks what a killed process leaves behind; the random part keeps two writers apart.
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise UserError(
+            f"cannot write {target}: {error.strerror or error}; give a folder that can be written to and has room "
+            "(--out, MUSCLE_STORE or MUSCLE_CHECKPOINTS)"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename last through a power cut, where the system lets a folder be opened (Windows does not)."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def sha256_file(path: str | Path) -> str:
+    """SHA-256 (hex) of a file's bytes.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}; give an existing file") from error
