@@ -46,14 +46,14 @@ def draw(
 ) -> Phantom:
     """Draws a synthetic radiograph.
 
-    chest: masks lungs and heart; label pneumonia, and where it is 1 also virus (1 = diffuse in both lungs, 0 = one focal
-    consolidation, the bacterial kind); boxes "opacity". hand, long_bone: mask bone; label fracture; boxes "fracture".
-    teeth: mask teeth; boxes "filling", "cavity", "impacted", "implant".
+    chest: masks lungs and heart; label pneumonia, and where it is 1 also virus (1 = diffuse in both lungs, 0 = one
+    focal consolidation, the bacterial kind); boxes "opacity". hand, long_bone: mask bone; label fracture; boxes
+    "fracture". teeth: mask teeth; boxes "filling", "cavity", "impacted", "implant"; no label.
 
     Args:
         part: one of ``PARTS``.
         seed: the synthetic patient, from 0; the same at every size and depth.
-        size: (height, width) in pixels, each from 16.
+        size: (height, width) in pixels, each from 32.
         bits: 8 to 16.
         findings: False draws the same synthetic patient on the same scanner without the findings: all labels 0, no box.
 
@@ -62,8 +62,8 @@ def draw(
     """
     if part not in _SCENES:
         raise UsageError(f"phantom: given part {part!r}; allowed: {', '.join(PARTS)}")
-    if min(size) < 16:
-        raise UsageError(f"phantom: given size {size[0]}x{size[1]}; allowed: at least 16x16 pixels")
+    if min(size) < 32:
+        raise UsageError(f"phantom: given size {size[0]}x{size[1]}; allowed: at least 32x32 pixels")
     if not 8 <= bits <= 16:
         raise UsageError(f"phantom: given {bits} bits; allowed: 8 to 16")
     if seed < 0:

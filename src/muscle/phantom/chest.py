@@ -23,18 +23,18 @@ def scene(rng: np.random.Generator, canvas: Canvas, findings: bool) -> Scene:
     pneumonia, virus = bool(rng.random() < 0.5), bool(rng.random() < 0.5)
     middle = rng.uniform(-0.05, 0.05), rng.uniform(-0.04, 0.06)
     wide, tall = rng.uniform(0.92, 1.06), rng.uniform(0.92, 1.06)
-    fat, depth = rng.uniform(0.9, 1.15), rng.uniform(0.9, 1.1)
+    fat, depth = rng.uniform(1.0, 1.2), rng.uniform(0.9, 1.1)
     swell, tilt = rng.uniform(0.85, 1.2), rng.uniform(-0.04, 0.04)
-    domes = rng.uniform(-0.06, 0.06, 2)
-    slope, rib_size = rng.uniform(0.16, 0.34), rng.uniform(0.85, 1.15)
+    domes = rng.uniform(-0.06, 0.06, 2).tolist()
+    slope, rib_size = rng.uniform(0.2, 0.4), rng.uniform(0.85, 1.15)
     shoulder = rng.uniform(-0.06, 0.06)
     bony = rng.uniform(0.8, 1.2)
-    vessels = rng.uniform(-1.0, 1.0, (2, 12, 3))
+    vessels = rng.uniform(-1.0, 1.0, (2, 12, 3)).tolist()
     side, lobe = int(rng.integers(2)), (rng.uniform(-0.35, 0.35), rng.uniform(-0.5, 0.45))
-    lumps = rng.uniform(-1.0, 1.0, (7, 4))
+    lumps = rng.uniform(-1.0, 1.0, (7, 4)).tolist()
     size, dense = rng.uniform(0.8, 1.15), rng.uniform(0.55, 0.9)
-    hazy = rng.uniform(0.28, 0.42)
-    grain, mottle, coarse = texture(canvas, rng, 60), texture(canvas, rng, 26), texture(canvas, rng, 9)
+    hazy = rng.uniform(0.16, 0.3)
+    grain, mottle, coarse = texture(canvas, rng, 56), texture(canvas, rng, 28), texture(canvas, rng, 9)
 
     def at(x: float, y: float) -> Point:
         return (middle[0] + wide * x + tilt * y, middle[1] + tall * y)
@@ -75,16 +75,16 @@ def scene(rng: np.random.Generator, canvas: Canvas, findings: bool) -> Scene:
     found: list[tuple[str, Array]] = []
     if pneumonia and findings and virus:
         for n in (0, 1):
-            web = 0.55 + 0.5 * np.abs(grain) + 0.45 * np.maximum(mottle, 0.0) + 0.2 * coarse
+            web = 0.6 + 0.35 * np.abs(grain) + 0.7 * np.maximum(mottle, 0.0) + 0.25 * coarse
             found.append(("opacity", (hazy * AIR * air[n] * np.maximum(web, 0.1)).astype(np.float32)))
     elif pneumonia and findings:
         sign = (-1.0, 1.0)[side]
         where = at(sign * (0.47 + 0.25 * lobe[0]), -0.02 + lobe[1])
         patch = canvas.zeros()
         for dx, dy, grow, turn in lumps:
-            r = (0.15 + 0.04 * grow) * size
+            r = (0.17 + 0.04 * grow) * size
             patch += ellipsoid(canvas, (where[0] + 0.1 * dx, where[1] + 0.12 * dy), (r, r * 1.15, r), turn)
-        taken = np.minimum(dense * (1.0 + 0.15 * mottle) * patch * 0.8, 0.9 * air[side])
+        taken = np.minimum(dense * (1.0 + 0.12 * coarse) * patch * 0.5, 0.9 * air[side])
         found.append(("opacity", (AIR * taken).astype(np.float32)))
     labels = {"pneumonia": int(pneumonia and findings)}
     if labels["pneumonia"]:
@@ -107,16 +107,17 @@ def _lung(canvas: Canvas, at: _Frame, sign: float, wide: float, tall: float, dep
 def _bones(canvas: Canvas, at: _Frame, wide: float, slope: float, size: float, shoulder: float) -> Array:
     """Attenuation [H, W] of the synthetic spine, ribs, collar bones, shoulder blades and upper arms."""
     column, _ = shaft(canvas, at(0.0, -1.6), at(0.0, 1.6), (0.085, 0.11))
-    beads = 1.0 + 0.25 * np.cos(canvas.y * (2.0 * math.pi / 0.17))
-    bones = 1.2 * BONE * column * beads.astype(np.float32)
+    beads = 1.0 + 0.3 * np.cos(canvas.y * (2.0 * math.pi / 0.17))
+    bones: Array = 0.6 * BONE * column * beads
     for sign in (-1.0, 1.0):
-        for level in range(10):
-            down = level / 9.0
+        for level in range(9):
+            down = level / 8.0
             a = (0.24 + 0.2 * math.sin(min(1.0, 0.25 + down) * math.pi / 2.0)) * wide
             y = -0.72 + 1.42 * down
-            rib = hoop(canvas, at(sign * (0.06 + a / wide), y + 0.1), (sign * a, 0.1 + 0.05 * down), sign * (slope + 0.1 * down),
-                       0.034 * size, (-0.97, -0.35 + 0.4 * down))  # fmt: skip
-            bones += BONE * 1.3 * rib
+            where, turn = at(sign * (0.06 + a / wide), y + 0.1), sign * (slope + 0.1 * down)
+            ends = -0.97, -0.35 + 0.4 * down
+            rib = hoop(canvas, where, (sign * a, 0.1 + 0.05 * down), turn, 0.04 * size, ends)
+            bones += BONE * 1.25 * rib
         collar, _ = shaft(
             canvas,
             at(sign * 0.09, -0.56),
@@ -132,9 +133,10 @@ def _bones(canvas: Canvas, at: _Frame, wide: float, slope: float, size: float, s
     return bones
 
 
-def _vessels(canvas: Canvas, at: _Frame, sign: float, jitter: np.ndarray) -> Array:  # type: ignore[type-arg]
+def _vessels(canvas: Canvas, at: _Frame, sign: float, jitter: list[list[float]]) -> Array:
     """Attenuation [H, W] of the synthetic root of a lung and the vessels that leave it."""
-    root = 0.9 * ellipsoid(canvas, at(sign * 0.2, 0.0), (0.08, 0.15, 0.1))
+    root = ellipsoid(canvas, at(sign * 0.2, 0.0), (0.08, 0.15, 0.1))
+    tree = canvas.zeros()
     for n, (turn, reach, wave) in enumerate(jitter):
         angle = (n - 5.5) / 5.5 * 1.5 + 0.15 * turn
         length = 0.3 + 0.12 * reach
@@ -142,6 +144,6 @@ def _vessels(canvas: Canvas, at: _Frame, sign: float, jitter: np.ndarray) -> Arr
             at(sign * 0.18, 0.02),
             at(sign * (0.2 + length * math.cos(angle)), 0.02 + 1.3 * length * math.sin(angle)),
         )
-        branch, _ = shaft(canvas, start, stop, (0.022, 0.006), 0.0, 0.04 * wave)
-        root = root + 2.2 * branch
-    return root
+        branch, _ = shaft(canvas, start, stop, (0.028, 0.008), 0.0, 0.04 * wave)
+        tree = np.maximum(tree, branch)
+    return 0.9 * root + 3.6 * tree

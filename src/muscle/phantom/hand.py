@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from muscle.phantom.long_bone import MARROW, SOFT, bone, break_at
+from muscle.phantom.long_bone import MARROW, SOFT, bone, break_at, callus
 from muscle.phantom.physics import Array, Canvas, Point, Scene, ellipsoid, shaft, texture
 
 # Digits from the thumb to the little finger: base of the metacarpal, its direction (radians from straight up, to the
@@ -33,11 +33,11 @@ def scene(rng: np.random.Generator, canvas: Canvas, findings: bool) -> Scene:
     """A synthetic left or right hand, fingers up; half of them with a broken metacarpal or proximal phalanx."""
     fractured = bool(rng.random() < 0.5)
     digit, link = int(rng.integers(5)), int(rng.integers(2))
-    mirror, tilt = rng.choice([-1.0, 1.0]), rng.uniform(-0.2, 0.2)
-    middle, scale = (rng.uniform(-0.08, 0.08), rng.uniform(-0.02, 0.1)), rng.uniform(0.95, 1.1)
+    mirror, tilt = float(rng.choice([-1.0, 1.0])), rng.uniform(-0.2, 0.2)
+    middle, scale = (rng.uniform(-0.08, 0.08), rng.uniform(0.04, 0.14)), rng.uniform(0.92, 1.04)
     stout, thick = rng.uniform(0.9, 1.2), rng.uniform(0.8, 1.2)
-    core = rng.uniform(0.5, 0.68)
-    jitter = rng.uniform(-1.0, 1.0, (5, 8))
+    core = rng.uniform(0.5, 0.7)
+    jitter = rng.uniform(-1.0, 1.0, (5, 8)).tolist()
     flesh = rng.uniform(1.7, 2.1)
     radius = DIGITS[digit][3] * scale * stout * (0.86**link)
     crack = break_at(rng, radius * 1.25, rng.uniform(0.14, 0.17) * scale)
@@ -51,26 +51,27 @@ def scene(rng: np.random.Generator, canvas: Canvas, findings: bool) -> Scene:
     found: list[tuple[str, Array]] = []
     for k, (base, direction, lengths, r) in enumerate(DIGITS):
         x, y = base
-        heading = direction + 0.05 * jitter[k, 0]
+        heading = direction + 0.05 * jitter[k][0]
         chain = [(x, y)]
         r = r * scale * stout
         for n, length in enumerate(lengths):
-            length = length * (1.0 + 0.06 * jitter[k, n + 1])
+            length = length * (1.0 + 0.06 * jitter[k][n + 1])
             start = at(x, y)
             x, y = x + length * math.sin(heading), y - length * math.cos(heading)
             stop = at(x, y)
-            shape = (r, r * 0.85), 0.4, 0.012 * jitter[k, 5], core
+            shape = (r, r * 0.85), 0.4, 0.012 * jitter[k][5], core
             whole = bone(canvas, start, stop, *shape)
             if fractured and findings and (k, n) == (digit, link):
                 split = bone(canvas, start, stop, *shape, crack)
-                found.append(("fracture", (split - whole) * thick))
+                cloud = callus(canvas, start, stop, r, shape[2], crack)
+                found.append(("fracture", ((split - whole) * (1.0 + 0.04 * grain) + cloud) * thick))
                 outline |= split > 0.0
             else:
                 outline |= whole > 0.0
-            plain += whole * thick * (1.0 + 0.06 * grain)
+            plain += whole * thick * (1.0 + 0.04 * grain)
             x, y = x + 0.022 * math.sin(heading), y - 0.022 * math.cos(heading)  # the joint space
             chain.append((x, y))
-            heading += 0.04 * jitter[k, 6] - 0.25 * direction * (n == 0) * (k > 0)
+            heading += 0.04 * jitter[k][6] - 0.25 * direction * (n == 0) * (k > 0)
             r *= 0.86
         for n in range(len(chain) - 1):
             wide = flesh * DIGITS[k][3] * scale * stout * (0.93**n)
@@ -83,14 +84,14 @@ def scene(rng: np.random.Generator, canvas: Canvas, findings: bool) -> Scene:
     tissue = np.maximum(np.maximum(tissue, palm), wrist)
 
     for n, (cx, cy) in enumerate(CARPALS):
-        a = 0.072 * scale * (1.0 + 0.12 * jitter[n % 5, 7])
-        small = ellipsoid(canvas, at(cx, cy), (a, a * 0.88, a * 0.8), jitter[n % 5, 3], 2.5)
+        a = 0.072 * scale * (1.0 + 0.12 * jitter[n % 5][7])
+        small = ellipsoid(canvas, at(cx, cy), (a, a * 0.88, a * 0.8), jitter[n % 5][3], 2.5)
         outline |= small > 0.0
-        plain += MARROW * 1.3 * thick * small
+        plain += MARROW * 1.5 * thick * small
     for foot, top, r in ((-0.1, 0.68, 0.1), (0.15, 0.71, 0.065)):
         r = r * scale
         below = bone(canvas, at(foot, top), at(foot * 0.9, top + 1.0), (r * 1.2, r * 0.8), 0.3, 0.0, core)
         outline |= below > 0.0
-        plain += below * thick * (1.0 + 0.06 * grain)
+        plain += 0.75 * below * thick * (1.0 + 0.04 * grain)
     plain += SOFT * 1.2 * tissue * (1.0 + 0.03 * grain)
     return Scene(plain, found, {"bone": outline}, {"fracture": int(fractured and findings)})

@@ -8,7 +8,12 @@ import numpy as np
 
 from muscle.phantom.physics import Array, Canvas, Crack, Point, Scene, ellipsoid, shaft, texture
 
-SOFT, CORTEX, MARROW = 0.9, 7.0, 2.2  # attenuation per unit; bone on top of the soft tissue it replaces
+SOFT, CORTEX, MARROW, CALLUS = (
+    0.9,
+    7.0,
+    1.6,
+    1.6,
+)  # attenuation per unit; bone on top of the soft tissue it replaces
 
 
 def bone(
@@ -21,7 +26,7 @@ def bone(
     core: float,
     crack: Crack | None = None,
 ) -> Array:
-    """Attenuation [H, W] of a synthetic long bone: bright cortex around darker marrow. 0 exactly where there is none."""
+    """Attenuation [H, W] of a synthetic long bone: bright cortex around darker marrow; 0 exactly outside."""
     outer, inner = shaft(canvas, start, stop, radius, flare, bend, core, crack)
     return CORTEX * (outer - inner) + MARROW * inner
 
@@ -33,9 +38,19 @@ def break_at(rng: np.random.Generator, radius: float, zone: float) -> Crack:
         at=rng.uniform(0.3, 0.7),
         slant=rng.uniform(-0.7, 0.7),
         zone=zone,
-        step=step * rng.choice([-1.0, 1.0]),
-        apex=apex * rng.choice([-1.0, 1.0]),
+        step=step * float(rng.choice([-1.0, 1.0])),
+        apex=apex * float(rng.choice([-1.0, 1.0])),
         gap=rng.uniform(0.015, 0.035),
+    )
+
+
+def callus(canvas: Canvas, start: Point, stop: Point, radius: float, bend: float, crack: Crack) -> Array:
+    """Attenuation [H, W] of the cloud of young bone around a synthetic fracture."""
+    dx, dy = stop[0] - start[0], stop[1] - start[1]
+    bow = bend * 4.0 * crack.at * (1.0 - crack.at) / math.hypot(dx, dy)
+    place = start[0] + crack.at * dx - bow * dy, start[1] + crack.at * dy + bow * dx
+    return CALLUS * ellipsoid(
+        canvas, place, (max(1.6 * radius, 0.135), max(1.6 * radius, 0.135), 1.2 * radius)
     )
 
 
@@ -44,14 +59,14 @@ def scene(rng: np.random.Generator, canvas: Canvas, findings: bool) -> Scene:
     fractured = bool(rng.random() < 0.5)
     both = bool(rng.random() < 0.25)
     thick = int(rng.integers(2))
-    angle, turn = rng.uniform(-0.45, 0.45), rng.choice([1.0, -1.0])
+    angle, turn = rng.uniform(-0.45, 0.45), float(rng.choice([1.0, -1.0]))
     middle = rng.uniform(-0.15, 0.15), rng.uniform(-0.12, 0.12)
     half, apart = rng.uniform(0.78, 0.95), rng.uniform(0.17, 0.23)
     radii = [rng.uniform(0.085, 0.115), rng.uniform(0.065, 0.09)]
     flares = [rng.uniform(0.5, 0.9), rng.uniform(0.25, 0.6)]
     bends = [rng.uniform(-0.05, 0.05), rng.uniform(-0.05, 0.05)]
     slide = [rng.uniform(-0.08, 0.08), rng.uniform(-0.08, 0.08)]
-    cores = [rng.uniform(0.5, 0.7), rng.uniform(0.45, 0.65)]
+    cores = [rng.uniform(0.58, 0.74), rng.uniform(0.5, 0.7)]
     taper = rng.uniform(0.75, 1.0)
     cracks = [break_at(rng, r, rng.uniform(0.2, 0.3)) for r in radii]
     muscle = rng.uniform(0.42, 0.55)
@@ -62,35 +77,35 @@ def scene(rng: np.random.Generator, canvas: Canvas, findings: bool) -> Scene:
         return middle[0] + along * dx - across * dy, middle[1] + along * dy + across * dx
 
     envelope, _ = shaft(canvas, at(-1.8, 0.0), at(1.8, 0.0), (muscle, 0.75 * muscle))
-    plain = SOFT * (envelope + 0.02 * grain * (envelope > 0.0))
+    plain = canvas.zeros()
+    plain += SOFT * np.where(envelope > 0.0, envelope + 0.02 * grain, 0.0)
     # the joints: condyles of the next bone above, a row of small bones below
     joint = canvas.zeros()
     for across, along, r in (
-        (-0.13, -1.16, 0.2),
-        (0.13, -1.16, 0.19),
-        (-0.2, 1.1, 0.11),
-        (0.0, 1.12, 0.12),
-        (0.2, 1.1, 0.1),
+        (-0.15, -1.16, 0.2),
+        (0.15, -1.16, 0.19),
+        (-0.2, 1.1, 0.13),
+        (0.0, 1.12, 0.14),
+        (0.2, 1.1, 0.12),
     ):
         where = at(along * (half + 0.13) / 1.06, across)
         joint = np.maximum(joint, ellipsoid(canvas, where, (r, r * 0.85, r * 0.6), angle))
     above, _ = shaft(canvas, at(-2.2, 0.0), at(-half - 0.22, 0.0), (0.13, 0.14), flare=0.2)
     joint = np.maximum(joint, above)
-    plain += MARROW * 1.1 * joint
+    plain += MARROW * 1.3 * joint
 
-    sound = joint > 0.0
-    broken = sound.copy()
+    outline = joint > 0.0
     found: list[tuple[str, Array]] = []
     hurt = [fractured and (both or k == thick) for k in (0, 1)]
     for k, sign in ((0, -1.0), (1, 1.0)):
-        ends = at(-half + slide[k] * (k == 1), sign * apart * 0.9), at(half + slide[k] * 0.3, sign * apart)
+        start, stop = at(-half + slide[k] * k, sign * apart * 0.9), at(half + slide[k] * 0.3, sign * apart)
         shape = (radii[k], radii[k] * taper), flares[k], bends[k], cores[k]
-        whole = bone(canvas, *ends, *shape)
-        plain += whole * (1.0 + 0.05 * grain)
-        sound |= whole > 0.0
+        whole = bone(canvas, start, stop, *shape)
+        plain += whole * (1.0 + 0.03 * grain)
         if hurt[k] and findings:
-            split = bone(canvas, *ends, *shape, cracks[k])
-            found.append(("fracture", (split - whole) * (1.0 + 0.05 * grain)))
+            split = bone(canvas, start, stop, *shape, cracks[k])
+            cloud = callus(canvas, start, stop, radii[k], bends[k], cracks[k])
+            found.append(("fracture", (split - whole) * (1.0 + 0.03 * grain) + cloud))
             whole = split
-        broken |= whole > 0.0
-    return Scene(plain, found, {"bone": broken}, {"fracture": int(fractured and findings)})
+        outline |= whole > 0.0
+    return Scene(plain, found, {"bone": outline}, {"fracture": int(fractured and findings)})

@@ -165,18 +165,18 @@ def hoop(
 
 def texture(canvas: Canvas, rng: np.random.Generator, cells: int) -> Array:
     """Smooth synthetic noise [H, W] of about zero mean and unit variance, ``cells`` grains across, at any size."""
-    grains = rng.standard_normal((cells + 3, cells + 3)).astype(np.float32)
+    grains = rng.standard_normal((cells + 4, cells + 4)).astype(np.float32)
     parts = []
-    for axis, places in ((0, canvas.y[:, 0]), (1, canvas.x[0])):
+    for places in (canvas.y[:, 0], canvas.x[0]):
         at = (places + 1.0) * (cells / 2.0) + 0.5
-        low = np.clip(np.floor(at).astype(np.int64), 0, cells + 1)
+        low = np.clip(np.floor(at).astype(np.int64), 0, cells)
         f = at - low
-        f = f * f * (3.0 - 2.0 * f)
-        rows = np.zeros((len(places), cells + 3), np.float32)
-        rows[np.arange(len(places)), low] = 1.0 - f
-        rows[np.arange(len(places)), low + 1] = f
+        rows = np.zeros((len(places), cells + 4), np.float32)
+        spline = (1.0 - f) ** 3, 3.0 * f**3 - 6.0 * f**2 + 4.0, 3.0 * (f + f**2 - f**3) + 1.0, f**3
+        for n, weight in enumerate(spline):  # cubic B-spline
+            rows[np.arange(len(places)), low + n] = weight
         parts.append(rows / np.linalg.norm(rows, axis=1, keepdims=True))
-    woven: Array = (parts[0] @ grains @ parts[1].T).astype(np.float32)
+    woven: Array = parts[0] @ grains @ parts[1].T
     return woven
 
 
@@ -232,5 +232,5 @@ def film(
     measured = -np.log(np.maximum(counted, 1.0) / quanta)
     a, b = np.percentile(-np.log(np.exp(-scene.plain) + floor), (low, high))
     grey = np.clip((measured - a) / (b - a), 0.0, 1.0) ** gamma
-    levels = np.rint((dark + (bright - dark) * grey) * (2**bits - 1))
+    levels: Array = np.rint((dark + (bright - dark) * grey) * (2**bits - 1))
     return levels.astype(np.uint8) if bits == 8 else levels.astype(np.uint16)

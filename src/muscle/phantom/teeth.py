@@ -8,25 +8,25 @@ import numpy as np
 
 from muscle.phantom.physics import Array, Canvas, Point, Scene, ellipsoid, shaft, texture
 
-SOFT, JAW, DENTIN, ENAMEL, METAL, PULP = 1.0, 1.2, 3.6, 5.0, 9.0, 2.8  # attenuation per unit
+SOFT, JAW, DENTIN, ENAMEL, METAL, PULP = 1.0, 1.2, 4.2, 4.6, 9.0, 3.2  # attenuation per unit
 
 
 def tooth(
     canvas: Canvas, neck: Point, up: Point, wide: float, crown: float, root: float, molar: bool
 ) -> tuple[Array, Array]:
-    """Attenuation [H, W] of one synthetic tooth and of its crown alone; ``up`` points from the neck to the biting edge."""
+    """Attenuation [H, W] of one synthetic tooth, and the path through its crown; ``up`` points to the biting edge."""
     ux, uy = up
     angle = math.atan2(uy, ux) - math.pi / 2.0
 
     def at(along: float, across: float) -> Point:
         return neck[0] + along * ux - across * uy, neck[1] + along * uy + across * ux
 
-    cap = ellipsoid(canvas, at(crown * 0.45, 0.0), (wide, crown * 0.62, 0.13), angle, 3.0)
+    cap = ellipsoid(canvas, at(crown * 0.45, 0.0), (wide, crown * 0.66, 0.12), angle, 2.8)
     feet = (-0.45, 0.45) if molar else (0.0,)
     roots, pulp = canvas.zeros(), canvas.zeros()
     for foot in feet:
-        r = wide * (0.5 if molar else 0.75)
-        leg, _ = shaft(canvas, at(crown * 0.2, foot * wide), at(-root, foot * wide * 1.1), (r, r * 0.4))
+        r = wide * (0.52 if molar else 0.72)
+        leg, _ = shaft(canvas, at(crown * 0.35, foot * wide), at(-root, foot * wide * 1.1), (r, r * 0.45))
         roots = np.maximum(roots, leg)
         canal, _ = shaft(
             canvas, at(crown * 0.4, foot * wide * 0.8), at(-root * 0.8, foot * wide), (r * 0.3, r * 0.1)
@@ -38,14 +38,14 @@ def tooth(
 
 def scene(rng: np.random.Generator, canvas: Canvas, findings: bool) -> Scene:
     """A synthetic upper and lower row of teeth on the arch of a panoramic film, with some of the four findings."""
-    count = int(rng.integers(10, 13))
+    count = int(rng.integers(9, 12))
     smile, gap = rng.uniform(0.14, 0.26), rng.uniform(0.03, 0.07)
     middle = rng.uniform(-0.05, 0.05), rng.uniform(-0.1, 0.1)
     span, long = rng.uniform(0.68, 0.75), rng.uniform(0.9, 1.1)
     kinds = rng.choice(4, size=(2, count), p=(0.72, 0.11, 0.09, 0.08))
     impacted = rng.random((2, 2)) < 0.3
-    jitter = rng.uniform(-1.0, 1.0, (2, count, 6))
-    lean = rng.uniform(0.6, 1.2, (2, 2))
+    jitter = rng.uniform(-1.0, 1.0, (2, count, 6)).tolist()
+    lean = rng.uniform(0.3, 0.75, (2, 2)).tolist()
     grain, fine = texture(canvas, rng, 10), texture(canvas, rng, 56)
 
     def bite(x: float) -> float:
@@ -79,18 +79,18 @@ def scene(rng: np.random.Generator, canvas: Canvas, findings: bool) -> Scene:
             wide = (
                 span
                 / count
-                * (0.86 + 0.05 * jitter[row, k, 0])
+                * (0.93 + 0.04 * jitter[row][k][0])
                 * (1.0 if abs(place) > 0.35 or row == 0 else 0.85)
             )
-            crown = (0.16 + 0.01 * jitter[row, k, 1]) * long
-            root = (0.30 + 0.03 * jitter[row, k, 2]) * long * (1.15 if 0.2 < abs(place) < 0.45 else 1.0)
-            turn = sign * 0.25 * place + 0.06 * jitter[row, k, 3]
+            crown = (0.16 + 0.01 * jitter[row][k][1]) * long
+            root = (0.30 + 0.03 * jitter[row][k][2]) * long * (1.15 if 0.2 < abs(place) < 0.45 else 1.0)
+            turn = sign * 0.25 * place + 0.06 * jitter[row][k][3]
             up = math.sin(turn) * -1.0, -sign * math.cos(turn)
             neck = middle[0] + x, bite(x) + sign * (gap / 2.0 + crown)
             body, cap = tooth(canvas, neck, up, wide, crown, root, abs(place) > 0.5)
             kind = int(kinds[row, k]) if findings else 0
             centre = neck[0] + up[0] * crown * 0.5, neck[1] + up[1] * crown * 0.5
-            side = 0.12 * wide * jitter[row, k, 4]
+            side = 0.12 * wide * jitter[row][k][4]
             if (
                 kind == 3
             ):  # an implant stands where the tooth was: the row without the finding has a gap there
@@ -107,22 +107,27 @@ def scene(rng: np.random.Generator, canvas: Canvas, findings: bool) -> Scene:
             outline |= body > 0.0
             if kind == 1:
                 spot = ellipsoid(
-                    canvas, (centre[0] + side, centre[1]), (wide * 0.85, crown * 0.42, 0.12), turn, 2.8
+                    canvas,
+                    (centre[0] + side, centre[1]),
+                    (wide * 0.85, crown * 0.42, 0.12),
+                    -sign * turn,
+                    2.8,
                 )
                 found.append(("filling", METAL * np.where(cap > 0.0, spot, 0.0).astype(np.float32)))
             elif kind == 2:
+                edge = math.copysign(0.35 * wide, side)  # it eats the tooth from one side
                 hole = ellipsoid(
-                    canvas, (centre[0] + side, centre[1]), (wide * 0.8, crown * 0.45, 0.13), turn
+                    canvas, (centre[0] + edge, centre[1]), (wide * 0.85, crown * 0.5, 0.13), -sign * turn, 2.5
                 )
-                found.append(("cavity", -0.85 * body * np.minimum(hole / 0.2, 1.0)))
+                found.append(("cavity", -0.8 * body * np.minimum(hole / 0.15, 1.0)))
     for row, sign in ((0, -1.0), (1, 1.0)):
         for n, out in enumerate((-1.0, 1.0)):
             if not (impacted[row, n] and findings):
                 continue
-            x = out * (span + 0.13)
-            turn = -out * lean[row, n]
+            x = out * (span + 0.1)
+            turn = -out * lean[row][n]
             up = math.sin(turn), -sign * math.cos(turn)
-            body, _ = tooth(canvas, (middle[0] + x, bite(x) + sign * 0.3), up, 0.09, 0.15, 0.2, True)
+            body, _ = tooth(canvas, (middle[0] + x, bite(x) + sign * 0.3), up, 0.085, 0.14, 0.17, True)
             found.append(("impacted", body))
             outline |= body > 0.0
     return Scene(plain, found, {"teeth": outline})
