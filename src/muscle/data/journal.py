@@ -1,0 +1,138 @@
+"""A store in the making: arrays that only grow, and a journal of what is in them.
+
+Rows are appended first and told to the journal afterwards, so that after a kill at any instant the journal names
+only rows that are whole; what it does not name is cut off and decoded again. Appending (not mapping) also turns a
+full disk into an error that can be caught.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+from numpy.lib import format as npy
+
+from muscle.data.film import Film
+
+HEADER = 128  # bytes of a .npy header of three axes; the first one is written anew when the rows are counted
+COMMIT = 64  # films between two writes to the disk
+
+
+class Journal:
+    """Appends films to ``folder``; opening it again goes on behind the last journalled one.
+
+    Attributes:
+        entries: one for each film asked for so far, in order: its record, or ``{"reason": ...}``.
+        rows: how many of them are rows.
+    """
+
+    def __init__(self, folder: Path, key: str, arrays: dict[str, str], size: tuple[int, int]) -> None:
+        """Opens or begins.
+
+        Args:
+            folder: where the arrays grow; the journal lies beside it.
+            key: of the finished store; a journal of another key is begun anew.
+            arrays: file name of each mask by target; ``images.npy`` is implied.
+            size: (H, W) of a row.
+        """
+        self.folder, self.size = folder, size
+        self.path = folder.with_name(folder.name + ".journal")
+        folder.mkdir(parents=True, exist_ok=True)
+        self.entries = self._read(key)
+        self.rows = sum("reason" not in entry for entry in self.entries)
+        self._pending: list[dict[str, Any]] = []
+        self._rows_pending = 0
+        self._names = {"": "images.npy"} | arrays
+        self._files = {target: self._open(folder / name) for target, name in self._names.items()}
+        self._log: BinaryIO = self.path.open("ab")
+
+    def _read(self, key: str) -> list[dict[str, Any]]:
+        """The whole lines of the journal; a torn last line is cut off."""
+        head = json.dumps({"key": key}).encode() + b"\n"
+        found = self.path.read_bytes() if self.path.exists() else b""
+        if not found.startswith(head):
+            self.path.write_bytes(head)
+            return []
+        whole = found[: found.rindex(b"\n") + 1]
+        if len(whole) < len(found):
+            os.truncate(self.path, len(whole))
+        return [json.loads(line) for line in whole.splitlines()[1:]]
+
+    def _open(self, path: Path) -> BinaryIO:
+        file = path.open("r+b" if path.exists() else "w+b")
+        file.truncate(self._end(self.rows))
+        file.seek(self._end(self.rows))
+        return file
+
+    def _end(self, rows: int) -> int:
+        return HEADER + rows * self.size[0] * self.size[1]
+
+    def append(self, film: Film | str) -> None:
+        """Takes the next film, or the reason why it is none.
+
+        Raises:
+            OSError: the disk is full or failing; everything committed before is kept.
+        """
+        if isinstance(film, str):
+            self._pending.append({"reason": film})
+        else:
+            self._files[""].write(film.pixels.tobytes())
+            for target in self._names:
+                if target in film.masks:
+                    self._files[target].write(film.masks[target].tobytes())
+                elif target:
+                    self._files[target].seek(self.size[0] * self.size[1], os.SEEK_CUR)  # a hole: no disk used
+            self._rows_pending += 1
+            self._pending.append(film.record | {"has": sorted(film.masks)})
+        if len(self._pending) >= COMMIT:
+            self.commit()
+
+    def commit(self) -> None:
+        """Puts what was appended on the disk, then says so in the journal."""
+        if not self._pending:
+            return
+        rows = self.rows + self._rows_pending
+        for file in self._files.values():
+            file.flush()
+            file.truncate(self._end(rows))
+            os.fsync(file.fileno())
+        lines = [json.dumps(entry, sort_keys=True, separators=(",", ":")) + "\n" for entry in self._pending]
+        self._log.write("".join(lines).encode())
+        self._log.flush()
+        os.fsync(self._log.fileno())
+        self.entries += self._pending
+        self.rows, self._rows_pending, self._pending = rows, 0, []
+
+    def finish(self) -> None:
+        """Commits, and gives every array the header that makes it an ordinary ``.npy`` file."""
+        self.commit()
+        header = io.BytesIO()
+        shape = (self.rows, *self.size)
+        npy.write_array_header_1_0(header, {"descr": npy.dtype_to_descr(np.dtype(np.uint8)),
+                                            "fortran_order": False, "shape": shape})  # fmt: skip
+        if len(header.getvalue()) != HEADER:
+            raise RuntimeError(f"the .npy header has {len(header.getvalue())} bytes instead of {HEADER}")
+        for file in self._files.values():
+            file.seek(0)
+            file.write(header.getvalue())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes the files; after an error what was not committed is given up, for closing writes as well."""
+        for file in (*self._files.values(), self._log):
+            try:
+                file.close()
+            except OSError:
+                if kind is None:
+                    raise

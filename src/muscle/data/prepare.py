@@ -1,0 +1,274 @@
+"""Decodes a source into a store: once, in parallel, resumable, and all or nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from muscle.data.decode import Decode
+from muscle.data.film import Fit, Job
+from muscle.data.journal import Journal
+from muscle.data.source import Source
+from muscle.data.splits import Split
+from muscle.data.store import MANIFEST, VERSION, Store, file_sha256
+from muscle.data.workers import films
+from muscle.errors import UserError
+from muscle.parts import digest
+from muscle.types import BoxList, Labels, MaskFiles, Points, Sample, SplitName, Target, Value
+
+Entry = dict[str, Any]
+
+
+def prepare(
+    name: str,
+    source: Source,
+    split: Split,
+    size: tuple[int, int],
+    decode: Decode,
+    where: Path,
+    fit: Fit = "stretch",
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> Store:
+    """The store of a source at one size: found, finished, or made.
+
+    A store is found again by what its content depends on: records, split, size and time of every file, stored size,
+    fit and decode settings; where the source's root lies does not count. A run that was killed goes on where it was
+    and ends with the bytes of an unbroken run. Images that cannot become a row are left out, with the reason.
+
+    Args:
+        name: the source's name; part of the folder's.
+        source: read for its records; its own ``split`` is not looked at.
+        split: decides the parts.
+        size: (H, W) of the stored images.
+        decode: how pixel values are arrived at.
+        where: the folder that holds the stores.
+        fit: ``stretch`` to the size (as the paper), or keep the aspect and ``pad`` with 0.
+        workers: processes that decode; 0: decode in this one.
+        progress: called with (images done, images in all).
+
+    Raises:
+        UserError: nothing usable in the source, no room on the disk, or a disk that fails.
+    """
+    samples, targets = source.read(name)
+    splits = split.assign(samples, targets)
+    root = Path(source.root).expanduser()
+    key = store_key(root, samples, targets, splits, size, decode, fit)
+    final = where / f"{name}-{size[0]}x{size[1]}-{key[:8]}"
+    try:
+        where.mkdir(parents=True, exist_ok=True)
+        with FileLock(where / f".{final.name}.lock"):
+            if not (final / MANIFEST).exists():
+                _make(
+                    final,
+                    name,
+                    samples,
+                    targets,
+                    splits,
+                    _jobs(root, samples, size, decode, fit),
+                    key,
+                    workers,
+                    progress,
+                )
+            final.with_name(f"{final.name}.partial.journal").unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(
+            f"store {name}: {where}: {reason}; what is decoded is kept: mend that and give the same command again"
+        ) from None
+    return Store.open(final)
+
+
+def store_key(
+    root: Path,
+    samples: Sequence[Sample],
+    targets: Sequence[Target],
+    splits: Sequence[SplitName],
+    size: tuple[int, int],
+    decode: Decode,
+    fit: Fit,
+) -> str:
+    """SHA-256 of everything that decides the content of a store, without decoding anything."""
+    files = {s.path for s in samples}
+    for sample in samples:
+        for truth in sample.annotations.values():
+            if isinstance(truth, MaskFiles):
+                files |= {path for path, _ in truth.files}
+    stats = {path: _stat(root / path) for path in sorted(files)}
+    return digest(
+        {
+            "version": VERSION,
+            "records": [repr(s) for s in samples],
+            "targets": [asdict(t) for t in targets],
+            "splits": list(splits),
+            "size": list(size),
+            "decode": decode.key(),
+            "fit": fit,
+            "files": stats,
+        }
+    )
+
+
+def _stat(path: Path) -> list[int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return []
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _jobs(
+    root: Path, samples: Sequence[Sample], size: tuple[int, int], decode: Decode, fit: Fit
+) -> list[Job]:
+    jobs = []
+    for sample in samples:
+        job = Job(str(root), sample.path, size, decode, fit)
+        for name, truth in sample.annotations.items():
+            if isinstance(truth, MaskFiles):
+                job.masks[name] = truth.files
+            elif isinstance(truth, BoxList):
+                job.boxes[name] = truth.xyxy
+            elif isinstance(truth, Points):
+                job.points[name] = truth.xy
+        jobs.append(job)
+    return jobs
+
+
+def _make(
+    final: Path,
+    name: str,
+    samples: Sequence[Sample],
+    targets: Sequence[Target],
+    splits: Sequence[SplitName],
+    jobs: Sequence[Job],
+    key: str,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Fills ``<final>.partial`` and renames it to ``final``."""
+    partial = final.with_name(final.name + ".partial")
+    arrays = {t.name: f"mask-{i}.npy" for i, t in enumerate(targets) if t.kind == "mask"}
+    with Journal(partial, key, arrays, jobs[0].size) as journal:
+        _check_room(partial, name, jobs[len(journal.entries) :])
+        done = len(journal.entries)
+        for made in films(jobs[done:], workers):
+            journal.append(made)
+            done += 1
+            if progress is not None:
+                progress(done, len(jobs))
+        journal.finish()
+        entries = journal.entries
+    good = [i for i, entry in enumerate(entries) if "reason" not in entry]
+    quarantine = [[s.path, e["reason"]] for s, e in zip(samples, entries, strict=True) if "reason" in e]
+    if not good:
+        path, reason = quarantine[0]
+        raise UserError(f"store {name}: none of {len(samples)} images can be used; {path}: {reason}")
+    table = _index([samples[i] for i in good], [splits[i] for i in good], [entries[i] for i in good], targets)
+    pq.write_table(table, partial / "index.parquet", compression="zstd")
+    mean, sd = _levels([entries[i] for i in good], [splits[i] for i in good])
+    sums = {target: {"file": file, "sha256": file_sha256(partial / file)}
+            for target, file in ({"": "images.npy"} | arrays).items()}  # fmt: skip
+    content = (
+        [entry["sha256"] for entry in sums.values()],
+        repr(table.to_pydict()),
+        [asdict(t) for t in targets],
+    )
+    manifest = {
+        "version": VERSION,
+        "name": name,
+        "key": key,
+        "digest": digest([jobs[0].decode.key(), jobs[0].fit, *content]),
+        "rows": len(good),
+        "size": list(jobs[0].size),
+        "fit": jobs[0].fit,
+        "decode": jobs[0].decode.dump(),
+        "targets": [asdict(t) for t in targets],
+        "arrays": sums,
+        "index": {"file": "index.parquet", "sha256": file_sha256(partial / "index.parquet")},
+        "mean": mean,
+        "sd": sd,
+        "splits": dict(sorted(Counter(splits[i] for i in good).items())),
+        "steps": dict(sorted(Counter(step for i in good for step in entries[i]["steps"]).items())),
+        "quarantine": quarantine,
+    }
+    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    (partial / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
+    for file in ("index.parquet", MANIFEST):
+        _sync(partial / file)
+    _sync(partial)
+    partial.rename(final)
+    _sync(final.parent)
+
+
+def _index(
+    samples: Sequence[Sample],
+    splits: Sequence[SplitName],
+    entries: Sequence[Entry],
+    targets: Sequence[Target],
+) -> pa.Table:
+    names = ("id", "path", "source", "modality", "body_part", "view", "patient", "study")
+    columns: dict[str, Any] = {n: pa.array([getattr(s, n) for s in samples], pa.string()) for n in names}
+    columns["split"] = pa.array(splits, pa.string())
+    for n in ("sha256", "file_sha256", "row_sha256"):
+        columns[n] = pa.array([e[n] for e in entries], pa.string())
+    for n in ("width", "height", "pixel_count", "pixel_sum", "pixel_square_sum"):
+        columns[n] = pa.array([e[n] for e in entries], pa.int64())
+    for t in targets:
+        truths = [s.annotations.get(t.name) for s in samples]
+        if t.kind == "labels":
+            labels = [list(a.values) if isinstance(a, Labels) else None for a in truths]
+            columns[f"labels:{t.name}"] = pa.array(labels, pa.list_(pa.float32()))
+        elif t.kind == "mask":
+            columns[f"has:{t.name}"] = pa.array([t.name in e["has"] for e in entries], pa.bool_())
+        elif t.kind == "value":
+            values = [a.value if isinstance(a, Value) else None for a in truths]
+            columns[f"value:{t.name}"] = pa.array(values, pa.float64())
+        else:
+            places = [e[t.kind].get(t.name) for e in entries]
+            columns[f"{t.kind}:{t.name}"] = pa.array(places, pa.list_(pa.list_(pa.float64())))
+        if t.kind == "boxes":
+            kinds = [list(a.label) if isinstance(a, BoxList) else None for a in truths]
+            columns[f"box_labels:{t.name}"] = pa.array(kinds, pa.list_(pa.int64()))
+    return pa.table(columns)
+
+
+def _levels(entries: Sequence[Entry], splits: Sequence[SplitName]) -> tuple[float, float]:
+    """Mean and deviation of the training pixels; whole numbers until the end, so exact in any order."""
+    chosen = [e for e, split in zip(entries, splits, strict=True) if split == "train"] or entries
+    count, total, squares = (
+        sum(e[n] for e in chosen) for n in ("pixel_count", "pixel_sum", "pixel_square_sum")
+    )
+    return total / count, math.sqrt(count * squares - total * total) / count
+
+
+def _check_room(partial: Path, name: str, jobs: Sequence[Job]) -> None:
+    pictures = sum(1 + len(job.masks) for job in jobs)
+    needed = pictures * math.prod(jobs[0].size) + 4096 * len(jobs) if jobs else 0
+    free = shutil.disk_usage(partial).free
+    if needed > free:
+        raise UserError(
+            f"store {name}: needs {needed / 1e9:.1f} GB in {partial.parent} and {free / 1e9:.1f} GB are free; "
+            "free some, choose a smaller size, or another folder with --store or MUSCLE_STORE"
+        )
+
+
+def _sync(path: Path) -> None:
+    """Puts a file, or on POSIX a folder's entries, on the disk."""
+    if path.is_dir() and os.name != "posix":
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
