@@ -1,0 +1,96 @@
+"""Any folder of films of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, Literal
+
+from muscle.data.files import PARTS, images, part_of
+from muscle.datasets._example import drawn, save
+from muscle.datasets._patients import NamedPatients
+from muscle.errors import UsageError, UserError
+from muscle.types import Labels, Sample, Target
+
+_NEGATIVE = (
+    "normal",
+    "negative",
+    "healthy",
+    "no_finding",
+    "no finding",
+    "nofinding",
+    "control",
+    "benign",
+    "none",
+    "0",
+)
+
+
+class Folder(NamedPatients):
+    """All pictures below the root, however deep; hidden files and ``__MACOSX`` are left out.
+
+    Attributes:
+        labels: ``folder``: the folder directly above a file names its class; ``none``: images alone.
+        classes: the classes in order, of two the negative first; None: as found, by name, with a class such as
+            "normal" or "negative" first.
+        target: the name of the classification; by default the source's.
+
+    A folder above named train, val, valid or test is the published part.
+    """
+
+    kind: ClassVar[str] = "folder"
+
+    labels: Literal["none", "folder"] = "none"
+    classes: tuple[str, ...] | None = None
+    target: str = ""
+
+    def records(self, name: str) -> tuple[list[Sample], list[Target]]:
+        """Every picture, with the label of its folder if asked."""
+        paths = images(self.folder)
+        if self.labels == "none":
+            return [self._sample(name, path) for path in paths], []
+        if not paths:
+            return [], []
+        classes = self._classes(name, paths)
+        target = Target(name=self.target or name, kind="labels", classes=classes)
+        truths = {c: Labels(tuple(float(c == other) for other in classes)) for c in classes}
+        return [self._sample(name, path, {target.name: truths[_above(path)]}) for path in paths], [target]
+
+    def _sample(self, name: str, path: str, truth: dict[str, Labels] | None = None) -> Sample:
+        return Sample(id=f"{name}/{path}", path=path, source=name, patient=self.patient(name, path),
+                      split=part_of(path), annotations=truth or {})  # fmt: skip
+
+    def _classes(self, name: str, paths: list[str]) -> tuple[str, ...]:
+        for path in paths:
+            if not _above(path) or _above(path).lower() in PARTS:
+                raise UserError(
+                    f"source {name}: {path} has no class folder above it; put it into one, or use labels: none"
+                )
+        found = sorted({_above(path) for path in paths}, key=lambda c: (c.lower() not in _NEGATIVE, c))
+        if self.classes is None:
+            return tuple(found)
+        for path in paths:
+            if _above(path) not in self.classes:
+                raise UserError(
+                    f"source {name}: {path}: unknown label {_above(path)!r}; allowed: {', '.join(self.classes)}"
+                )
+        if len(set(self.classes)) < max(len(self.classes), 2):
+            raise UsageError(
+                f"source {name}: classes: given {', '.join(self.classes)}; allowed: two or more, all different"
+            )
+        return self.classes
+
+    @classmethod
+    def write_example(cls, root: Path, n: int, seed: int) -> None:
+        """Hands in class folders, 8 and 12 bits, suffixes in mixed case, and a resource fork."""
+        for i in range(n):
+            phantom = drawn("hand", seed + i, fracture=i % 2)
+            deep = phantom.image.astype("uint16") * 16
+            file = (
+                root / ("normal", "fractured")[i % 2] / f"{i // 2:04d}_{i}{('.png', '.PNG', '.jpg')[i % 3]}"
+            )
+            save(file, deep if i % 6 == 0 else phantom.image)
+        (root / "normal" / "._0000_0.png").write_bytes(b"\0\5\26\7")
+
+
+def _above(path: str) -> str:
+    return PurePosixPath(path).parent.name
