@@ -1,0 +1,8 @@
+"""``python -m muscle``: the command line."""
+
+from __future__ import annotations
+
+from muscle.cli import main
+
+if __name__ == "__main__":
+    main()
