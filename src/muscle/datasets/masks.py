@@ -63,7 +63,7 @@ class Masks(NamedPatients):
             key, path = next(iter(masks.items()))
             bare = key.name.removeprefix(self.prefix).removesuffix(self.suffix)
             raise UserError(
-                f"source {name}: mask {path} has no image {self.images}/.../{bare}.* ({len(masks)} such masks); add the "
+                f"source {name}: mask {path} has no image {self.images}/.../{bare}.* ({len(masks)} such); add the "
                 "image, delete the mask, or correct prefix and suffix"
             )
         if films and not any(sample.annotations for sample in found):

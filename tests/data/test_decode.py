@@ -1,0 +1,268 @@
+"""Decoding against closed forms: the formulas of DICOM PS3.3 C.11.2.1.2, written out anew, on files made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+
+from muscle.data.decode import Decode, decode, decode_mask, image_size
+from muscle.data.grey import MAX_PIXELS
+from muscle.errors import UserError
+
+UNIFIED, RAW = Decode(), Decode(grey="raw")
+
+
+def dicom(path: Path, values: np.ndarray, bits: int, photometric: str = "MONOCHROME2", **fields: Any) -> Path:
+    """A DICOM file of the given stored values; ``fields`` are added by keyword."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    ds = Dataset()
+    ds.file_meta = meta
+    ds.SOPClassUID, ds.SOPInstanceUID = SecondaryCaptureImageStorage, meta.MediaStorageSOPInstanceUID
+    ds.Modality = "DX"
+    ds.Rows, ds.Columns = values.shape[:2]
+    ds.SamplesPerPixel = 1 if values.ndim == 2 else 3
+    if values.ndim == 3:
+        ds.PlanarConfiguration = 0
+    ds.PhotometricInterpretation = photometric
+    ds.BitsAllocated = values.dtype.itemsize * 8
+    ds.BitsStored, ds.HighBit = bits, bits - 1
+    ds.PixelRepresentation = int(values.dtype.kind == "i")
+    ds.PixelData = values.tobytes()
+    for name, value in fields.items():
+        setattr(ds, name, value)
+    ds.save_as(path, enforce_file_format=True)
+    return path
+
+
+def linear(x: np.ndarray, centre: float, width: float) -> np.ndarray:
+    """PS3.3 C.11.2.1.2.1 word for word, to 0..255."""
+    y = ((x - (centre - 0.5)) / (width - 1) + 0.5) * 255
+    y = np.where(x <= centre - 0.5 - (width - 1) / 2, 0, y)
+    return np.where(x > centre - 0.5 + (width - 1) / 2, 255, y)
+
+
+@pytest.fixture
+def ramp() -> np.ndarray:
+    return np.arange(4096, dtype=np.uint16).reshape(64, 64)
+
+
+@pytest.mark.parametrize(("centre", "width"), [(2048, 4096), (1000, 500), (3000.5, 1001.0), (100, 1)])
+def test_a_linear_window_is_the_standards_formula(
+    tmp_path: Path, ramp: np.ndarray, centre: float, width: float
+) -> None:
+    path = dicom(tmp_path / "x.dcm", ramp, 12, WindowCenter=centre, WindowWidth=width)
+    if width == 1:
+        expected = np.where(ramp <= centre - 0.5, 0, 255).astype(float)
+    else:
+        expected = linear(ramp.astype(float), centre, width)
+    found = decode(path, UNIFIED)
+    assert np.abs(found.pixels - expected).max() <= 0.51  # half a level is rounding
+    assert any(f"centre {centre:g} width {width:g}" in step for step in found.steps)
+
+
+@pytest.mark.parametrize("fields", [{}, {"WindowCenter": 1500, "WindowWidth": 900}])
+def test_monochrome1_is_the_inverted_twin(tmp_path: Path, ramp: np.ndarray, fields: dict[str, Any]) -> None:
+    light = decode(dicom(tmp_path / "2.dcm", ramp, 12, "MONOCHROME2", **fields), UNIFIED)
+    dark = decode(dicom(tmp_path / "1.dcm", ramp, 12, "MONOCHROME1", **fields), UNIFIED)
+    assert np.array_equal(dark.pixels, 255 - light.pixels)
+    assert light.pixels[0, 0] == 0
+    assert any("inverted" in step for step in dark.steps)
+    assert not any("inverted" in step for step in light.steps)
+
+
+def test_monochrome1_with_inverse_is_inverted_once(tmp_path: Path, ramp: np.ndarray) -> None:
+    both = dicom(tmp_path / "a.dcm", ramp, 12, "MONOCHROME1", PresentationLUTShape="INVERSE")
+    shape = dicom(tmp_path / "b.dcm", ramp, 12, "MONOCHROME2", PresentationLUTShape="INVERSE")
+    assert decode(both, UNIFIED).pixels[0, 0] == 255
+    assert decode(shape, UNIFIED).pixels[0, 0] == 255
+
+
+@pytest.mark.parametrize("bits", [10, 12, 15, 16])
+def test_the_range_is_that_of_bits_stored_never_of_the_type(tmp_path: Path, bits: int) -> None:
+    top = 2**bits - 1
+    values = np.array([[0, top // 4, top // 2, top]], np.uint16)
+    path = dicom(tmp_path / "x.dcm", values, bits, WindowCenter=2 ** (bits - 1), WindowWidth=2**bits)
+    expected = np.rint(values / top * 255)
+    assert np.abs(decode(path, UNIFIED).pixels - expected).max() <= 1
+    assert np.array_equal(decode(path, RAW).pixels, expected)
+    assert decode(path, RAW).bits == bits
+
+
+def test_signed_values_and_rescaling_come_before_the_window(tmp_path: Path) -> None:
+    values = np.array([[-2048, -24, 0, 2047]], np.int16)
+    path = dicom(tmp_path / "x.dcm", values, 12, RescaleSlope=2, RescaleIntercept=-100, WindowCenter=0, WindowWidth=401)
+    expected = linear(values * 2.0 - 100, 0, 401)
+    assert np.abs(decode(path, UNIFIED).pixels - expected).max() <= 0.51
+    assert decode(path, RAW).pixels.tolist() == [[0, 126, 128, 255]]  # -2048..2047 over 0..255
+
+
+def test_a_negative_slope_turns_the_picture(tmp_path: Path) -> None:
+    values = np.array([[0, 1000, 4095]], np.uint16)
+    path = dicom(tmp_path / "x.dcm", values, 12, RescaleSlope=-1, RescaleIntercept=4095, WindowCenter=2048, WindowWidth=4096)
+    assert decode(path, UNIFIED).pixels.tolist() == [[255, 193, 0]]  # (4095 - 1000) / 4095 * 255 = 192.7
+
+
+def test_a_voi_table_goes_before_a_window_and_only_the_first_counts(tmp_path: Path) -> None:
+    first, second = Dataset(), Dataset()
+    for item, table in ((first, [0, 10, 200, 1023]), (second, [1023, 1023, 0, 0])):
+        item.LUTDescriptor = [4, 0, 10]
+        item.add_new(0x00283006, "US", table)
+    values = np.array([[0, 1, 2, 3]], np.uint16)
+    path = dicom(tmp_path / "x.dcm", values, 12, VOILUTSequence=Sequence([first, second]), WindowCenter=1, WindowWidth=2)
+    found = decode(path, UNIFIED)
+    assert found.pixels.tolist() == [[0, 2, 50, 255]]  # table / 1023 * 255
+    assert any("first of 2" in step for step in found.steps)
+
+
+def test_of_several_windows_the_first_counts(tmp_path: Path, ramp: np.ndarray) -> None:
+    path = dicom(tmp_path / "x.dcm", ramp, 12, WindowCenter=[1000, 3000], WindowWidth=[500, 10])
+    found = decode(path, UNIFIED)
+    assert np.abs(found.pixels - linear(ramp.astype(float), 1000, 500)).max() <= 0.51
+    assert any("first of 2" in step for step in found.steps)
+
+
+@pytest.mark.parametrize("fields", [{}, {"WindowCenter": 100, "WindowWidth": 0}, {"WindowCenter": 60000, "WindowWidth": 10}])
+def test_without_a_usable_window_percentiles_span_the_grey_scale(
+    tmp_path: Path, ramp: np.ndarray, fields: dict[str, Any]
+) -> None:
+    found = decode(dicom(tmp_path / "x.dcm", ramp, 12, **fields), UNIFIED)
+    low, high = np.percentile(ramp, (0.5, 99.5))
+    expected = np.clip((ramp - low) / (high - low), 0, 1) * 255
+    assert np.abs(found.pixels - expected).max() <= 0.51
+    assert any("percentiles 0.5 and 99.5" in step for step in found.steps)
+    assert not fields or any("ignored" in step or "cannot be used" in step for step in found.steps)
+
+
+def test_padding_does_not_count_for_the_percentiles(tmp_path: Path, ramp: np.ndarray) -> None:
+    values = ramp // 4 + 100
+    values[:32] = 4095
+    path = dicom(tmp_path / "x.dcm", values, 12, PixelPaddingValue=4095)
+    inner = decode(path, UNIFIED).pixels[32:]
+    assert inner.min() == 0
+    assert inner.max() == 255
+
+
+def test_colour_dicom_is_its_luminance_and_grey_in_three_channels_itself(tmp_path: Path) -> None:
+    grey = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+    same = decode(dicom(tmp_path / "a.dcm", np.stack([grey] * 3, -1), 8, "RGB"), UNIFIED)
+    assert np.array_equal(same.pixels, grey)
+    red = np.zeros((4, 4, 3), np.uint8)
+    red[..., 0] = 200
+    found = decode(dicom(tmp_path / "b.dcm", red, 8, "RGB"), UNIFIED)
+    assert (found.pixels == 60).all()  # .299 x 200
+    assert any("luminance" in step for step in found.steps)
+
+
+def test_pictures_keep_their_8_bits(tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (16, 12), np.uint8)
+    colour = np.stack([grey] * 3, -1)
+    opaque = np.dstack([colour, np.full_like(grey, 255)])
+    for name, image in (
+        ("grey.png", Image.fromarray(grey)),
+        ("rgb.png", Image.fromarray(colour)),
+        ("rgba.png", Image.fromarray(opaque)),
+        ("palette.png", Image.fromarray(grey).convert("P")),
+        ("grey.tif", Image.fromarray(grey)),
+        ("GREY.PNG", Image.fromarray(grey)),
+    ):
+        image.save(tmp_path / name)
+        found = decode(tmp_path / name, UNIFIED)
+        assert np.array_equal(found.pixels, grey), name
+        assert found.bits == 8
+        assert image_size(tmp_path / name) == (12, 16)
+    Image.fromarray(grey).save(tmp_path / "x.jpeg", quality=100)
+    assert np.abs(decode(tmp_path / "x.jpeg", UNIFIED).pixels.astype(int) - grey).max() <= 3
+
+
+def test_what_is_transparent_is_black(tmp_path: Path) -> None:
+    half = np.dstack([np.full((4, 4), 200, np.uint8), np.full((4, 4), 51, np.uint8)])
+    Image.fromarray(half, "LA").save(tmp_path / "x.png")
+    assert (decode(tmp_path / "x.png", UNIFIED).pixels == 40).all()  # 200 x 51 / 255
+
+
+def test_16_bit_pictures_unified_and_raw(tmp_path: Path) -> None:
+    values = np.linspace(1000, 5000, 4096).astype(np.uint16).reshape(64, 64)
+    Image.fromarray(values).save(tmp_path / "x.png")
+    low, high = np.percentile(values, (0.5, 99.5))
+    expected = np.clip((values - low) / (high - low), 0, 1) * 255
+    found = decode(tmp_path / "x.png", UNIFIED)
+    assert np.abs(found.pixels - expected).max() <= 0.51
+    assert found.bits == 16
+    assert np.array_equal(decode(tmp_path / "x.png", RAW).pixels, np.rint(values / 65535 * 255))
+
+
+def test_a_black_film_stays_black(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((8, 8), np.uint16)).save(tmp_path / "x.png")
+    assert decode(tmp_path / "x.png", UNIFIED).pixels.max() == 0
+
+
+def test_mask_levels_are_taken_as_stored(tmp_path: Path) -> None:
+    levels = np.array([[0, 127, 255], [1, 2, 255]], np.uint8)
+    Image.fromarray(levels).save(tmp_path / "m.png")
+    assert decode_mask(tmp_path / "m.png", ((255, 1), (127, 255))).tolist() == [[0, 255, 1], [0, 0, 1]]
+    palette = Image.fromarray(levels // 127)
+    palette.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0] + [0] * 759)
+    palette.save(tmp_path / "p.png")
+    assert decode_mask(tmp_path / "p.png", ((1, 1), (2, 2))).tolist() == [[0, 1, 2], [0, 0, 2]]
+    Image.fromarray(levels > 100).save(tmp_path / "b.png")
+    assert decode_mask(tmp_path / "b.png", ((255, 1),)).tolist() == [[0, 1, 1], [0, 0, 1]]
+    blocks = np.kron(np.array([[0, 255], [255, 0]], np.uint8), np.ones((16, 16), np.uint8))
+    Image.fromarray(blocks).save(tmp_path / "j.jpg", quality=60)
+    assert np.array_equal(decode_mask(tmp_path / "j.jpg", ((255, 1),)), blocks // 255)
+
+
+def _truncated(path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:600])
+
+
+def _frames(path: Path) -> None:
+    pages = [Image.fromarray(np.zeros((4, 4), np.uint8))] * 3
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+
+
+BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "missing.png": (lambda path: None, "No such file"),
+    "empty.png": (lambda path: path.write_bytes(b""), "empty"),
+    "words.png": (lambda path: path.write_text("hello"), "not a picture of a known kind"),
+    "cut.png": (_truncated, "cannot be read"),
+    "pages.tif": (_frames, "3 frames"),
+    "words.dcm": (lambda path: path.write_text("hello " * 100), "without pixels"),
+    "frames.dcm": (
+        lambda path: dicom(path, np.zeros((4, 4), np.uint16), 12, NumberOfFrames=2, PixelData=bytes(64)),
+        "2 frames",
+    ),
+    "huge.dcm": (lambda path: dicom(path, np.zeros((4, 4), np.uint16), 12, Rows=60000, Columns=60000), "pixels; allowed"),
+    "short.dcm": (lambda path: dicom(path, np.zeros((4, 4), np.uint16), 12, PixelData=bytes(8)), "cannot be read"),
+    "huge.png": (lambda path: Image.new("1", (10_000, MAX_PIXELS // 10_000 + 1)).save(path), "pixels; allowed"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_read_is_said_in_one_line(tmp_path: Path, name: str) -> None:
+    make, reason = BAD[name]
+    make(tmp_path / name)
+    with pytest.raises(UserError) as error:
+        decode(tmp_path / name, UNIFIED)
+    assert reason in str(error.value)
+    assert name in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_dicom_without_a_suffix_is_known_by_its_mark(tmp_path: Path, ramp: np.ndarray) -> None:
+    path = dicom(tmp_path / "IM0001", ramp, 12, WindowCenter=2048, WindowWidth=4096)
+    assert decode(path, UNIFIED).pixels[-1, -1] == 255
+    assert image_size(path) == (64, 64)
+    assert pydicom.dcmread(path).Modality == "DX"
