@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from muscle.backbones import BackboneModule
@@ -36,6 +37,10 @@ class TaskModule(nn.Module):
     def after_step(self, backbone: BackboneModule) -> None:
         """What follows an optimizer step; nothing by default."""
 
+    def embed_views(self, backbone: BackboneModule, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Of contrastive tasks: embeddings [B, dim] of two views of each image, unit vectors, for diagnostics."""
+        raise TypeError(f"{type(self).__name__} embeds no views")
+
     @torch.no_grad()
     def predict(self, backbone: BackboneModule, batch: Batch) -> list[Any]:
         """One prediction an image, not augmented, as NumPy arrays. Called in eval mode.
@@ -53,7 +58,15 @@ class Task(Part):
     needs: ClassVar[TargetKind | None] = None  # the kind of annotation; None: images alone
 
     data: str = POOL
-    batch_size: int = 32
+    batch_size: int = Field(32, ge=2)  # batch norm needs two
+
+    def resolve(self, rows: int) -> Task:
+        """The same task with every ``auto`` replaced by what fits a training set of ``rows`` images.
+
+        Raises:
+            UsageError: a setting does not fit that many images; the message proposes one that does.
+        """
+        return self
 
     def build(self, backbone: BackboneModule, target: Target | None, rows: int) -> TaskModule:
         """The module for this backbone, this target and a training set of ``rows`` images."""

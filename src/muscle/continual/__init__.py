@@ -1,0 +1,1 @@
+"""What keeps a backbone from forgetting."""

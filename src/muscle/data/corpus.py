@@ -1,0 +1,103 @@
+"""A data file made ready: its stores, the pool that pre-training may see, and the targets that tasks learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from muscle.data.decode import Decode
+from muscle.data.prepare import prepare
+from muscle.data.rows import Rows, TaskRows, annotated, pool
+from muscle.data.source import DataFile, shared_targets
+from muscle.data.store import Store
+from muscle.errors import UserError
+from muscle.progress import SILENT, Progress
+from muscle.types import Target
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The stores of a data file, in its order."""
+
+    file: DataFile
+    stores: tuple[Store, ...]
+
+    @classmethod
+    def prepare(
+        cls,
+        file: DataFile,
+        size: tuple[int, int],
+        decode: Decode,
+        fit: Literal["stretch", "pad"],
+        where: Path,
+        workers: int = 2,
+        progress: Progress = SILENT,
+    ) -> Corpus:
+        """Decodes every source into a store at ``size`` = (height, width), or finds it there."""
+        stores = []
+        for name, source in file.sources.items():
+
+            def count(done: int, total: int, name: str = name) -> None:
+                progress.count(f"prepare {name}", done, total)
+
+            stores.append(prepare(name, source, file.split_of(name), size, decode, where, fit, workers, count))
+            if stores[-1].quarantine:
+                path, reason = stores[-1].quarantine[0]
+                progress.message(f"{name}: {len(stores[-1].quarantine)} files set aside, first {path}: {reason}")
+        return cls(file, tuple(stores))
+
+    @cached_property
+    def external(self) -> frozenset[str]:
+        """Names of the sources that no stage before fine-tuning may see."""
+        return frozenset(name for name, source in self.file.sources.items() if source.external)
+
+    @cached_property
+    def pool(self) -> Rows:
+        """Every image that pre-training may see: training parts only, nobody who is held out anywhere."""
+        return pool(self.stores, set(self.external))
+
+    def pool_of(self, role: str) -> Rows:
+        """The pool, or with the role ``pool:chest`` only its images of that body part.
+
+        Raises:
+            UserError: no image of that part.
+        """
+        part = role.partition(":")[2]
+        if not part:
+            return self.pool
+        mine = np.array([p == part for p in self.pool.body_parts])
+        if not mine.any():
+            known = ", ".join(sorted(set(self.pool.body_parts) - {""})) or "none is named"
+            raise UserError(f"role {role!r}: no image of {part!r}; body parts in the pool: {known}; set body_part in the data file")
+        return self.pool.take(np.flatnonzero(mine))
+
+    @cached_property
+    def tasks(self) -> dict[str, TaskRows]:
+        """The rows of every target, external sources included, in the order of the data file."""
+        return annotated(self.stores)
+
+    @cached_property
+    def targets(self) -> dict[str, Target]:
+        """Every target that fine-tuning may learn."""
+        return {name: rows.target for name, rows in self.tasks.items()}
+
+    @cached_property
+    def internal_targets(self) -> dict[str, Target]:
+        """The targets of sources that are not external: what the continual stage may learn."""
+        inside = {s.name: s.targets for s in self.stores if s.name not in self.external}
+        return shared_targets(inside)
+
+    def rows(self, task: str) -> TaskRows:
+        """The rows of one target.
+
+        Raises:
+            UserError: nothing to train on.
+        """
+        found = self.tasks[task]
+        if len(found.train) < 2:
+            raise UserError(f"target {task}: {len(found.train)} training images; at least 2 are needed, 100 make sense")
+        return found

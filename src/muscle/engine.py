@@ -1,0 +1,380 @@
+"""The engine: runs one stage from a start to a checkpoint. Pre-training, continual learning and fine-tuning are
+this loop on different values."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from muscle.backbones import Backbone, BackboneModule
+from muscle.checkpoint import Checkpoint, Snapshot
+from muscle.data.corpus import Corpus
+from muscle.data.normalization import Normalization
+from muscle.data.prefetch import Prefetch
+from muscle.data.rows import Rows, TaskRows
+from muscle.data.sampling import batches, seed_of, steps_of
+from muscle.errors import UserError
+from muscle.learner import Learner
+from muscle.machine import DTYPES, Machine, Precision
+from muscle.monitor import Monitor
+from muscle.optim import Position, set_rates
+from muscle.parts import digest
+from muscle.progress import SILENT, Progress
+from muscle.recipe import Init, Stage, assign_roles
+from muscle.tasks import Task
+from muscle.types import Batch, Target, Turn
+
+MATRIX_CASES = 64  # validation images a task is scored on after each turn
+NORM_FILMS = 128  # training images that batch-norm statistics are recomputed on before a score
+SELECT_CASES = 2_000  # validation images that choose the best epoch
+LOG_STEPS = 10  # a log line, and a look whether the loss is finite, every so many steps
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a stage starts: an init, or the checkpoint of the stage before."""
+
+    init: Init
+    init_seed: int
+    checkpoint: Checkpoint | None = None
+    key: str = ""  # of everything before this stage
+
+    def load(self, part: Backbone) -> BackboneModule:
+        """The backbone, built from the seed and filled."""
+        torch.manual_seed(seed_of("init", self.init_seed))
+        backbone = part.build()
+        if self.checkpoint is None:
+            self.init.load(backbone, str(getattr(part, "name", "")))
+        else:
+            backbone.net.load_state_dict(self.checkpoint.backbone_state())
+        return backbone
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage on concrete data: everything that decides its weights, and so its key."""
+
+    stage: Stage
+    backbone: Backbone
+    normalization: Normalization
+    start: Start
+    seed: int
+    precision: Precision
+    tasks: dict[str, Task]  # roles assigned, `auto` resolved
+    rows: dict[str, Rows]  # what each task trains on
+    targets: dict[str, Target]
+    continued_heads: bool = False
+
+    @classmethod
+    def plan(
+        cls, stage: Stage, start: Start, corpus: Corpus, targets: dict[str, Target], backbone: Backbone,
+        normalization: Normalization, seed: int, precision: Precision, continued_heads: bool = False,
+    ) -> Job:  # fmt: skip
+        """Assigns roles, finds rows, resolves ``auto``."""
+        tasks = assign_roles(stage.tasks, targets)
+        rows = {name: corpus.rows(name).train if task.needs else corpus.pool_of(task.data) for name, task in tasks.items()}
+        for name, found in rows.items():
+            if len(found) < 2:
+                raise UserError(f"stage {stage.name}: {name} has {len(found)} training images; at least 2 are needed")
+        tasks = {name: task.resolve(len(rows[name])) for name, task in tasks.items()}
+        return cls(stage, backbone, normalization, start, seed, precision, tasks, rows, targets, continued_heads)
+
+    @property
+    def key(self) -> str:
+        """Equal keys mean equal weights."""
+        return digest({
+            "before": self.start.key,
+            "stage": self.stage.with_(tasks=tuple(self.tasks.values())).key(),
+            "rows": {name: rows.digest(self.targets.get(name)) for name, rows in self.rows.items()},
+            "normalization": self.normalization.key(),
+            "seed": self.seed,
+            "precision": self.precision,
+            "heads": self.continued_heads,
+        })  # fmt: skip
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """Optimizer steps of one epoch of each task."""
+        return {name: steps_of(len(self.rows[name]), task.batch_size) for name, task in self.tasks.items()}
+
+
+def start_key(backbone: Backbone, init: Init, seed: int) -> str:
+    """The key of a start from an init; the seed counts only where the init draws from it."""
+    drawn = seed if not init.identity() else 0
+    return digest({"backbone": backbone.key(), "init": init.key(), "file": init.identity(), "seed": drawn})
+
+
+@dataclass
+class _State:
+    """What a snapshot holds besides learner and optimizer."""
+
+    turn: int = 0
+    step: int = 0
+    log: str = ""
+    matrix: list[dict[str, Any]] = field(default_factory=list)
+    trained: list[str] = field(default_factory=list)
+    best: float | None = None
+    best_turn: int = -1
+    best_weights: dict[str, Any] | None = None
+    seconds: float = 0.0
+
+
+class _Run:
+    def __init__(self, job: Job, corpus: Corpus, machine: Machine, root: Path, progress: Progress) -> None:
+        self.job, self.machine, self.root, self.progress = job, machine, root, progress
+        self.device = machine.torch_device()
+        self.snapshot = Snapshot(root, job.key)
+        self.turns = job.stage.schedule.turns(job.steps, job.seed)
+        self.total = sum(turn.steps for turn in self.turns)
+        backbone = job.start.load(job.backbone)
+        torch.manual_seed(seed_of("build", job.seed, job.stage.name))
+        sizes = {name: len(rows) for name, rows in job.rows.items()}
+        self.learner = Learner(backbone, job.stage, job.tasks, job.targets, sizes)
+        if job.continued_heads and job.start.checkpoint is not None:
+            for name in job.tasks:
+                if (head := job.start.checkpoint.head_state(name)) is not None:
+                    self.learner.module(name).head.load_state_dict(head)
+        self.learner.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = self._new_optimizer()
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=job.precision == "fp16")
+        self.monitor = Monitor(corpus, job.normalization, self.device)
+        self.task_rows: dict[str, TaskRows] = {n: corpus.rows(n) for n, t in job.tasks.items() if t.needs}
+        self.state = _State()
+        self.clock = time.monotonic()
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        learner = self.learner
+        return self.job.stage.optimizer.build(learner.backbone, learner.others(), learner.penalized())
+
+    # --- the loop -------------------------------------------------------------------------------------------
+
+    def run(self) -> Checkpoint:
+        self._resume()
+        if not self.state.matrix:
+            self._look(-1, None)
+        for turn in self.turns[self.state.turn :]:
+            if self.state.step == 0:
+                if self.job.stage.optimizer_state == "reset":
+                    self.optimizer = self._new_optimizer()
+                self.learner.begin_turn(turn)
+            else:
+                self._modes(turn)
+            self._steps(turn)
+            if turn.task not in self.state.trained:
+                self.state.trained.append(turn.task)
+            self._look(turn.index, turn)
+            self.state.turn, self.state.step = turn.index + 1, 0
+            self._save()
+        return self._finish()
+
+    def _modes(self, turn: Turn) -> None:
+        """Train mode without moving the anchors, which the snapshot has brought back."""
+        anchors = {k: v.clone() for k, v in self.learner.regularizers.state_dict().items()}
+        self.learner.begin_turn(turn)
+        self.learner.regularizers.load_state_dict(anchors)
+
+    def _steps(self, turn: Turn) -> None:
+        job = self.job
+        done_before = sum(t.steps for t in self.turns[: turn.index])
+        sums: dict[str, torch.Tensor] = {}
+        saved = time.monotonic()
+        with self._batches(turn, self.state.step) as ready:
+            for step, batch in enumerate(ready, start=self.state.step):
+                torch.manual_seed(seed_of(job.seed, job.stage.name, turn.index, step))
+                rate = set_rates(self.optimizer, job.stage.curve.factor(self._position(turn, step)))
+                losses = self.learner.losses(turn.task, batch.to(self.device), DTYPES[job.precision])
+                self.scaler.scale(torch.stack([loss.float() for loss in losses.values()]).sum()).backward()
+                self.scaler.step(self.optimizer)
+                self.scaler.update()
+                # None, not zero: with zeros, momentum and decay would move the heads whose task is not training.
+                self.optimizer.zero_grad(set_to_none=True)
+                self.learner.module(turn.task).after_step(self.learner.backbone)
+                self.state.step = step + 1
+                for name, loss in losses.items():
+                    sums[name] = sums.get(name, torch.zeros((), device=self.device)) + loss.detach().float()
+                count = step % LOG_STEPS + 1
+                if count == LOG_STEPS or step + 1 == turn.steps:
+                    self._log_losses(turn, step, rate, {n: float(v) / count for n, v in sums.items()}, batch)
+                    sums = {}
+                    self.progress.count(job.stage.name, done_before + step + 1, self.total)
+                    if time.monotonic() - saved > 60 * self.machine.snapshot_minutes and step + 1 < turn.steps:
+                        self._save()
+                        saved = time.monotonic()
+
+    def _batches(self, turn: Turn, start: int) -> Prefetch[NDArray[np.int64], Batch]:
+        job = self.job
+        rows, task = job.rows[turn.task], job.tasks[turn.task]
+        target = job.targets[task.data] if task.needs else None
+        place = (job.seed, job.stage.name, turn.task, turn.epoch)
+        return Prefetch(
+            batches(len(rows), task.batch_size, place, start), lambda index: rows.batch(index, job.normalization, target)
+        )
+
+    def _position(self, turn: Turn, step: int) -> Position:
+        mine = [t for t in self.turns if t.round == turn.round]
+        return Position(
+            turn=(step, turn.steps),
+            round=(step + sum(t.steps for t in mine if t.index < turn.index), sum(t.steps for t in mine)),
+            stage=(step + sum(t.steps for t in self.turns[: turn.index]), self.total),
+        )
+
+    # --- boundaries -----------------------------------------------------------------------------------------
+
+    def _look(self, index: int, turn: Turn | None) -> None:
+        """Scores at a boundary: of features for pretext tasks, of every trained task for annotated ones."""
+        entry: dict[str, Any] = {"turn": index, "round": turn.round if turn else -1, "task": turn.task if turn else ""}
+        pretext = [name for name, task in self.job.tasks.items() if task.needs is None]
+        if pretext:
+            seen = self.monitor.backbone(self.learner.backbone)
+            for name in pretext:
+                seen |= self.monitor.contrast(self.learner.backbone, self.learner.module(name))
+            self._say_features(index, seen)
+            entry["features"] = seen
+        if self.job.stage.select == "best":
+            self._select(entry, index)
+        else:
+            self._score_tasks(entry)
+        self.state.matrix.append(entry)
+        self._log({**{k: v for k, v in entry.items() if k != "features"}, **entry.get("features", {})})
+
+    def _say_features(self, index: int, seen: dict[str, float]) -> None:
+        first = self.state.matrix[0].get("features", {}) if self.state.matrix else {}
+        shown = [
+            f"{name} {value:.3f}" + (f" (start {first[name]:.3f})" if name in first else "") for name, value in seen.items()
+        ]
+        self.progress.message(f"{self.job.stage.name} {'start' if index < 0 else f'epoch {index + 1}'}: {', '.join(shown)}")
+        if index >= 0:
+            for text in self.monitor.warnings(seen):
+                self.progress.message(f"warning: {text}")
+
+    def _score_tasks(self, entry: dict[str, Any]) -> None:
+        shared: dict[str, float | None] = {}
+        recomputed: dict[str, float | None] = {}
+        counts: dict[str, int] = {}
+        for name, rows in self.task_rows.items():
+            trained = name in self.state.trained  # the entries of heads that never trained are masked
+            module = self.learner.module(name)
+            backbone = self.learner.backbone
+            shared[name], counts[name] = self.monitor.task(backbone, module, rows, MATRIX_CASES) if trained else (None, 0)
+            recomputed[name] = (
+                self.monitor.task_recomputed(backbone, module, rows, MATRIX_CASES, NORM_FILMS) if trained else None
+            )
+        if self.task_rows:
+            entry |= {"shared": shared, "recomputed": recomputed, "n": counts}
+            kernels = [p.detach().float().norm() for p in self.learner.backbone.parameters() if p.ndim > 1]
+            entry["kernel_norm"] = float(torch.stack(kernels).norm())
+
+    def _select(self, entry: dict[str, Any], index: int) -> None:
+        if index < 0:
+            return
+        (name, rows), *_ = self.task_rows.items()
+        module = self.learner.module(name)
+        value, count = self.monitor.task(self.learner.backbone, module, rows, SELECT_CASES)
+        entry |= {"valid": value, "n": {name: count}}
+        best = self.state.best
+        if self.state.best_weights is None or (value is not None and (best is None or value > best)) or value is None:
+            self.state.best, self.state.best_turn = value, index
+            self.state.best_weights = {
+                "backbone": _copy(self.learner.backbone.state_dict()), "module": _copy(module.state_dict())
+            }  # fmt: skip
+
+    # --- log, snapshot, checkpoint --------------------------------------------------------------------------
+
+    def _log_losses(self, turn: Turn, step: int, rate: float, losses: dict[str, float], batch: Batch) -> None:
+        done = sum(t.steps for t in self.turns[: turn.index]) + step + 1
+        if not all(abs(v) < float("inf") for v in losses.values()):
+            raise UserError(
+                f"stage {self.job.stage.name}: the loss of {turn.task} is not finite near step {done} of {self.total} "
+                f"({losses}), images such as {', '.join(batch.ids[:3])}: lower optimizer.rate, or use precision=float32"
+            )
+        self._log({"step": done, "turn": turn.index, "round": turn.round, "epoch": turn.epoch, "task": turn.task, "rate": rate}
+                  | {f"loss:{name}": value for name, value in losses.items()})  # fmt: skip
+
+    def _log(self, line: dict[str, Any]) -> None:
+        self.state.log += json.dumps(line) + "\n"
+
+    def _resume(self) -> None:
+        self.snapshot.sweep()
+        found = self.snapshot.load()
+        if found is None:
+            return
+        self.learner.load_state_dict(found.pop("learner"))
+        self.optimizer.load_state_dict(found.pop("optimizer"))
+        self.scaler.load_state_dict(found.pop("scaler"))
+        self.state = _State(**found)
+        done = sum(t.steps for t in self.turns[: self.state.turn]) + self.state.step
+        self.progress.message(f"{self.job.stage.name}: resumed at step {done} of {self.total}")
+
+    def _save(self) -> None:
+        now = time.monotonic()
+        self.state.seconds += now - self.clock
+        self.clock = now
+        self.snapshot.save({
+            "learner": self.learner.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            **vars(self.state),
+        })  # fmt: skip
+
+    def _finish(self) -> Checkpoint:
+        job, learner, state = self.job, self.learner, self.state
+        if state.best_weights is not None:
+            learner.backbone.load_state_dict(state.best_weights["backbone"])
+            (name,) = job.tasks
+            learner.module(name).load_state_dict(state.best_weights["module"])
+        about = {
+            "stage": job.stage.with_(tasks=tuple(job.tasks.values())).dump(),
+            "backbone": job.backbone.dump(),
+            "normalization": job.normalization.dump(),
+            "seed": job.seed,
+            "precision": job.precision,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "before": job.start.key,
+            "images": {name: len(rows) for name, rows in job.rows.items()},
+            "steps": self.total,
+            "minutes": (state.seconds + time.monotonic() - self.clock) / 60,
+            "matrix": state.matrix,
+            "best": {"valid": state.best, "turn": state.best_turn},
+        }
+        size = next(iter(job.rows.values())).stores[0].size
+        metadata = {"size": f"{size[0]}x{size[1]}", "normalization": json.dumps(job.normalization.dump()), "key": job.key}
+        heads = {name: learner.module(name).head.state_dict() for name in job.tasks}
+        made = Checkpoint.write(self.root, job.key, learner.backbone, heads, state.log, metadata, about)
+        self.snapshot.drop()
+        return made
+
+
+def _copy(state: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.detach().clone() for name, value in state.items()}
+
+
+def run_stage(job: Job, corpus: Corpus, machine: Machine, root: Path, progress: Progress = SILENT) -> Checkpoint:
+    """The checkpoint of a job: found by key, resumed from a snapshot, or computed.
+
+    Args:
+        root: the folder of checkpoints.
+
+    Raises:
+        UserError: another process is computing this very stage; the loss is not finite; the disk is full.
+    """
+    found = Checkpoint.find(root, job.key)
+    if found is not None:
+        return found
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(root / f"{job.key[:16]}.lock", timeout=0):
+            found = Checkpoint.find(root, job.key)  # it may have been finished a moment ago
+            return found if found is not None else _Run(job, corpus, machine, root, progress).run()
+    except Timeout:
+        raise UserError(
+            f"stage {job.stage.name}: another process is computing it ({root / job.key[:16]}); wait for it, or stop it"
+        ) from None

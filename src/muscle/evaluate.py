@@ -1,0 +1,65 @@
+"""Cells of the table: one recipe, one task, one seed, scored on the test part with intervals."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from muscle.data.corpus import Corpus
+from muscle.machine import Machine
+from muscle.pipeline import Pipeline
+from muscle.predictions import Predictions
+from muscle.progress import SILENT, Progress
+from muscle.recipe import Recipe
+from muscle.results import Results
+from muscle.scoring import predict
+from muscle.statistics import intervals
+
+
+def run_cell(pipeline: Pipeline, task: str, seed: int, results: Results) -> dict[str, Any]:
+    """Fine-tunes, predicts the test part once, writes predictions and scores; a finished cell is found again."""
+    recipe, corpus = pipeline.recipe, pipeline.corpus
+    backbone = str(getattr(recipe.backbone, "name", recipe.backbone.kind))
+    checkpoint = pipeline.finetune(task, seed)
+    there = results.cell(recipe.name, backbone, task, seed)
+    if there is not None and there["key"] == checkpoint.about["key"] and (results.out / there["predictions"]).is_file():
+        return there
+    rows = corpus.tasks[task]
+    model, module = pipeline.load(checkpoint, pipeline.tasks()[task], rows.target)
+    made = predict(model, module, rows.test, rows.target, recipe.normalization, pipeline.machine.torch_device())
+    file = f"predictions/{recipe.name}-{backbone}-{task}-{seed}.npz"
+    made.save(results.out / file)
+    cell = {
+        "recipe": recipe.name, "title": recipe.title or recipe.name, "backbone": backbone, "task": task,
+        "kind": rows.target.kind, "classes": list(rows.target.classes), "seed": seed, "metrics": scores(made),
+        "predictions": file, "minutes": checkpoint.about["minutes"], "key": checkpoint.about["key"],
+        "valid": checkpoint.about["best"]["valid"], "best_epoch": checkpoint.about["best"]["turn"] + 1,
+        "backbone_rate": checkpoint.about["stage"]["optimizer"]["backbone_rate"], "train_images": len(rows.train),
+    }  # fmt: skip
+    results.put_cell(cell)
+    return cell
+
+
+def scores(predictions: Predictions) -> dict[str, dict[str, Any]]:
+    """Every metric with its 95 % interval and number of cases; undefined ones are absent."""
+    return {name: asdict(interval) for name, interval in intervals(predictions).items()} if len(predictions) else {}
+
+
+def run_recipe(
+    recipe: Recipe, corpus: Corpus, machine: Machine, root: Path, results: Results, progress: Progress = SILENT
+) -> None:
+    """All stages and all cells of a recipe, into ``results``."""
+    recipe.check()
+    pipeline = Pipeline(recipe, corpus, machine, root, progress)
+    results.put_stages(recipe, pipeline.pretrain())
+    if recipe.finetune is None:
+        return
+    for seed in recipe.seeds:
+        for task in pipeline.tasks():
+            if not len(corpus.tasks[task].test):
+                progress.message(f"{task}: no test part; its split leaves nothing to score on")
+                continue
+            cell = run_cell(pipeline, task, seed, results)
+            shown = ", ".join(f"{n} {m['value']:.3f} ({m['low']:.3f} to {m['high']:.3f})" for n, m in cell["metrics"].items() if ":" not in n)
+            progress.message(f"{recipe.title or recipe.name}, {task}, seed {seed}: {shown}")

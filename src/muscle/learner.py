@@ -1,0 +1,69 @@
+"""The learner: one backbone, the tasks' modules around it, and what holds the backbone back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from muscle.backbones import BackboneModule
+from muscle.continual.regularizers import RegularizerModule
+from muscle.recipe import Stage
+from muscle.tasks import Task, TaskModule
+from muscle.types import Batch, Target, Turn
+
+
+class Learner(nn.Module):
+    """Everything of a stage that a snapshot holds, besides the optimizer."""
+
+    def __init__(
+        self, backbone: BackboneModule, stage: Stage, tasks: Mapping[str, Task], targets: Mapping[str, Target], rows: Mapping[str, int]
+    ) -> None:
+        """Builds the modules in the order of ``tasks``; the global generator decides their start."""
+        super().__init__()
+        self.backbone = backbone
+        self.names = {name: f"task{i}" for i, name in enumerate(tasks)}  # names of tasks may hold dots
+        self.modules_by_task = nn.ModuleDict(
+            {self.names[name]: task.build(backbone, targets.get(task.data), rows[name]) for name, task in tasks.items()}
+        )
+        self.regularizers = nn.ModuleList(part.build(backbone) for part in stage.regularizers)
+        self.frozen_norm = stage.batch_norm == "frozen"
+
+    def module(self, task: str) -> TaskModule:
+        """The module of one task."""
+        found = self.modules_by_task[self.names[task]]
+        assert isinstance(found, TaskModule)
+        return found
+
+    def others(self) -> list[nn.Module]:
+        """What is trained besides the backbone: heads and scaffolds."""
+        return [part for m in self.modules_by_task.values() for part in (m.head, m.scaffold)]
+
+    def penalized(self) -> list[Tensor]:
+        """The tensors on which no weight decay may fall, because a regularizer pulls them."""
+        heads = [m.head for m in self.modules_by_task.values()]
+        return [p for r in self._regularizers() for p in r.penalized(self.backbone, heads)]
+
+    def _regularizers(self) -> list[RegularizerModule]:
+        return [r for r in self.regularizers if isinstance(r, RegularizerModule)]
+
+    def begin_turn(self, turn: Turn) -> None:
+        """Train mode, and the anchors set."""
+        self.train()
+        if self.frozen_norm:
+            for m in self.backbone.modules():
+                if isinstance(m, nn.modules.batchnorm._BatchNorm):
+                    m.eval()
+        for regularizer in self._regularizers():
+            regularizer.begin_turn(self.backbone, turn)
+
+    def losses(self, task: str, batch: Batch, precision: torch.dtype) -> dict[str, Tensor]:
+        """The task's named losses under autocast, and the penalties in float32."""
+        module = self.module(task)
+        device = batch.image.device.type
+        with torch.autocast(device, dtype=precision, enabled=precision != torch.float32):
+            found = module.losses(self.backbone, batch)
+        for regularizer in self._regularizers():
+            found["penalty"] = regularizer.penalty(self.backbone, module.head)
+        return found

@@ -1,0 +1,57 @@
+"""The machine: what a test proves not to change the losses, and therefore stays out of every key."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from muscle.errors import UsageError
+from muscle.parts import Part
+
+Precision = Literal["bf16", "fp16", "float32"]
+DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
+
+
+class Machine(Part):
+    """Where a run happens. ``threads``: of one process; bits are equal at equal thread count only."""
+
+    device: str = "auto"  # auto, cpu, cuda, cuda:1
+    threads: int = Field(0, ge=0)  # 0: all cores
+    workers: int = Field(2, ge=0)  # processes that decode
+    snapshot_minutes: float = Field(5.0, gt=0)  # at most so much is lost to a kill
+
+    def torch_device(self) -> torch.device:
+        """The device; ``auto`` is the first GPU, else the CPU.
+
+        Raises:
+            UsageError: a device that this torch does not have.
+        """
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            device = torch.device(self.device)
+        except RuntimeError:
+            raise UsageError(f"device {self.device!r}: allowed: auto, cpu, cuda, cuda:N") from None
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise UsageError(f"device {self.device!r}: this torch sees no GPU; use cpu, or see muscle doctor")
+        return device
+
+    def thread_count(self) -> int:
+        """How many threads a process computes with."""
+        return self.threads or os.cpu_count() or 1
+
+    def precision(self, asked: str) -> Precision:
+        """``auto`` resolved: bf16 where the device computes in it, else fp16 on a GPU, else float32."""
+        if asked in DTYPES:
+            return asked  # type: ignore[return-value]
+        if self.torch_device().type == "cuda":
+            return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        return "bf16" if _cpu_has_bf16() else "float32"
+
+
+def _cpu_has_bf16() -> bool:
+    probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(probe() for probe in probes if probe)

@@ -1,0 +1,96 @@
+"""What is looked at at the boundaries of turns: never trains, never moves a random state that training sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from muscle.backbones import BackboneModule
+from muscle.data.corpus import Corpus
+from muscle.data.normalization import Normalization
+from muscle.data.rows import TaskRows
+from muscle.features import contrast, dense_probe, effective_rank, extract, knn_score
+from muscle.scoring import evaluating, main_score, predict, recomputed_statistics, subset
+from muscle.tasks import TaskModule
+
+MOST_TRAIN, MOST_VALID, MOST_DENSE = 1000, 500, 64  # images that a look may cost
+
+
+@dataclass
+class Monitor:
+    """Scores of one stage's backbone and tasks, on fixed subsets of training and validation parts."""
+
+    corpus: Corpus
+    normalization: Normalization
+    device: torch.device
+    warned: set[str] = field(default_factory=set)
+
+    def backbone(self, backbone: BackboneModule) -> dict[str, float]:
+        """Frozen features on the validation part of every annotated source that is not external.
+
+        Returns:
+            ``knn:TARGET`` for labels, ``probe:TARGET`` (dense ridge probe) for masks and boxes, both AUC; and
+            ``effective_rank``, ``feature_sd`` of pooled features on the pool.
+        """
+        found: dict[str, float] = {}
+        for name in self.corpus.internal_targets:
+            rows = self.corpus.tasks[name]
+            value = self._frozen(backbone, rows)
+            if value is not None:
+                found[f"{'knn' if rows.target.kind == 'labels' else 'probe'}:{name}"] = value
+        sample = extract(backbone, subset(self.corpus.pool, MOST_VALID, "pool"), self.normalization, self.device)
+        found["effective_rank"] = effective_rank(sample)
+        found["feature_sd"] = float(sample.std(0).mean())
+        return found
+
+    def _frozen(self, backbone: BackboneModule, rows: TaskRows) -> float | None:
+        target = rows.target
+        few = MOST_TRAIN if target.kind == "labels" else MOST_DENSE
+        train, valid = subset(rows.train, few, target.name), subset(rows.valid, few, target.name)
+        if len(train) < 2 or len(valid) < 2:
+            return None
+        if target.kind in ("mask", "boxes"):
+            return dense_probe(backbone, train, valid, target.name, self.normalization, self.device)
+        if target.kind != "labels":
+            return None
+        features = [extract(backbone, part, self.normalization, self.device) for part in (train, valid)]
+        return knn_score(features[0], train.truth(target), features[1], valid.truth(target))
+
+    def contrast(self, backbone: BackboneModule, module: TaskModule) -> dict[str, float]:
+        """Can a view find its twin? See ``features.contrast``; on up to 256 images of the pool, same views each time."""
+        state = torch.get_rng_state()
+        torch.manual_seed(0)
+        with evaluating(backbone, module):
+            found = contrast(module, backbone, subset(self.corpus.pool, 256, "contrast"), self.normalization, self.device)
+        torch.set_rng_state(state)
+        return found
+
+    def warnings(self, seen: dict[str, float]) -> list[str]:
+        """Words for what looks wrong, each said once a stage."""
+        said = []
+        if seen.get("embedding_sd", 1.0) < 0.1:
+            said.append("the embeddings have nearly collapsed to one point (sd under 0.1): lower the rate, or check the images")
+        if seen.get("effective_rank", 99.0) < 3:
+            said.append("the features use fewer than 3 directions: the backbone is collapsing")
+        easy = seen.get("top1_same_source", 0.0) > 0.995 and seen.get("top1", 0.0) > 0.995
+        if easy:
+            said.append("views find their twin every time: the game is too easy; widen rotation and shift, or enlarge the queue")
+        if seen.get("top1", 0.0) - seen.get("top1_same_source", 1.0) > 0.05:
+            said.append("twins are found by their source rather than by the image: unify the grey-levels")
+        fresh = [text for text in said if text not in self.warned]
+        self.warned |= set(fresh)
+        return fresh
+
+    def task(self, backbone: BackboneModule, module: TaskModule, rows: TaskRows, most: int) -> tuple[float | None, int]:
+        """Main score on at most ``most`` validation images with the statistics as they are; and how many."""
+        valid = subset(rows.valid, most, rows.target.name)
+        if not len(valid):
+            return None, 0
+        return main_score(predict(backbone, module, valid, rows.target, self.normalization, self.device)), len(valid)
+
+    def task_recomputed(self, backbone: BackboneModule, module: TaskModule, rows: TaskRows, most: int, films: int) -> float | None:
+        """As ``task``, with batch-norm statistics recomputed on up to ``films`` training images of the task."""
+        train = subset(rows.train, films, rows.target.name)
+        with recomputed_statistics(backbone, module, train, self.normalization, self.device):
+            return self.task(backbone, module, rows, most)[0]

@@ -1,0 +1,91 @@
+"""A recipe on a corpus: its stages one after another, then each task's fine-tuning. Only checkpoints pass between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from muscle.backbones import BackboneModule
+from muscle.checkpoint import Checkpoint
+from muscle.data.corpus import Corpus
+from muscle.engine import Job, Start, run_stage, start_key
+from muscle.errors import UsageError
+from muscle.machine import Machine
+from muscle.progress import SILENT, Progress
+from muscle.recipe import Recipe, assign_roles
+from muscle.tasks import Task, TaskModule
+from muscle.types import Target
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Runs a recipe. ``root``: the folder of checkpoints, shared by all recipes that may have stages in common."""
+
+    recipe: Recipe
+    corpus: Corpus
+    machine: Machine
+    root: Path
+    progress: Progress = SILENT
+
+    def _start(self, seed: int) -> Start:
+        recipe = self.recipe
+        return Start(recipe.init, seed, key=start_key(recipe.backbone, recipe.init, seed))
+
+    def _job(self, index: int, start: Start) -> Job:
+        recipe = self.recipe
+        return Job.plan(
+            recipe.stages[index], start, self.corpus, self.corpus.internal_targets, recipe.backbone, recipe.normalization,
+            recipe.seed, self.machine.precision(recipe.precision),
+        )  # fmt: skip
+
+    def pretrain(self) -> list[Checkpoint]:
+        """Runs the stages, or finds them; the checkpoint of each."""
+        torch.set_num_threads(self.machine.thread_count())
+        start, made = self._start(self.recipe.seed), []
+        for index in range(len(self.recipe.stages)):
+            job = self._job(index, start)
+            made.append(run_stage(job, self.corpus, self.machine, self.root, self.progress))
+            start = replace(start, checkpoint=made[-1], key=job.key)
+        return made
+
+    def tasks(self) -> dict[str, Task]:
+        """What is fine-tuned: one task for each target, external ones included.
+
+        Raises:
+            UsageError: the recipe has no fine-tuning.
+        """
+        if self.recipe.finetune is None:
+            raise UsageError(f"recipe {self.recipe.name}: it has no finetune; nothing can be scored on a test part")
+        return assign_roles(self.recipe.finetune.tasks, self.corpus.targets)
+
+    def finetune(self, name: str, seed: int) -> Checkpoint:
+        """Fine-tunes one task from the last stage at every rate of the grid; the best on validation."""
+        assert self.recipe.finetune is not None
+        recipe, settings = self.recipe, self.recipe.finetune
+        made = self.pretrain()
+        # Without stages nothing but the init separates two seeds: each draws its own.
+        start = self._start(recipe.seed if recipe.stages else seed)
+        if made:
+            start = replace(start, checkpoint=made[-1], key=str(made[-1].about["key"]))
+        tried = []
+        for stage in settings.stages(self.tasks()[name]):
+            job = Job.plan(
+                stage, start, self.corpus, self.corpus.targets, recipe.backbone, recipe.normalization, seed,
+                self.machine.precision(recipe.precision), settings.head == "continued",
+            )  # fmt: skip
+            tried.append(run_stage(job, self.corpus, self.machine, self.root, self.progress))
+        return max(tried, key=lambda c: -1.0 if c.about["best"]["valid"] is None else c.about["best"]["valid"])
+
+    def load(self, checkpoint: Checkpoint, task: Task, target: Target) -> tuple[BackboneModule, TaskModule]:
+        """A fine-tuned model from its checkpoint, on the device, ready to predict."""
+        device = self.machine.torch_device()
+        backbone = self.recipe.backbone.build()
+        backbone.net.load_state_dict(checkpoint.backbone_state())
+        module = task.build(backbone, target, len(self.corpus.tasks[target.name].train))
+        head = checkpoint.head_state(target.name)
+        if head is None:
+            raise UsageError(f"{checkpoint.folder}: holds no head for {target.name}; fine-tune it first")
+        module.head.load_state_dict(head)
+        return backbone.to(device).eval(), module.to(device).eval()

@@ -1,0 +1,225 @@
+"""Stages and recipes: what to train, in which order, held back by what. Values only; nothing here touches data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from muscle.backbones import Backbone, BackboneModule
+from muscle.backbones.resnet import ResNet
+from muscle.continual.regularizers import Regularizer
+from muscle.data.decode import Decode
+from muscle.data.normalization import Normalization, ZScore
+from muscle.errors import UsageError
+from muscle.optim import Constant, Curve, Optimizer, StepDecay
+from muscle.parts import Part
+from muscle.schedules import Schedule, Sequential
+from muscle.tasks import ANNOTATED, POOL, Task
+from muscle.types import Target
+from muscle.weights import imagenet, load_backbone
+
+
+class Init(Part):
+    """Root of the family: where a recipe's backbone starts."""
+
+    home: ClassVar[str] = "muscle.recipe"
+
+    def load(self, backbone: BackboneModule, name: str) -> None:
+        """Fills a freshly built backbone; ``name`` is timm's name of its architecture."""
+        raise TypeError(f"{type(self).__name__} must define load")
+
+    def identity(self) -> str:
+        """What enters the key beside the fields: the SHA-256 of a file of weights."""
+        return ""
+
+
+class Kaiming(Init):
+    """Kaiming's initialization, drawn from the seed (He et al. 2015; paper section 2.1)."""
+
+    kind: ClassVar[str] = "kaiming"
+
+    def load(self, backbone: BackboneModule, name: str) -> None:
+        """Nothing to load: a backbone is built this way."""
+
+
+class ImageNet(Init):
+    """Weights trained on ImageNet, from ``file`` or else over the network, first convolution folded to one channel."""
+
+    kind: ClassVar[str] = "imagenet"
+
+    file: str | None = None
+
+    def load(self, backbone: BackboneModule, name: str) -> None:
+        """Raises UserError, in one line, where the weights cannot be had."""
+        imagenet(backbone, name, Path(self.file) if self.file else None)
+
+    def identity(self) -> str:
+        """The file's SHA-256; over the network timm's name of the weights stands for them."""
+        return _sha256(Path(self.file)) if self.file else ""
+
+
+class Weights(Init):
+    """Weights from a file: ours, timm's, torchvision's or MoCo's (see ``weights.py``)."""
+
+    kind: ClassVar[str] = "weights"
+
+    file: str
+
+    def load(self, backbone: BackboneModule, name: str) -> None:
+        """Raises UserError where less than 95 % of the backbone is found in the file."""
+        load_backbone(backbone, Path(self.file))
+
+    def identity(self) -> str:
+        """The file's SHA-256."""
+        return _sha256(Path(self.file))
+
+
+def _sha256(file: Path) -> str:
+    if not file.is_file():
+        raise UsageError(f"init: no weights at {file}; give a .safetensors or .pth file")
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+class Stage(Part):
+    """Tasks, the order of their turns, the rates, and what holds the backbone back.
+
+    ``batch_norm``: ``trained`` shares one set of statistics between tasks; ``frozen`` leaves the backbone's as the
+    stage found them. ``optimizer_state``: whether momentum survives the boundary of a turn. ``select``: the
+    weights of the last step, or of the turn with the best validation score (one task only).
+    """
+
+    name: str
+    tasks: tuple[Task, ...]
+    schedule: Schedule = Sequential()
+    curve: Curve = Constant()
+    optimizer: Optimizer = Optimizer()
+    regularizers: tuple[Regularizer, ...] = ()
+    batch_norm: Literal["trained", "frozen"] = "trained"
+    optimizer_state: Literal["keep", "reset"] = "keep"
+    select: Literal["last", "best"] = "last"
+
+    def mistakes(self) -> list[str]:
+        """Every rule between fields that this stage breaks."""
+        found = []
+        if not self.tasks:
+            found.append(f"stage {self.name}: no task; give at least one")
+        pretext = [t for t in self.tasks if t.needs is None]
+        found += [f"stage {self.name}: {t.kind} needs no annotation; its data is {POOL!r} or 'pool:BODYPART', given {t.data!r}"
+                  for t in pretext if t.data.partition(":")[0] != POOL]  # fmt: skip
+        found += [f"stage {self.name}: {t.kind} needs {t.needs}; its data is {ANNOTATED!r} or a target, given {POOL!r}"
+                  for t in self.tasks if t.needs and t.data == POOL]  # fmt: skip
+        names = [(t.kind, t.data) for t in self.tasks]
+        found += [f"stage {self.name}: {k} on {d} stands twice" for k, d in sorted(set(names)) if names.count((k, d)) > 1]
+        if self.select == "best" and pretext:
+            found.append(f"stage {self.name}: select best needs a validation score; {pretext[0].kind} has none, use last")
+        for task in pretext:
+            queue, batch = getattr(task, "queue", None), task.batch_size
+            if isinstance(queue, int) and queue % batch:
+                found.append(
+                    f"stage {self.name}: queue {queue} is not a multiple of batch_size {batch}; "
+                    f"try {max(batch, queue // batch * batch)}, or auto"
+                )
+        return found
+
+
+class Finetune(Part):
+    """How every init is adapted to one task, alike for all: epochs, rate grid, selection by validation.
+
+    Each of ``backbone_rates`` is tried and the best on validation kept: one fixed rate favours either scratch or
+    pre-training (METHODS 10). ``head``: ``fresh`` by default, so that inits compare fairly; ``continued`` takes
+    the head of the continual stage where there is one.
+    """
+
+    tasks: tuple[Task, ...]
+    epochs: int = Field(30, ge=1)  # not in the paper; our choice
+    curve: Curve = StepDecay()
+    optimizer: Optimizer = Optimizer()
+    backbone_rates: tuple[float, ...] = (3e-4, 1e-3)  # METHODS 10: classification from pre-training, dense and scratch
+    head: Literal["fresh", "continued"] = "fresh"
+
+    def stages(self, task: Task) -> list[Stage]:
+        """One stage for each rate of the grid."""
+        return [
+            Stage(
+                name=f"finetune-{task.data}",
+                tasks=(task,),
+                schedule=Sequential(epochs_per_task=self.epochs),
+                curve=self.curve,
+                optimizer=self.optimizer.with_(backbone_rate=rate),
+                select="best",
+            )
+            for rate in self.backbone_rates
+        ]
+
+
+class Recipe(Part):
+    """A method, whole: where the backbone starts, what pre-trains it, how it is fine-tuned. Names roles, not data."""
+
+    name: str
+    title: str = ""  # as tables print it; empty: the name
+    backbone: Backbone = ResNet(name="resnet18")
+    init: Init = Kaiming()
+    size: tuple[int, int] = (800, 500)  # height, width; which is which is not in the paper (METHODS 7.16)
+    fit: Literal["stretch", "pad"] = "stretch"  # the paper does not keep the aspect
+    decode: Decode = Decode()
+    normalization: Normalization = ZScore()
+    stages: tuple[Stage, ...] = ()
+    finetune: Finetune | None = None
+    seed: int = Field(0, ge=0)  # of the pre-training
+    seeds: tuple[int, ...] = (0,)  # of the fine-tuning
+    precision: Literal["auto", "bf16", "fp16", "float32"] = "auto"
+
+    def mistakes(self) -> list[str]:
+        """Every rule between fields that this recipe breaks, before any data is touched."""
+        found = [m for stage in self.stages for m in stage.mistakes()]
+        names = [stage.name for stage in self.stages]
+        found += [f"stages: the name {n!r} stands twice" for n in sorted(set(names)) if names.count(n) > 1]
+        if min(self.size) < 32:
+            found.append(f"size {self.size[0]}x{self.size[1]}: at least 32x32, the stride of the backbone")
+        if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
+            found.append(f"seeds {list(self.seeds)}: at least one, each once")
+        if self.finetune is not None:
+            found += [f"finetune: {t.kind} has no annotation to learn" for t in self.finetune.tasks if t.needs is None]
+            if not self.finetune.backbone_rates:
+                found.append("finetune.backbone_rates: at least one")
+            annotated = any(t.needs for stage in self.stages for t in stage.tasks)
+            if self.finetune.head == "continued" and not annotated:
+                found.append("finetune.head continued: no stage trains a head; use fresh")
+        return found
+
+    def check(self) -> None:
+        """Raises UsageError with all mistakes at once."""
+        if found := self.mistakes():
+            raise UsageError(f"recipe {self.name}: " + "; ".join(found))
+
+
+def assign_roles(tasks: tuple[Task, ...], targets: Mapping[str, Target]) -> dict[str, Task]:
+    """Concrete tasks by name: pretext tasks as they are, ``annotated`` ones once for each target of their kind.
+
+    A task that names its target takes precedence over the role.
+
+    Raises:
+        UsageError: a named target does not exist or is of another kind; no task is left.
+    """
+    named = {t.data: t for t in tasks if t.needs and t.data != ANNOTATED}
+    for name, task in named.items():
+        if name not in targets or targets[name].kind != task.needs:
+            fitting = [t.name for t in targets.values() if t.kind == task.needs]
+            raise UsageError(f"{task.kind} on {name!r}: known targets of kind {task.needs}: {', '.join(fitting) or 'none'}")
+    found: dict[str, Task] = {t.kind: t for t in tasks if t.needs is None}
+    for target in targets.values():
+        role = [t for t in tasks if t.data == ANNOTATED and t.needs == target.kind]
+        if target.name in named:
+            found[target.name] = named[target.name]
+        elif role:
+            found[target.name] = role[0].with_(data=target.name)
+    if not found:
+        raise UsageError(
+            f"no task: these data teach {', '.join(t.name + ' (' + t.kind + ')' for t in targets.values()) or 'nothing'}, "
+            f"the recipe has {', '.join(t.kind for t in tasks)}; add an annotated source to the data file"
+        )
+    return found

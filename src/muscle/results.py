@@ -1,0 +1,166 @@
+"""The results of a run: one JSON file, rewritten whole after every cell, so that an interruption loses none."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from muscle.checkpoint import Checkpoint
+from muscle.data.corpus import Corpus
+from muscle.errors import UserError
+from muscle.machine import Machine
+from muscle.parts import digest
+from muscle.paths import atomic_write
+from muscle.recipe import Recipe
+
+VERSION = 1
+
+
+class Results:
+    """``OUT/results.json``: provenance, sources, cells, stages, forgetting. See ``docs/results-format.md``."""
+
+    def __init__(self, out: Path, title: str, synthetic: bool, machine: Machine) -> None:
+        """Continues the file that is there, or begins one."""
+        self.out = out
+        self.began = time.monotonic()
+        self.data = self._read() or {"version": VERSION, "cells": [], "stages": [], "forgetting": [], "sources": []}
+        self.data |= {"title": title, "synthetic": synthetic}
+        wall = float(self.data.get("provenance", {}).get("wall_s", 0.0))
+        self.data["provenance"] = provenance(machine)
+        self.before = wall
+
+    def _read(self) -> dict[str, Any] | None:
+        file = self.out / "results.json"
+        if not file.is_file():
+            return None
+        try:
+            found: dict[str, Any] = json.loads(file.read_text())
+        except ValueError as error:
+            raise UserError(f"{file}: not JSON ({error}); move it away to begin again") from None
+        if found.get("version") != VERSION:
+            raise UserError(f"{file}: version {found.get('version')}, this program writes {VERSION}; move it away to begin again")
+        return found
+
+    def save(self) -> None:
+        """Replaces the file."""
+        self.data["provenance"]["wall_s"] = round(self.before + time.monotonic() - self.began, 1)
+        atomic_write(self.out / "results.json", json.dumps(self.data, indent=1))
+
+    def cell(self, recipe: str, backbone: str, task: str, seed: int) -> dict[str, Any] | None:
+        """The cell that is there."""
+        mine = {"recipe": recipe, "backbone": backbone, "task": task, "seed": seed}
+        return next((c for c in self.data["cells"] if mine.items() <= c.items()), None)
+
+    def put_cell(self, cell: dict[str, Any]) -> None:
+        """Adds a cell, or replaces the one of the same recipe, backbone, task and seed."""
+        same = ("recipe", "backbone", "task", "seed")
+        kept = [c for c in self.data["cells"] if any(c[k] != cell[k] for k in same)]
+        self.data["cells"] = [*kept, cell]
+        self.save()
+
+    def put_sources(self, corpus: Corpus) -> None:
+        """Table 1 as counted here, and what identifies the data."""
+        rows = []
+        for store in corpus.stores:
+            source = corpus.file.sources[store.name]
+            splits = store.column("split").tolist()
+            parts = sorted(set(store.column("body_part").tolist()) - {""})
+            modalities = sorted(set(store.column("modality").tolist()))
+            rows.append({
+                "name": store.name, "kind": source.kind, "body_part": ", ".join(parts), "modality": ", ".join(modalities),
+                "targets": [t.name for t in store.targets], "external": source.external,
+                **{part: splits.count(part) for part in ("train", "valid", "test")}, "total": len(splits),
+                "quarantined": len(store.quarantine), "licence": source.licence, "store": str(store.path), "digest": store.digest,
+            })  # fmt: skip
+        self.data["sources"] = rows
+        self.data["provenance"]["data_sha256"] = digest([row["digest"] for row in rows])
+        self.data["provenance"]["pool"] = len(corpus.pool)
+        self.save()
+
+    def put_stages(self, recipe: Recipe, made: list[Checkpoint]) -> None:
+        """The stages of a recipe, their logs copied here, and the forgetting of the continual ones."""
+        name = recipe.name
+        self.data["stages"] = [s for s in self.data["stages"] if s["recipe"] != name]
+        self.data["forgetting"] = [f for f in self.data["forgetting"] if f["recipe"] != name]
+        for checkpoint in made:
+            about = checkpoint.about
+            log = f"logs/{name}-{about['stage']['name']}.jsonl"
+            atomic_write(self.out / log, checkpoint.log_file.read_bytes())
+            self.data["stages"].append({
+                "recipe": name, "name": about["stage"]["name"], "key": about["key"], "minutes": about["minutes"],
+                "sha256": checkpoint.sha256, "log": log,
+            })  # fmt: skip
+            turns = [entry for entry in about["matrix"] if entry.get("shared") and entry["turn"] >= 0]
+            if turns:
+                self.data["forgetting"].append({"recipe": name, "title": recipe.title or name, **forgetting(turns)})
+        self.save()
+
+
+def forgetting(turns: list[dict[str, Any]]) -> dict[str, Any]:
+    """Backward transfer and forgetting from the scores after each turn, on recomputed batch-norm statistics.
+
+    Backward transfer: mean over tasks of (score at the end - score right after the task's first turn); forgetting:
+    mean over tasks of (best score before the end - score at the end) (Lopez-Paz and Ranzato 2017; Chaudhry et al.
+    2018). ``*_shared``: the same on the statistics as training left them. The task of the last turn is left out:
+    nothing came after it.
+    """
+    tasks = list(turns[0]["shared"])
+    found: dict[str, Any] = {"tasks": tasks, "turns": turns}
+    for field, suffix in (("recomputed", ""), ("shared", "_shared")):
+        transfer, lost = [], []
+        for task in tasks:
+            if task == turns[-1]["task"]:
+                continue
+            scores = [turn[field][task] for turn in turns if turn[field][task] is not None]
+            if len(scores) > 1:
+                transfer.append(scores[-1] - scores[0])
+                lost.append(max(scores[:-1]) - scores[-1])
+        if transfer:
+            found[f"backward_transfer{suffix}"] = sum(transfer) / len(transfer)
+            found[f"forgetting{suffix}"] = sum(lost) / len(lost)
+    return found
+
+
+def provenance(machine: Machine) -> dict[str, Any]:
+    """Where and with what this was computed."""
+    device = machine.torch_device()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    return {
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": _commit(),
+        "machine": f"{name}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "versions": {p: version(p) for p in ("muscle-xray", "torch", "torchvision", "timm", "numpy")} | {"python": platform.python_version()},
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }  # fmt: skip
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "CPU"
+
+
+def _commit() -> str:
+    """The commit of the source tree that runs, with ``+changes`` where files differ from it; empty outside one."""
+    here = Path(__file__).resolve().parent
+    git = ["git", "-C", str(here)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True, timeout=10).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return head + ("+changes" if changed.strip() else "")

@@ -1,0 +1,69 @@
+"""Schedules: in which order, and how often, the tasks of a stage take their turns."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import Field
+
+from muscle.parts import Part
+from muscle.types import Turn
+
+
+class Schedule(Part):
+    """Root of the family."""
+
+    home: ClassVar[str] = "muscle.schedules"
+
+    def turns(self, steps: Mapping[str, int], seed: int) -> list[Turn]:
+        """The turns of a stage.
+
+        Args:
+            steps: optimizer steps of one epoch of each task, in the order of the stage.
+            seed: decides the order where the schedule shuffles; the same on every machine.
+        """
+        raise TypeError(f"{type(self).__name__} must define turns")
+
+
+class Sequential(Schedule):
+    """Task after task in the given order, each for a block of epochs (MUSCLE--; also a single task's epochs).
+
+    Each epoch is a turn of its own, so that scores and snapshots come as often as in ``Cyclic``.
+    """
+
+    kind: ClassVar[str] = "sequential"
+
+    epochs_per_task: int = Field(10, ge=1)  # MUSCLE's 10 rounds of one epoch each, paper section 2.2
+
+    def turns(self, steps: Mapping[str, int], seed: int) -> list[Turn]:
+        """One block a task; ``round`` is 0 throughout. ``seed`` is not used."""
+        visits = [(0, task, epoch) for task in steps for epoch in range(self.epochs_per_task)]
+        return _number(visits, steps)
+
+
+class Cyclic(Schedule):
+    """Rounds that visit every task once, one epoch a visit, in an order reshuffled each round (paper section 2.2)."""
+
+    kind: ClassVar[str] = "cyclic"
+
+    rounds: int = Field(10, ge=1)  # paper section 2.2
+    reshuffle: bool = True
+
+    def turns(self, steps: Mapping[str, int], seed: int) -> list[Turn]:
+        """``rounds`` times the tasks; with ``reshuffle`` each round in its own order."""
+        visits = []
+        for number in range(self.rounds):
+            order = list(steps)
+            if self.reshuffle:
+                random.Random(f"{seed}/{number}").shuffle(order)
+            visits += [(number, task, number) for task in order]
+        return _number(visits, steps)
+
+
+def _number(visits: list[tuple[int, str, int]], steps: Mapping[str, int]) -> list[Turn]:
+    return [
+        Turn(index=index, round=number, task=task, epoch=epoch, steps=steps[task])
+        for index, (number, task, epoch) in enumerate(visits)
+    ]

@@ -1,0 +1,126 @@
+"""MoCo: momentum contrast, the pretext task of MUSCLE's first stage (He et al. 2020; MoCo-CXR, Sowrirajan 2021)."""
+
+from __future__ import annotations
+
+import copy
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from muscle.backbones import BackboneModule
+from muscle.data.augment import Views
+from muscle.errors import UsageError
+from muscle.losses import info_nce
+from muscle.projector import projector
+from muscle.tasks import Task, TaskModule
+from muscle.types import Batch, Target
+
+
+class MoCo(Task):
+    """Each image's two views should know each other among K other images.
+
+    The default views are MUSCLE's: flip, rotation and shift; no crop, blur or jitter (paper section 2.1). Queue,
+    momentum, temperature and projector are MoCo-CXR's, since MUSCLE gives none (METHODS 4.1).
+
+    ``queue`` must be a multiple of the batch and at most half the pool, because otherwise most negatives are an
+    image's own stale keys; ``auto`` takes the largest that fits, up to 24,576. ``batch_norm``: ``plain``;
+    ``split`` normalizes groups of the batch apart; ``shuffle`` also deals the keys to other groups than the
+    queries, which is what Shuffle-BN does across devices (METHODS 2.2).
+    """
+
+    kind: ClassVar[str] = "moco"
+
+    batch_size: int = Field(64, ge=2)
+    queue: int | Literal["auto"] = 24_576
+    momentum: float = Field(0.999, ge=0, le=1)
+    temperature: float = Field(0.2, gt=0)
+    dim: int = Field(128, ge=1)
+    mlp: bool = True
+    batch_norm: Literal["plain", "split", "shuffle"] = "plain"
+    groups: int = Field(8, ge=2)  # of the batch, for split and shuffle
+    views: Views = Views()
+
+    def resolve(self, rows: int) -> MoCo:
+        """The same task with ``queue: auto`` replaced by a number that fits a pool of ``rows`` images.
+
+        Raises:
+            UsageError: the queue does not fit the batch or the pool, with values that do.
+        """
+        batch = min(self.batch_size, rows)
+        fitting = max(batch, min(24_576, rows // 2) // batch * batch)
+        if self.queue == "auto":
+            return self.with_(queue=fitting)
+        if self.queue < 1 or self.queue % batch:
+            raise UsageError(f"queue {self.queue} is not a multiple of the batch of {batch}; try {fitting}, or auto")
+        if self.queue > rows:
+            raise UsageError(f"queue {self.queue} is larger than the pool of {rows} images; try {fitting}, or auto")
+        if self.batch_norm != "plain" and batch // self.groups < 2:
+            raise UsageError(f"{self.batch_norm} batch norm: {self.groups} groups of a batch of {batch}; at most {batch // 2}")
+        return self
+
+    def build(self, backbone: BackboneModule, target: Target | None, rows: int) -> TaskModule:
+        """The key encoder, the projector and a queue of random unit vectors."""
+        return _MoCo(self.resolve(rows), backbone)
+
+
+class _MoCo(TaskModule):
+    queue: Tensor
+    pointer: Tensor
+
+    def __init__(self, config: MoCo, backbone: BackboneModule) -> None:
+        super().__init__()
+        self.config = config
+        assert isinstance(config.queue, int)
+        self.head = nn.Identity()
+        query = projector(backbone.width, config.dim, config.mlp)
+        self.scaffold = nn.ModuleDict(
+            {"projector": query, "key_backbone": copy.deepcopy(backbone), "key_projector": copy.deepcopy(query)}
+        )
+        for name in ("key_backbone", "key_projector"):
+            self.scaffold[name].requires_grad_(False)
+        self.register_buffer("queue", F.normalize(torch.randn(config.queue, config.dim), dim=1))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
+
+    def losses(self, backbone: BackboneModule, batch: Batch) -> dict[str, Tensor]:
+        """InfoNCE of the batch against the queue; the batch's keys enter the queue after the logits are made."""
+        first, second = self.config.views(batch), self.config.views(batch)
+        query = self._embed(backbone, self.scaffold["projector"], first)
+        with torch.no_grad():
+            key = self._keys(second)
+        loss = info_nce(query, key, self.queue.clone(), self.config.temperature)
+        self._enqueue(key)
+        return {"info_nce": loss}
+
+    @torch.no_grad()
+    def after_step(self, backbone: BackboneModule) -> None:
+        """Moves the key encoder: k = m k + (1 - m) q, parameters only; its batch-norm buffers are its own."""
+        keys = [*self.scaffold["key_backbone"].parameters(), *self.scaffold["key_projector"].parameters()]
+        queries = [*backbone.parameters(), *self.scaffold["projector"].parameters()]
+        torch._foreach_lerp_(keys, queries, 1 - self.config.momentum)
+
+    def embed_views(self, backbone: BackboneModule, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Two views of each image as queries, [B, dim] unit vectors each: what the diagnostics look at."""
+        project = self.scaffold["projector"]
+        first, second = self.config.views(batch), self.config.views(batch)
+        return self._embed(backbone, project, first), self._embed(backbone, project, second)
+
+    def _embed(self, backbone: nn.Module, project: nn.Module, images: Tensor) -> Tensor:
+        grouped = self.training and self.config.batch_norm != "plain"
+        chunks = images.chunk(self.config.groups) if grouped else (images,)
+        out = torch.cat([project(backbone(chunk).pooled) for chunk in chunks])
+        return F.normalize(out.float(), dim=1)
+
+    def _keys(self, images: Tensor) -> Tensor:
+        order = torch.arange(len(images))
+        if self.config.batch_norm == "shuffle":
+            order = torch.randperm(len(images))
+        keys = self._embed(self.scaffold["key_backbone"], self.scaffold["key_projector"], images[order])
+        return keys[order.argsort()]
+
+    def _enqueue(self, keys: Tensor) -> None:
+        place = (torch.arange(len(keys), device=keys.device) + self.pointer) % len(self.queue)
+        self.queue[place] = keys
+        self.pointer.add_(len(keys)).remainder_(len(self.queue))
