@@ -28,7 +28,7 @@ class Classification(Task):
     needs: ClassVar[TargetKind | None] = "labels"
 
     data: str = ANNOTATED
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(32, ge=2)
     views: Views = Views(flip=0.5, rotate=10.0, shift=0.05)
 
     def build(self, backbone: BackboneModule, target: Target | None, rows: int) -> TaskModule:

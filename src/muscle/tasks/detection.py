@@ -48,7 +48,7 @@ class Detection(Task):
     needs: ClassVar[TargetKind | None] = "boxes"
 
     data: str = ANNOTATED
-    batch_size: int = Field(8, ge=1)
+    batch_size: int = Field(8, ge=2)
     views: Views = Views(flip=0.5, rotate=0.0, shift=0.0)
     fpn_channels: Count = 256
     box_head: Count = 1024
