@@ -40,7 +40,7 @@ def break_at(rng: np.random.Generator, radius: float, zone: float) -> Crack:
         zone=zone,
         step=step * float(rng.choice([-1.0, 1.0])),
         apex=apex * float(rng.choice([-1.0, 1.0])),
-        gap=rng.uniform(0.015, 0.035),
+        gap=rng.uniform(0.025, 0.045),
     )
 
 
