@@ -102,7 +102,9 @@ def test_the_range_is_that_of_bits_stored_never_of_the_type(tmp_path: Path, bits
 
 def test_signed_values_and_rescaling_come_before_the_window(tmp_path: Path) -> None:
     values = np.array([[-2048, -24, 0, 2047]], np.int16)
-    path = dicom(tmp_path / "x.dcm", values, 12, RescaleSlope=2, RescaleIntercept=-100, WindowCenter=0, WindowWidth=401)
+    path = dicom(
+        tmp_path / "x.dcm", values, 12, RescaleSlope=2, RescaleIntercept=-100, WindowCenter=0, WindowWidth=401
+    )
     expected = linear(values * 2.0 - 100, 0, 401)
     assert np.abs(decode(path, UNIFIED).pixels - expected).max() <= 0.51
     assert decode(path, RAW).pixels.tolist() == [[0, 126, 128, 255]]  # -2048..2047 over 0..255
@@ -110,7 +112,15 @@ def test_signed_values_and_rescaling_come_before_the_window(tmp_path: Path) -> N
 
 def test_a_negative_slope_turns_the_picture(tmp_path: Path) -> None:
     values = np.array([[0, 1000, 4095]], np.uint16)
-    path = dicom(tmp_path / "x.dcm", values, 12, RescaleSlope=-1, RescaleIntercept=4095, WindowCenter=2048, WindowWidth=4096)
+    path = dicom(
+        tmp_path / "x.dcm",
+        values,
+        12,
+        RescaleSlope=-1,
+        RescaleIntercept=4095,
+        WindowCenter=2048,
+        WindowWidth=4096,
+    )
     assert decode(path, UNIFIED).pixels.tolist() == [[255, 193, 0]]  # (4095 - 1000) / 4095 * 255 = 192.7
 
 
@@ -120,7 +130,14 @@ def test_a_voi_table_goes_before_a_window_and_only_the_first_counts(tmp_path: Pa
         item.LUTDescriptor = [4, 0, 10]
         item.add_new(0x00283006, "US", table)
     values = np.array([[0, 1, 2, 3]], np.uint16)
-    path = dicom(tmp_path / "x.dcm", values, 12, VOILUTSequence=Sequence([first, second]), WindowCenter=1, WindowWidth=2)
+    path = dicom(
+        tmp_path / "x.dcm",
+        values,
+        12,
+        VOILUTSequence=Sequence([first, second]),
+        WindowCenter=1,
+        WindowWidth=2,
+    )
     found = decode(path, UNIFIED)
     assert found.pixels.tolist() == [[0, 2, 50, 255]]  # table / 1023 * 255
     assert any("first of 2" in step for step in found.steps)
@@ -133,7 +150,9 @@ def test_of_several_windows_the_first_counts(tmp_path: Path, ramp: np.ndarray) -
     assert any("first of 2" in step for step in found.steps)
 
 
-@pytest.mark.parametrize("fields", [{}, {"WindowCenter": 100, "WindowWidth": 0}, {"WindowCenter": 60000, "WindowWidth": 10}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"WindowCenter": 100, "WindowWidth": 0}, {"WindowCenter": 60000, "WindowWidth": 10}]
+)
 def test_without_a_usable_window_percentiles_span_the_grey_scale(
     tmp_path: Path, ramp: np.ndarray, fields: dict[str, Any]
 ) -> None:
@@ -244,9 +263,18 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda path: dicom(path, np.zeros((4, 4), np.uint16), 12, NumberOfFrames=2, PixelData=bytes(64)),
         "2 frames",
     ),
-    "huge.dcm": (lambda path: dicom(path, np.zeros((4, 4), np.uint16), 12, Rows=60000, Columns=60000), "pixels; allowed"),
-    "short.dcm": (lambda path: dicom(path, np.zeros((4, 4), np.uint16), 12, PixelData=bytes(8)), "cannot be read"),
-    "huge.png": (lambda path: Image.new("1", (10_000, MAX_PIXELS // 10_000 + 1)).save(path), "pixels; allowed"),
+    "huge.dcm": (
+        lambda path: dicom(path, np.zeros((4, 4), np.uint16), 12, Rows=60000, Columns=60000),
+        "pixels; allowed",
+    ),
+    "short.dcm": (
+        lambda path: dicom(path, np.zeros((4, 4), np.uint16), 12, PixelData=bytes(8)),
+        "cannot be read",
+    ),
+    "huge.png": (
+        lambda path: Image.new("1", (10_000, MAX_PIXELS // 10_000 + 1)).save(path),
+        "pixels; allowed",
+    ),
 }
 
 
