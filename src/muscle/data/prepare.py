@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -199,7 +199,7 @@ def _make(
         "mean": mean,
         "sd": sd,
         "splits": dict(sorted(Counter(splits[i] for i in good).items())),
-        "steps": dict(sorted(Counter(step for i in good for step in entries[i]["steps"]).items())),
+        "steps": _steps(entries[i] for i in good),
         "quarantine": quarantine,
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
@@ -209,6 +209,12 @@ def _make(
     _sync(partial)
     partial.rename(final)
     _sync(final.parent)
+
+
+def _steps(entries: Iterable[Entry]) -> dict[str, int]:
+    """How many images took each step of the decoder; the thirty most common, for words may hold sizes."""
+    counts = Counter(step for entry in entries for step in entry["steps"])
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:30])
 
 
 def _index(

@@ -64,6 +64,11 @@ class Rows:
         """The source of each row."""
         return self._strings("source")
 
+    @cached_property
+    def body_parts(self) -> list[str]:
+        """The body part of each row; empty where unknown."""
+        return self._strings("body_part")
+
     def take(self, index: NDArray[Any]) -> Rows:
         """Some of these rows, by position or by a mask."""
         return Rows(self.stores, self.store[index], self.row[index])
@@ -241,7 +246,7 @@ def pool(stores: Sequence[Store], external: set[str]) -> Rows:
     Raises:
         UserError: stores of different sizes, or nothing is left.
     """
-    every = _all(stores)
+    every = all_rows(stores)
     held_out = every.take(np.array(every.splits, object) != "train")
     patients, images = set(held_out.patients), set(held_out._strings("sha256"))
     seen: set[str] = set()
@@ -273,7 +278,7 @@ def annotated(stores: Sequence[Store]) -> dict[str, TaskRows]:
         UserError: stores of different sizes.
         UsageError: sources that teach a target of one name with other classes.
     """
-    every = _all(stores)
+    every = all_rows(stores)
     found = {}
     for name, target in shared_targets({s.name: s.targets for s in stores}).items():
         known = every.take(every._known(target))
@@ -283,7 +288,12 @@ def annotated(stores: Sequence[Store]) -> dict[str, TaskRows]:
     return found
 
 
-def _all(stores: Sequence[Store]) -> Rows:
+def all_rows(stores: Sequence[Store]) -> Rows:
+    """Every row of some stores of one size, store after store.
+
+    Raises:
+        UserError: no store, or stores of different sizes.
+    """
     if not stores:
         raise UsageError("no store given; prepare one source at least")
     sizes = {f"{s.size[0]}x{s.size[1]}" for s in stores}

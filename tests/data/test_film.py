@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from muscle.data.decode import Decode
+from muscle.data.film import Film, Job, film, shrink
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+
+
+def job(root: Path, pixels: np.ndarray, size: tuple[int, int], fit: str = "stretch", **given: object) -> Job:
+    cv2.imwrite(str(root / "a.png"), pixels)
+    return Job(str(root), "a.png", size, Decode(), fit, **given)  # type: ignore[arg-type]
+
+
+def made(job: Job) -> Film:
+    found = film(job)
+    assert isinstance(found, Film), found
+    return found
+
+
+def test_shrinking_averages_areas() -> None:
+    """Oracle: the mean of each block, to the half level of rounding."""
+    pixels = noise(12, 20)
+    blocks = pixels.reshape(4, 3, 4, 5).mean((1, 3))
+    assert np.abs(shrink(pixels, (4, 4)) - blocks).max() <= 0.51
+    one_side = pixels.reshape(4, 3, 20).mean(1)
+    tall = shrink(pixels, (4, 40))  # one side shrinks, the other grows: still averaged over three rows
+    assert np.abs(tall[:, 0] - one_side[:, 0]).max() <= 0.51 and tall.shape == (4, 40)
+
+
+def test_growing_interpolates() -> None:
+    """Oracle: linear interpolation between pixel centres by NumPy."""
+    pixels = np.array([[0, 100, 40]], np.uint8)
+    wanted = np.interp((np.arange(9) + 0.5) / 3 - 0.5, np.arange(3), [0, 100, 40])
+    assert np.abs(shrink(pixels, (1, 9))[0] - wanted).max() <= 1
+
+
+def test_equal_size_changes_nothing(tmp_path: Path) -> None:
+    pixels = noise(9, 7)
+    found = made(job(tmp_path, pixels, (9, 7)))
+    assert np.array_equal(found.pixels, pixels)
+    record = found.record
+    assert record["file_sha256"] == hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
+    assert record["row_sha256"] == hashlib.sha256(pixels.tobytes()).hexdigest()
+    assert (record["height"], record["width"]) == (9, 7)
+    assert record["pixel_sum"] == pixels.sum() and record["pixel_count"] == 63
+    assert record["pixel_square_sum"] == (pixels.astype(int) ** 2).sum()
+
+
+def test_sha_is_of_the_picture_not_of_the_file(tmp_path: Path) -> None:
+    pixels = noise(9, 7)
+    one = made(job(tmp_path, pixels, (4, 4))).record
+    cv2.imwrite(str(tmp_path / "a.png"), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 0])
+    two = made(Job(str(tmp_path), "a.png", (4, 4), Decode(), "stretch")).record
+    assert one["sha256"] == two["sha256"] and one["file_sha256"] != two["file_sha256"]
+    other = made(job(tmp_path, pixels.reshape(7, 9), (4, 4))).record
+    assert other["sha256"] != one["sha256"]
+
+
+@pytest.mark.parametrize("fit", ["stretch", "pad"])
+def test_boxes_and_masks_stay_on_what_they_mark(tmp_path: Path, fit: str) -> None:
+    """Oracle: a white rectangle is drawn into the image itself; box and mask must end where its pixels end."""
+    pixels = np.zeros((40, 80), np.uint8)
+    pixels[8:24, 16:48] = 255
+    cv2.imwrite(str(tmp_path / "m.png"), pixels)
+    masks = {"m": (("m.png", ((255, 3),)),)}
+    box = ((16.0, 8.0, 48.0, 24.0),)
+    found = made(
+        job(tmp_path, pixels, (20, 20), fit, masks=masks, boxes={"b": box}, points={"p": ((16.0, 8.0),)})
+    )
+    y, x = np.nonzero(found.pixels > 127)
+    extent = [x.min(), y.min(), x.max() + 1, y.max() + 1]
+    assert found.record["boxes"]["b"] == [pytest.approx(extent)]
+    assert found.record["points"]["p"] == [pytest.approx(extent[:2])]
+    assert np.array_equal(found.masks["m"], np.where(found.pixels > 127, 3, 0))
+    if fit == "pad":
+        assert extent == [4, 7, 12, 11]
+        assert (
+            found.record["pixel_count"] == 200 and not found.pixels[:5].any() and not found.pixels[15:].any()
+        )
+
+
+def test_later_masks_win_and_no_class_is_invented(tmp_path: Path) -> None:
+    one, two = np.zeros((30, 30), np.uint8), np.zeros((30, 30), np.uint8)
+    one[:20], two[10:] = 255, 255
+    cv2.imwrite(str(tmp_path / "one.png"), one)
+    cv2.imwrite(str(tmp_path / "two.png"), two)
+    masks = {"m": (("one.png", ((255, 1),)), ("two.png", ((255, 4),)))}
+    found = made(job(tmp_path, noise(30, 30), (7, 7), masks=masks)).masks["m"]
+    assert set(np.unique(found)) == {1, 4} and (found[:2] == 1).all() and (found[3:] == 4).all()
+
+
+def test_a_box_a_pixel_over_the_edge_is_cut(tmp_path: Path) -> None:
+    found = made(job(tmp_path, noise(10, 10), (10, 10), boxes={"b": ((-0.5, 2.0, 10.9, 10.0),)}))
+    assert found.record["boxes"]["b"] == [[0.0, 2.0, 10.0, 10.0]]
+
+
+@pytest.mark.parametrize("box", [(2.0, 2.0, 12.0, 4.0), (4.0, 4.0, 4.0, 8.0), (10.5, 1.0, 10.9, 4.0)])
+def test_boxes_that_cannot_be_are_told(tmp_path: Path, box: tuple[float, float, float, float]) -> None:
+    reason = film(job(tmp_path, noise(20, 10), (8, 8), boxes={"b": (box,)}))
+    assert isinstance(reason, str) and "outside its image of 10x20" in reason and f"{box[2]:g}" in reason
+
+
+def test_reasons_are_one_line_and_name_both_sizes(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "m.png"), np.zeros((6, 5), np.uint8))
+    reason = film(job(tmp_path, noise(9, 7), (4, 4), masks={"m": (("m.png", ((255, 1),)),)}))
+    assert reason == "mask m.png is 5x6 but its image is 7x9"
+    missing = film(Job(str(tmp_path), "none.png", (4, 4), Decode(), "stretch"))
+    (tmp_path / "torn.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
+    torn = film(Job(str(tmp_path), "torn.png", (4, 4), Decode(), "stretch"))
+    no_mask = film(job(tmp_path, noise(9, 7), (4, 4), masks={"m": (("gone.png", ((255, 1),)),)}))
+    for found in (missing, torn, no_mask):
+        assert isinstance(found, str) and "\n" not in found
+    assert isinstance(no_mask, str) and "gone.png" in no_mask

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from muscle.data.film import Film
+from muscle.data.journal import COMMIT, Journal
+
+
+def row(value: int, masked: bool) -> Film:
+    masks = {"m": np.full((2, 3), value + 100, np.uint8)} if masked else {}
+    return Film(np.full((2, 3), value, np.uint8), masks, {"value": value})
+
+
+def opened(folder: Path, key: str = "k") -> Journal:
+    return Journal(folder, key, {"m": "mask-0.npy"}, (2, 3))
+
+
+def test_what_is_appended_is_what_numpy_loads(tmp_path: Path) -> None:
+    """Oracle: the arrays written out by hand; a film without a mask leaves zeros, a reason leaves no row."""
+    with opened(tmp_path / "s") as journal:
+        for film in (row(1, False), "broken", row(2, True), row(3, False)):
+            journal.append(film)
+        journal.finish()
+    images, masks = np.load(tmp_path / "s/images.npy"), np.load(tmp_path / "s/mask-0.npy")
+    assert images[:, 0, 0].tolist() == [1, 2, 3] and images.shape == masks.shape == (3, 2, 3)
+    assert masks[:, 1, 2].tolist() == [0, 102, 0]
+    assert [e.get("reason") for e in journal.entries] == [None, "broken", None, None]
+    assert [e.get("has") for e in journal.entries] == [[], None, ["m"], []]
+
+
+def test_rows_that_the_journal_does_not_name_are_cut_off(tmp_path: Path) -> None:
+    with opened(tmp_path / "s") as journal:
+        for value in range(COMMIT + 5):
+            journal.append(row(value % 256, True))
+        assert journal.rows == COMMIT
+    log = tmp_path / "s.journal"
+    log.write_bytes(log.read_bytes() + b'{"value": 64, "torn')
+    with opened(tmp_path / "s") as journal:
+        assert journal.rows == len(journal.entries) == COMMIT and b"torn" not in log.read_bytes()
+        journal.append(row(200, False))
+        journal.finish()
+    images, masks = np.load(tmp_path / "s/images.npy"), np.load(tmp_path / "s/mask-0.npy")
+    assert images[:, 0, 0].tolist() == [*range(COMMIT), 200] and masks[-1].max() == 0
+
+
+def test_a_journal_of_another_key_is_begun_anew(tmp_path: Path) -> None:
+    with opened(tmp_path / "s") as journal:
+        journal.append(row(1, False))
+        journal.finish()
+    with opened(tmp_path / "s", "other") as journal:
+        assert journal.rows == 0
+        journal.finish()
+    assert np.load(tmp_path / "s/images.npy").shape == (0, 2, 3)
