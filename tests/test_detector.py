@@ -34,13 +34,13 @@ def no_boxes() -> Boxes:
 def test_anchors_by_a_loop() -> None:
     sizes, ratios = (10.0, 20.0, 40.0, 80.0, 160.0), (0.5, 2.0)
     levels = [torch.zeros(1, 1, h, w) for h, w in [(24, 16), (12, 8), (6, 4), (3, 2), (2, 1)]]
-    expected = [
-        [x * s - a / math.sqrt(r) / 2, y * s - a * math.sqrt(r) / 2, x * s + a / math.sqrt(r) / 2, y * s + a * math.sqrt(r) / 2]
-        for level, s, a in zip(levels, (4, 8, 16, 32, 64), sizes, strict=True)
-        for y in range(level.shape[2])
-        for x in range(level.shape[3])
-        for r in ratios
-    ]  # fmt: skip
+    expected = []
+    for level, stride, side in zip(levels, (4, 8, 16, 32, 64), sizes, strict=True):
+        for y in range(level.shape[2]):
+            for x in range(level.shape[3]):
+                for ratio in ratios:
+                    w, h = side / math.sqrt(ratio) / 2, side * math.sqrt(ratio) / 2
+                    expected.append([x * stride - w, y * stride - h, x * stride + w, y * stride + h])
     (given,) = Anchors(sizes, ratios)(ImageList(levels[0], [(96, 64)]), levels)
     torch.testing.assert_close(given, torch.tensor(expected), rtol=1e-6, atol=1e-4)
 
@@ -60,9 +60,12 @@ def test_anchor_sizes_span_the_image_and_stop_at_torchvisions() -> None:
 
 
 def test_anchors_keep_float32_when_the_maps_are_bfloat16() -> None:
-    levels = [torch.zeros(1, 1, 96 // s + 1, 64 // s, dtype=torch.bfloat16) for s in (4, 8, 16, 32, 64)]
-    (given,) = Anchors(None, (0.5,))(ImageList(levels[0], [(96, 64)]), levels)
-    assert given.dtype == torch.float32 and not torch.equal(given, given.bfloat16().float())
+    levels = [torch.zeros(1, 1, 1280 // s, 64 // s) for s in (4, 8, 16, 32, 64)]  # 1028 is no bfloat16
+    (expected,) = Anchors(None, (0.5,))(ImageList(levels[0], [(1280, 64)]), levels)
+    (given,) = Anchors(None, (0.5,))(
+        ImageList(levels[0], [(1280, 64)]), [level.bfloat16() for level in levels]
+    )
+    torch.testing.assert_close(given, expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("size", [(33, 33), (65, 40), (96, 64)])

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import pickle
 from collections.abc import Mapping
@@ -160,11 +161,16 @@ def imagenet(module: BackboneModule, name: str, file: Path | str | None = None) 
     if os.environ.get("MUSCLE_OFFLINE", "") not in ("", "0"):
         raise UserError(f"ImageNet weights of {name}: not fetched because MUSCLE_OFFLINE is set; {remedy}")
     tagged = f"{name}.tv_in1k" if name in ("resnet18", "resnet50") else name
+    chatter = logging.getLogger("huggingface_hub")  # its retries would bury the one line that helps
+    level = chatter.level
+    chatter.setLevel(logging.CRITICAL)
     try:
         state = timm.create_model(tagged, pretrained=True, num_classes=0).state_dict()
     except Exception as error:  # the network, the hub and its cache fail in too many ways to list
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         raise UserError(f"ImageNet weights of {tagged}: cannot be fetched ({reason}); {remedy}") from None
+    finally:
+        chatter.setLevel(level)
     return _load(module, state, tagged)
 
 
