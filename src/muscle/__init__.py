@@ -1,1 +1,30 @@
-"""Pre-training on radiographs across data sets, tasks and body parts."""
+"""Pre-training on radiographs across data sets, tasks and body parts.
+
+    import muscle
+    mine = muscle.pretrain("xrays.yaml", out="runs/mine")
+    print(muscle.compare("wrist.yaml", starts=["scratch", mine], seeds=3).table())
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["DataFile", "Machine", "Recipe", "compare", "embed", "finetune", "load_recipe", "pretrain"]
+
+if TYPE_CHECKING:
+    from muscle.api import compare, embed, finetune, load_recipe, pretrain
+    from muscle.data.source import DataFile
+    from muscle.machine import Machine
+    from muscle.recipe import Recipe
+
+_HOMES = {"DataFile": "muscle.data.source", "Machine": "muscle.machine", "Recipe": "muscle.recipe"}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads what is asked for when it is asked for: ``import muscle`` alone does not pull in torch."""
+    if name not in __all__:
+        raise AttributeError(f"module 'muscle' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES.get(name, "muscle.api")), name)

@@ -11,7 +11,7 @@ import numpy as np
 
 from muscle.data.decode import Decode
 from muscle.data.prepare import prepare
-from muscle.data.rows import Rows, TaskRows, annotated, pool
+from muscle.data.rows import Rows, TaskRows, all_rows, annotated, pool
 from muscle.data.source import DataFile, shared_targets
 from muscle.data.store import Store
 from muscle.errors import UserError
@@ -54,6 +54,11 @@ class Corpus:
     def external(self) -> frozenset[str]:
         """Names of the sources that no stage before fine-tuning may see."""
         return frozenset(name for name, source in self.file.sources.items() if source.external)
+
+    @cached_property
+    def all_rows(self) -> Rows:
+        """Every row of every store."""
+        return all_rows(self.stores)
 
     @cached_property
     def pool(self) -> Rows:

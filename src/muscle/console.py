@@ -1,0 +1,71 @@
+"""What the command line shows: progress bars on a terminal, plain lines elsewhere, tables, one-line errors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from muscle.progress import Progress
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+PLAIN_SECONDS = 15.0  # between two plain lines about the same work
+
+
+class Shown(Progress):
+    """Bars with rate and time left where standard error is a terminal; else a line now and then."""
+
+    def __init__(self) -> None:
+        """Nothing is shown before the first message or count."""
+        self.bars: Bars | None = None
+        self.ids: dict[str, TaskID] = {}
+        self.began: dict[str, tuple[float, int]] = {}
+        self.said: dict[str, float] = {}
+
+    def message(self, text: str) -> None:
+        """One line."""
+        (self.bars.console if self.bars else err).print(text, markup=False)
+
+    def count(self, what: str, done: int, total: int) -> None:
+        """A bar, or a line at most every 15 seconds and at the end."""
+        now = time.monotonic()
+        start, first = self.began.setdefault(what, (now, done))
+        rate = (done - first) / (now - start) if now > start else 0.0
+        if err.is_terminal:
+            self._bar(what, done, total, rate)
+        elif now - self.said.get(what, -PLAIN_SECONDS) >= PLAIN_SECONDS or done == total:
+            self.said[what] = now
+            left = f", {(total - done) / rate / 60:.1f} min left" if rate > 0 and done < total else ""
+            err.print(f"{what}: {done}/{total}" + (f", {rate:.1f}/s" if rate > 0 else "") + left, markup=False)
+
+    def _bar(self, what: str, done: int, total: int, rate: float) -> None:
+        if self.bars is None:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]:.1f}/s"))
+            self.bars = Bars(*columns, TimeRemainingColumn(), console=err, transient=True)
+            self.bars.start()
+        if what not in self.ids:
+            self.ids[what] = self.bars.add_task(what, total=total, rate=0.0)
+        self.bars.update(self.ids[what], completed=done, total=total, rate=rate, visible=done < total)
+
+    def close(self) -> None:
+        """Gives the terminal back."""
+        if self.bars is not None:
+            self.bars.stop()
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A plain table on standard output; numbers to the right."""
+    shown = Table(box=None, pad_edge=False)
+    listed = [tuple(row) for row in rows]
+    for i, name in enumerate(head):
+        numbers = all(isinstance(row[i], (int, float)) for row in listed)
+        shown.add_column(name, justify="right" if numbers and listed else "left", overflow="fold")
+    for row in listed:
+        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell) for cell in row))
+    out.print(shown)

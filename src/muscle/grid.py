@@ -1,0 +1,56 @@
+"""The grid: several recipes on the same data, tasks and seeds, every stage they share computed once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from muscle import paths
+from muscle.data.corpus import Corpus
+from muscle.data.source import DataFile
+from muscle.errors import UsageError
+from muscle.evaluate import run_recipe
+from muscle.machine import Machine
+from muscle.progress import SILENT, Progress
+from muscle.recipe import Recipe
+from muscle.results import Results
+
+
+def prepare(recipe: Recipe, file: DataFile, store: Path, machine: Machine, progress: Progress = SILENT) -> Corpus:
+    """The corpus that a recipe trains on: its data at its size, decoded its way."""
+    return Corpus.prepare(file, recipe.size, recipe.decode, recipe.fit, store, machine.workers, progress)
+
+
+def run_grid(
+    recipes: list[Recipe],
+    file: DataFile,
+    out: Path,
+    store: Path,
+    machine: Machine,
+    title: str,
+    synthetic: bool = False,
+    progress: Progress = SILENT,
+) -> Results:
+    """Every cell of recipes x tasks x seeds, seed by seed, so that an interruption leaves whole columns.
+
+    Raises:
+        UsageError: no recipe, two of one name, or a recipe that breaks its rules.
+    """
+    names = [r.name for r in recipes]
+    if not recipes or len(set(names)) != len(names):
+        raise UsageError(f"recipes {', '.join(names) or 'none'}: give at least one, each under its own name")
+    for recipe in recipes:
+        recipe.check()
+    corpora: dict[tuple[object, ...], Corpus] = {}
+    for recipe in recipes:
+        pixels = (recipe.size, recipe.decode, recipe.fit)
+        if pixels not in corpora:
+            corpora[pixels] = prepare(recipe, file, store, machine, progress)
+    results = Results(out, title, synthetic, machine)
+    results.put_sources(corpora[recipes[0].size, recipes[0].decode, recipes[0].fit])
+    root = paths.checkpoints(out)
+    for seed in sorted({seed for recipe in recipes for seed in recipe.seeds}):
+        for recipe in recipes:
+            if seed in recipe.seeds:
+                corpus = corpora[recipe.size, recipe.decode, recipe.fit]
+                run_recipe(recipe.with_(seeds=(seed,)), corpus, machine, root, results, progress)
+    return results
