@@ -526,6 +526,43 @@ def test_the_suite_finds_a_kind_that_is_not_its_file(monkeypatch: pytest.MonkeyP
         check_part(Other())
 
 
+class Silent(Bed):
+    """A part inside that says nothing of its fields."""
+
+    def key(self) -> str:
+        return "always the same"
+
+
+def _unmade(bed: Bed) -> Bed:
+    if bed.made:
+        raise ValueError("a shop's beds are not made")
+    return bed
+
+
+class Shop(Part):
+    bed: Bed = Bed()
+    _bed = pydantic.field_validator("bed")(_unmade)
+
+
+class SilentShop(Part):
+    bed: Silent = Silent()
+    _bed = pydantic.field_validator("bed")(_unmade)
+
+
+def test_a_field_that_the_part_around_it_restricts_still_counts_by_itself() -> None:
+    check_part(Shop())
+    with pytest.raises(AssertionError, match="made=True does not change the key"):
+        check_part(SilentShop())
+
+
+def test_a_constant_is_not_a_field() -> None:
+    class Constant(Part):
+        always: Literal["x"] = "x"
+
+    with pytest.raises(AssertionError, match="no other valid value was found for always"):
+        check_part(Constant())
+
+
 def test_example_fills_required_fields() -> None:
     class Needy(Part):
         name: str

@@ -100,6 +100,11 @@ def _check_counts(part: Part, path: Place, value: Any, annotation: Any) -> None:
             f"{_name(part)}: {_dotted(path)}={other!r} does not change the key"
         )
         return
+    inner, below = _inner(part, path)
+    # Where the part around it allows one value only, what matters is whether the field counts by itself.
+    if inner is not part:
+        _check_counts(inner, below, value, annotation)
+        return
     raise AssertionError(
         f"{_name(part)}: no other valid value was found for {_dotted(path)} (given {value!r}); a leaf that can have "
         "one value only is a constant, not a field; or give check_part a value from which this one can be changed alone"
@@ -197,6 +202,13 @@ def _parts(value: Any, path: Place) -> Iterator[tuple[Place, Part]]:
             yield from _parts(element, (*path, str(key)))
 
 
+def _inner(part: Part, path: Place) -> tuple[Part, Place]:
+    """The innermost part that holds a place, and the place in it."""
+    return next(
+        (inner, path[len(at) :]) for at, inner in reversed([*_parts(part, ())]) if path[: len(at)] == at
+    )
+
+
 def _options(annotation: Any) -> list[Any]:
     """The members of a union, or the type alone; what ``Annotated`` adds is left to the validation."""
     if get_origin(annotation) is Annotated:
@@ -222,7 +234,7 @@ def _others(value: Any, annotation: Any) -> Iterator[Any]:
                 if get_origin(option) is Literal
                 for o in get_args(option)
             )
-            yield from (value + "x", value + "-2")
+            yield from (value + "x", value + "-2", "(x)")  # the last for patterns that want a group
     yield from _simplest(annotation)
     if type(None) in _options(annotation):
         yield None
@@ -237,6 +249,7 @@ def _simplest(annotation: Any) -> Iterator[Any]:
         elif origin is tuple and inner and inner[-1] is Ellipsis:
             yield from ([v] for v in _simplest(inner[0]))
             yield from ([v, w] for v in _simplest(inner[0]) for w in _simplest(inner[0]))
+            yield from ([v] * length for v in _simplest(inner[0]) for length in range(3, 9))
         elif origin is tuple:
             yield from ([*values] for values in zip(*(tuple(_simplest(i)) for i in inner), strict=False))
         elif origin is dict:
