@@ -5,7 +5,6 @@ Oracles: os.statvfs and os.sched_getaffinity of this machine; otherwise the made
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import stat
@@ -34,7 +33,7 @@ def test_everything_is_looked_at_and_is_plain_data() -> None:
     ]  # fmt: skip
     assert all(f.value and "\n" not in f.value + f.advice for f in findings)
     assert all(f.advice for f in findings if f.state != "ok")
-    assert json.loads(json.dumps([dataclasses.asdict(f) for f in findings]))[0]["name"] == "python"
+    assert [d.Finding(**plain) for plain in json.loads(d.to_json(findings))] == findings
 
 
 def test_only_what_is_bad_stops_a_script() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -79,6 +80,11 @@ def doctor() -> list[Finding]:
 def exit_code(findings: list[Finding]) -> int:
     """1 where something is bad, so that a script stops; warnings leave 0."""
     return int(any(finding.state == "bad" for finding in findings))
+
+
+def to_json(findings: list[Finding]) -> str:
+    """The findings as a JSON list of objects with name, value, state and advice."""
+    return json.dumps([asdict(finding) for finding in findings], indent=2)
 
 
 def _python() -> Finding:
