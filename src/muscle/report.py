@@ -1,0 +1,253 @@
+"""From a results folder to one self-contained page, with its tables as Markdown and CSV.
+
+``plan`` says from results.json alone which tables and figures there must be; ``report`` makes them; ``check``
+compares what the page holds with the plan. What cannot be shown says why in its place: *absent* is what the data
+do not allow, *missing* is a file that the results name and that is not there.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from jinja2 import Environment, StrictUndefined
+
+from muscle.errors import UserError
+from muscle.metrics import THRESHOLD
+from muscle.report_figures import Picture
+from muscle.report_plan import Absent, Item, plan
+from muscle.report_scores import grouped
+from muscle.report_tables import Results, Table
+from muscle.statistics import describe
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """An item as made: with a table, a picture, or the reason why there is neither."""
+
+    item: Item
+    label: str
+    state: str = "shown"  # or "absent", "missing"
+    reason: str = ""
+    table: Table | None = None
+    picture: Picture | None = None
+
+    @property
+    def count(self) -> int:
+        """Rows of a table; points, films or boxes of a figure."""
+        return len(self.table.rows) if self.table else self.picture.points if self.picture else 0
+
+
+def report(out: Path) -> Path:
+    """Writes ``out``/report.html and, anew, ``out``/tables/*.md and *.csv from ``out``/results.json and its files.
+
+    Raises:
+        UserError: no results, or not of this version; the disk refuses.
+    """
+    results = load_results(out)
+    counters = {"Table": 0, "Figure": 0}
+    blocks = []
+    for item in plan(results, out):
+        block = _make(item)
+        if item.listed:
+            kind = "Figure" if item.section != "files" and block.picture else "Table"
+            if block.state == "shown":
+                counters[kind] += 1
+                block = Block(item, f"{kind} {counters[kind]}", table=block.table, picture=block.picture)
+        blocks.append(block)
+    try:
+        for old in (out / "tables").glob(
+            "*"
+        ):  # what an earlier report had and this one has not would mislead
+            if old.suffix in (".md", ".csv"):
+                old.unlink()
+        for block in blocks:
+            if block.table:
+                _write(
+                    out / "tables" / f"{block.item.name}.md",
+                    f"{block.item.title}\n\n{block.table.markdown()}",
+                )
+                _write(out / "tables" / f"{block.item.name}.csv", block.table.csv())
+        path = out / "report.html"
+        _write(path, _page(results, [b for b in blocks if b.item.listed]))
+    except OSError as error:
+        raise UserError(
+            f"{out}: cannot write the report ({error.strerror}); free space or allow writing"
+        ) from None
+    return path
+
+
+def load_results(out: Path) -> Results:
+    """results.json with every part that may be left out filled in as empty.
+
+    Raises:
+        UserError: it is missing, not JSON, of another version, or lacks what each entry must have.
+    """
+    path = out / "results.json"
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: no results here; give the folder that `muscle run` or `muscle compare` wrote"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); evaluate again to write it") from None
+    if not isinstance(results, dict) or results.get("version") != VERSION:
+        raise UserError(f"{path}: not results of version {VERSION}; evaluate again to write them")
+    needed = {"sources": ("name",), "cells": ("recipe", "task", "kind", "seed", "metrics"),
+              "stages": ("recipe", "name"), "forgetting": ("recipe", "tasks", "turns")}  # fmt: skip
+    for part, keys in needed.items():
+        for i, entry in enumerate(results.setdefault(part, [])):
+            lacking = [key for key in keys if key not in entry]
+            if lacking:
+                raise UserError(f"{path}: {part} entry {i + 1} lacks {', '.join(lacking)}; evaluate again")
+    for cell in results["cells"]:
+        cell.setdefault("backbone", "")
+        cell.setdefault("classes", [])
+        cell.setdefault("title", cell["recipe"])
+    return {"title": "Results", "synthetic": False, "provenance": {}} | results
+
+
+def _make(item: Item) -> Block:
+    try:
+        made = item.make()
+    except Absent as why:
+        return Block(item, "", "absent", str(why))
+    except UserError as why:
+        return Block(item, "", "missing", str(why))
+    if isinstance(made, Table):
+        return Block(item, "", table=made)
+    return Block(item, "", picture=made)
+
+
+# --- the page -------------------------------------------------------------------------------------------------
+
+SECTIONS = (
+    ("data", "Data", "No source is listed in these results."),
+    ("classification", "Classification", "No classification task is in these results."),
+    ("dense", "Segmentation and detection", "No segmentation or detection task is in these results."),
+    ("training", "Training", "No log is listed in these results, so there are no training curves."),
+    (
+        "forgetting",
+        "Forgetting",
+        "No continual stage is in these results, so there is no forgetting to measure.",
+    ),
+    ("provenance", "Provenance", ""),
+)
+
+
+def _page(results: Results, blocks: list[Block]) -> str:
+    cells, groups = results["cells"], grouped(results)
+    facts = {
+        "sources": len(results["sources"]),
+        "films": sum(int(s.get("total") or 0) for s in results["sources"]),
+        "tasks": len({g.task for g in groups}),
+        "recipes": list(dict.fromkeys(g.title for g in groups)),
+        "backbones": list(dict.fromkeys(g.backbone for g in groups if g.backbone)),
+        "seeds": len({cell["seed"] for cell in cells}),
+    }
+    sections = [
+        (key, title, [b for b in blocks if b.item.section == key], why) for key, title, why in SECTIONS
+    ]
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(files("muscle").joinpath("report.html.j2").read_text(encoding="utf-8"))
+    return template.render(
+        title=results["title"],
+        synthetic=bool(results["synthetic"]),
+        facts=facts,
+        sections=sections,
+        threshold=results["provenance"].get("threshold", THRESHOLD),
+        intervals=results["provenance"].get("intervals", describe()),
+        provenance=results["provenance"],
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+# --- is everything there? -------------------------------------------------------------------------------------
+
+
+class _Page(HTMLParser):
+    """What a written page really holds: block -> [state, rows or points, reason]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[str, list[Any]] = {}
+        self._open = ""
+        self._body = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {key: value or "" for key, value in attrs}
+        if "data-block" in given:
+            self._open = given["data-block"]
+            self.found[self._open] = [given["data-state"], 0, given.get("data-reason", "")]
+        elif tag == "tbody":
+            self._body = True
+        elif tag == "tr" and self._body and self._open:
+            self.found[self._open][1] += 1
+        elif tag == "img" and self._open and given.get("src", "").startswith("data:image/"):
+            self.found[self._open][1] = int(given.get("data-points", 0))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "tbody":
+            self._body = False
+        elif tag == "figure":
+            self._open = ""
+
+
+def check(out: Path) -> list[tuple[str, int]]:
+    """Every table and figure of a written report, with its number of rows or points.
+
+    What the data do not allow is listed with 0 and the reason. Table files count as well.
+
+    Raises:
+        UserError: no report; or a table or figure that the results call for is missing or empty: all are named.
+    """
+    results = load_results(out)
+    page = out / "report.html"
+    if not page.is_file():
+        raise UserError(f"{page}: no report here; write it with `muscle report {out}`")
+    reader = _Page()
+    reader.feed(page.read_text(encoding="utf-8"))
+    listed, faults = [], []
+    for item in plan(results, out):
+        state, count, reason = reader.found.get(item.name, ["missing", 0, "not on the page"])
+        if not item.listed:
+            state, reason, count = "shown", "", _file_rows(out / "tables" / f"{item.name}.csv")
+        elif state == "shown" and (out / "tables" / f"{item.name}.csv").exists():
+            count = min(count, _file_rows(out / "tables" / f"{item.name}.csv"))
+        if state == "absent":
+            listed.append((f"{item.title} (absent: {reason})", 0))
+        elif state == "missing" or count == 0:
+            faults.append(f"{item.title} ({reason or 'empty'})")
+        else:
+            listed.append((item.title, count))
+    if faults:
+        raise UserError(f"{page}: missing or empty: {'; '.join(faults)}")
+    return listed
+
+
+def _file_rows(path: Path) -> int:
+    if not path.is_file():
+        return 0
+    with path.open(encoding="utf-8", newline="") as file:
+        return max(0, sum(1 for _ in csv.reader(file)) - 1)

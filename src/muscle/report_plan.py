@@ -1,0 +1,277 @@
+"""Which tables and figures a report has, and how each is made from the results and the files they name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from muscle import report_figures as figures
+from muscle import report_scores as scores
+from muscle import report_tables as tables
+from muscle.data.store import Store
+from muscle.predictions import Predictions
+from muscle.report_curves import read_log, training_curves
+from muscle.report_figures import Picture
+from muscle.report_scores import Group
+from muscle.report_tables import Results, Table
+
+SHEET = 16  # films on a contact sheet
+
+ORDER = (
+    "data",
+    "classification",
+    "dense",
+    "training",
+    "forgetting",
+    "provenance",
+    "files",
+)  # of the sections
+
+Make = Callable[[], Table | Picture]
+
+SOURCES = (
+    "Films that this run could read, by part. Quarantined files could not be read or did not fit their annotation; "
+    "the store lists each with its reason."
+)
+SCORES = (
+    "Test part, in percent, mean over seeds, with the 95 % interval beneath (each seed's interval, averaged: it speaks "
+    "of the test cases, not of the spread over seeds, which the next figure shows). Bold: the interval lies wholly "
+    "above that of every other row with the same task and backbone; where none does, nothing is bold and no order is "
+    "claimed."
+)
+DENSE = (
+    " Dice: mean over cases; mIoU: mean of background and classes, pixels pooled; mAP: mean over classes of the "
+    "average precision at IoU .5, as in the paper. AP at IoU .5 to .95 is in tables/scores.csv."
+)
+FOREST = "One dot a seed with its 95 % interval; the bar is the mean over seeds. Axes do not begin at zero."
+ROC = "Legend: AUC with its 95 % interval. Several seeds: each one thin, their mean thick."
+OVERLAYS = (
+    "The first cases of the test part, not chosen by result; first seed. Truth as a line, prediction as an area; with "
+    "several classes each has its colour."
+)
+BOXES = (
+    "The first cases of the test part, not chosen by result; first seed. Truth solid, predictions dashed with their "
+    f"score, from {figures.SHOWN_FROM} on, at most {figures.SHOWN_BOXES} a film; with several classes a colour each."
+)
+CURVES = "As logged; long logs are averaged over stretches of steps. Where tasks take turns, each loss is one task's."
+RANDOM = "The same measurement on a network without any training: what the architecture alone already gives."
+STAGES = "A stage that several recipes share was computed once. Equal keys mean equal weights."
+MODELS = "One a recipe, task and seed."
+MATRIX = (
+    "Score of every task on a fixed part of its validation films after every turn: with the shared running statistics "
+    "of batch normalization, and with statistics recomputed on the task's own training films. A frame marks the task "
+    "that was trained in this turn; a dot, a head that has not been trained yet. Stronger colour is better."
+)
+
+
+class Absent(Exception):
+    """The data do not allow this table or figure; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One table or figure that the results call for: where it stands, and how it is made."""
+
+    name: str  # unique; also the name of a table's files
+    section: str
+    title: str
+    caption: str
+    make: Callable[[], Table | Picture]
+    half: bool = False  # narrow enough for two side by side
+    folded: bool = False  # long: closed on the screen until opened
+    listed: bool = True  # on the page, not only as files
+
+
+def plan(results: Results, out: Path) -> list[Item]:
+    """Every table and figure that these results call for, in the order of the page."""
+    items = []
+    if results["sources"]:
+        items.append(
+            Item("table1", "data", "Data sets as counted here", SOURCES, partial(tables.sources, results))
+        )
+    for s in results["sources"]:
+        caption = "As they lie in the store, evenly spaced over its rows, not chosen."
+        items.append(
+            _item("films", (s["name"],), "data", f"Films of {s['name']}", caption, partial(_sheet, out, s))
+        )
+    look = figures.colours([cell["recipe"] for cell in results["cells"]])
+    items += _score_items(results, look, lambda name: Predictions.load(out / name))
+    seen = set()
+    for stage in results["stages"]:
+        key = stage.get("key") or (stage["recipe"], stage["name"])
+        if key in seen or not stage.get("log"):
+            continue
+        seen.add(key)
+        mine = [s for s in results["stages"] if (s.get("key") or (s["recipe"], s["name"])) == key]
+        users = ", ".join(dict.fromkeys(s["recipe"] for s in mine))
+        title = f"Training curves: {stage['name']} ({users})"
+        make = partial(_curves, out / stage["log"], title)
+        where = (stage["recipe"], stage["name"])
+        folded = stage["name"].startswith("fine")
+        items.append(_item("curves", where, "training", title, CURVES, make, folded=folded))
+    for entry in results["forgetting"]:
+        title = f"Forgetting matrix: {entry.get('title', entry['recipe'])}"
+        matrix = partial(_rows, partial(tables.forgetting, entry), "no turn was scored")
+        items.append(
+            _item("forgetting", (entry["recipe"],), "forgetting", title, _matrix_caption(entry), matrix)
+        )
+    for name, title, caption, table, why in (
+        ("provenance-table", "Where the numbers come from", "", tables.provenance, "the results do not say"),
+        ("stages", "Stages", STAGES, tables.stages, "no recipe here has a stage before fine-tuning"),
+        ("models", "Fine-tuned models", MODELS, tables.models, "nothing was fine-tuned"),
+    ):
+        made = partial(_rows, partial(table, results), why)
+        items.append(Item(name, "provenance", title, caption, made, folded=name == "models"))
+    every = partial(_rows, partial(scores.scores, results), "no scores")
+    items.append(Item("scores", "files", "Every score", "", every, listed=False))
+    return _unique(sorted(items, key=lambda item: ORDER.index(item.section)))
+
+
+def _score_items(results: Results, look: Any, load: Callable[[str], Predictions]) -> list[Item]:
+    items = []
+    groups = scores.grouped(results)
+    if any(g.kind == "labels" for g in groups):
+        make: Make = partial(scores.classification, results)
+        items.append(Item("table2", "classification", "Classification", SCORES, make))
+    pages = scores.dense(results)
+    for i, page in enumerate(pages):
+        name = "table3" if len(pages) == 1 else f"table3-{i + 1}"
+        title = "Segmentation and detection" + (f" ({i + 1} of {len(pages)})" if len(pages) > 1 else "")
+        caption = SCORES + DENSE if i == 0 else "Further tasks; read as the table before."
+        items.append(Item(name, "dense", title, caption, partial(_same, page)))
+    for section, kinds in (("classification", ("labels",)), ("dense", ("mask", "boxes"))):
+        here = [g for g in groups if g.kind in kinds]
+        if any(g.mean(scores.MAIN[g.kind]) for g in here):
+            title = "AUC of every seed" if section == "classification" else "Dice and mAP of every seed"
+            make = partial(_forest, here, look)
+            items.append(Item(f"seeds-{section}", section, title, FOREST, make))
+    by_panel: dict[tuple[str, str], list[Group]] = {}
+    for g in groups:
+        by_panel.setdefault((g.task, g.backbone), []).append(g)
+    for (task, backbone), mine in by_panel.items():
+        where = f"{task}, {backbone}" if backbone else task
+        kind = mine[0].kind
+        if kind == "labels" and any(g.mean("auc") for g in mine):
+            title, caption, draw = f"ROC: {where}", ROC, partial(_roc, mine, look, load)
+            half = len(mine[0].classes) <= 2
+            items.append(_item("roc", (task, backbone), "classification", title, caption, draw, half=half))
+        elif kind == "mask":
+            draw = partial(_films, mine, load, figures.overlays)
+            items.append(_item("overlays", (task, backbone), "dense", f"Masks: {where}", OVERLAYS, draw))
+        elif kind == "boxes":
+            draw = partial(_films, mine, load, figures.boxes)
+            items.append(_item("boxes", (task, backbone), "dense", f"Boxes: {where}", BOXES, draw))
+    if any(cell.get("random_init") for cell in results["cells"]):
+        make = partial(scores.random_init, results)
+        items.append(Item("random-init", "training", "Random initialization beside", RANDOM, make))
+    return items
+
+
+def _item(
+    kind: str, of: tuple[str, ...], section: str, title: str, caption: str, make: Any, **more: bool
+) -> Item:
+    parts = [re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-") for part in of]
+    return Item("-".join(filter(None, [kind, *parts])), section, title, caption, make, **more)
+
+
+def _unique(items: list[Item]) -> list[Item]:
+    """Names that differ, also where two names of the data become one in letters and digits."""
+    seen: dict[str, int] = {}
+    result = []
+    for item in items:
+        seen[item.name] = seen.get(item.name, 0) + 1
+        result.append(item if seen[item.name] == 1 else replace(item, name=f"{item.name}-{seen[item.name]}"))
+    return result
+
+
+# --- how each is made -----------------------------------------------------------------------------------------
+
+
+def _matrix_caption(entry: Results) -> str:
+    ends = []
+    for key, words in (("backward_transfer", "Backward transfer (end less own turn, mean over tasks)"),
+                       ("forgetting", "forgetting (best less end, mean over tasks)")):  # fmt: skip
+        value = entry.get(key)
+        ends.append(
+            f"{words}: {value:+.3f}" if isinstance(value, int | float) else f"{words}: not defined here"
+        )
+    return f"{MATRIX} {'; '.join(ends)}."
+
+
+def _same(table: Table) -> Table:
+    return table
+
+
+def _rows(make: Callable[[], Table], otherwise: str) -> Table:
+    table = make()
+    if not table.rows:
+        raise Absent(otherwise)
+    return table
+
+
+def _sheet(out: Path, source: Results) -> Picture:
+    if not source.get("store"):
+        raise Absent("the results do not say where the store of these films lies")
+    path = out / source["store"]
+    if not path.exists():
+        raise Absent(f"the store {source['store']} is no longer there, so no films can be shown")
+    store = Store.open(path)
+    if len(store) == 0:
+        raise Absent("the store has no films")
+    rows = np.unique(np.linspace(0, len(store) - 1, min(SHEET, len(store))).round().astype(int))
+    return figures.contact_sheet(source["name"], [np.asarray(store.images[row]) for row in rows])
+
+
+def _predictions(
+    group: Group, load: Callable[[str], Predictions], seeds: int | None = None
+) -> list[Predictions]:
+    return [load(cell["predictions"]) for cell in group.cells[:seeds] if cell.get("predictions")]
+
+
+def _roc(groups: list[Group], look: Any, load: Callable[[str], Predictions]) -> Picture:
+    lines = []
+    for g in groups:
+        seeds = _predictions(g, load)
+        if seeds:
+            lines.append((g.recipe, {name: _with_auc(g, name) for name in seeds[0].classes}, seeds))
+    picture = figures.roc_curves(lines, look) if lines else None
+    if picture is None:
+        raise Absent("no predictions were kept, or the test part holds one class only")
+    return picture
+
+
+def _with_auc(group: Group, name: str) -> str:
+    found = group.mean(f"auc:{name}") or group.mean("auc")
+    return f"{group.title}  {found[0]:.3f} ({found[1]:.3f}-{found[2]:.3f})" if found else group.title
+
+
+def _films(groups: list[Group], load: Callable[[str], Predictions], draw: Any) -> Picture:
+    columns = [(g.title, p) for g in groups for p in _predictions(g, load, seeds=1)]
+    picture: Picture | None = draw(columns) if columns else None
+    if picture is None:
+        raise Absent("no test films were kept with the predictions")
+    return picture
+
+
+def _forest(groups: list[Group], look: Any) -> Picture:
+    panels: dict[str, list[Any]] = {}
+    for g in groups:
+        metric = scores.MAIN[g.kind]
+        found = [c["metrics"][metric] for c in g.cells if metric in c["metrics"]]
+        where = f"{g.task}, {g.backbone}" if g.backbone else g.task
+        seeds = [(m["value"], m["low"], m["high"]) for m in found]
+        panels.setdefault(f"{where}: {tables.SHORT[metric]}", []).append((g.recipe, g.title, seeds))
+    return figures.forest(list(panels.items()), look)
+
+
+def _curves(path: Path, title: str) -> Picture:
+    picture = training_curves(read_log(path), title)
+    if picture is None:
+        raise Absent("the log holds no numbers")
+    return picture

@@ -1,0 +1,157 @@
+"""The tables of scores: the paper's Tables 2 and 3 in form, and every score in a row of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from muscle.report_tables import SHORT, Cell, Results, Table, number, word
+
+METRIC_COLUMNS = 8  # of one Table 3; more tasks begin another, so that it still prints on a page
+
+# Columns of the paper's tables 2 and 3; `name:<class>` columns follow where there are several classes.
+COLUMNS = {
+    "labels": ("accuracy", "sensitivity", "specificity", "auc"),
+    "mask": ("dice", "miou"),
+    "boxes": ("ap50",),
+}
+MAIN = {"labels": "auc", "mask": "dice", "boxes": "ap50"}  # the score that a kind of task is drawn by
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The cells of one recipe on one task with one backbone: one a seed."""
+
+    task: str
+    backbone: str
+    recipe: str
+    title: str
+    kind: str
+    classes: tuple[str, ...]
+    cells: tuple[Results, ...]
+
+    def mean(self, metric: str) -> tuple[float, float, float, int] | None:
+        """Value, low, high: each averaged over the seeds that have it; and the number of cases."""
+        found = [cell["metrics"][metric] for cell in self.cells if metric in cell["metrics"]]
+        if not found:
+            return None
+        value, low, high = (sum(f[k] for f in found) / len(found) for k in ("value", "low", "high"))
+        return value, low, high, max(int(f["n"]) for f in found)
+
+
+def grouped(results: Results, kinds: Sequence[str] = ("labels", "mask", "boxes")) -> list[Group]:
+    """The cells by task, backbone, recipe, each in the order in which it first occurs; seeds ascending."""
+    cells = [cell for cell in results["cells"] if cell["kind"] in kinds]
+    orders = [list(dict.fromkeys(cell[k] for cell in cells)) for k in ("task", "backbone", "recipe")]
+    groups: dict[tuple[int, ...], list[Results]] = {}
+    for cell in cells:
+        place = tuple(o.index(cell[k]) for o, k in zip(orders, ("task", "backbone", "recipe"), strict=True))
+        groups.setdefault(place, []).append(cell)
+    return [
+        Group(c[0]["task"], c[0]["backbone"], c[0]["recipe"], c[0]["title"], c[0]["kind"], tuple(c[0]["classes"]),
+              tuple(sorted(c, key=lambda cell: cell["seed"])))
+        for _, c in sorted(groups.items())
+    ]  # fmt: skip
+
+
+def _rivals(group: Group, groups: list[Group]) -> list[Group]:
+    return [g for g in groups if (g.task, g.backbone) == (group.task, group.backbone) and g is not group]
+
+
+def _score(group: Group | None, metric: str, groups: list[Group]) -> Cell:
+    found = group.mean(metric) if group else None
+    if group is None or found is None:
+        return Cell("–")
+    value, low, high, _ = found
+    others = [o for o in (g.mean(metric) for g in _rivals(group, groups)) if o is not None]
+    strong = bool(others) and all(low > other[2] for other in others)
+    return Cell(f"{100 * value:.2f}", f"{100 * low:.2f}–{100 * high:.2f}", (value, low, high), strong)
+
+
+def _range(counts: Iterable[int]) -> str:
+    known = sorted(set(counts))
+    return "–" if not known else f"{known[0]}" if len(known) == 1 else f"{known[0]}–{known[-1]}"
+
+
+def _cases(groups: Iterable[Group]) -> str:
+    return _range(int(m["n"]) for g in groups for cell in g.cells for m in cell["metrics"].values())
+
+
+def _counts(groups: list[Group]) -> str:
+    seeds = _range(len(g.cells) for g in groups)
+    return f"{_cases(groups)} cases, {seeds} seed{'' if seeds == '1' else 's'}"
+
+
+def classification(results: Results) -> Table:
+    """Table 2: data set x backbone x pre-training; accuracy, sensitivity, specificity, AUC."""
+    groups = grouped(results, ("labels",))
+    rows = [
+        (word(g.task), word(g.backbone), word(g.title), *(_score(g, m, groups) for m in COLUMNS["labels"]),
+         number(len(g.cells)), word(_cases([g])))
+        for g in groups
+    ]  # fmt: skip
+    head = ("Data set", "Backbone", "Pre-train", *(SHORT[m] for m in COLUMNS["labels"]), "Seeds", "Cases")
+    return Table(head, tuple(rows), words=3)
+
+
+def dense(results: Results) -> list[Table]:
+    """Table 3: backbone x pre-training; Dice and mIoU, mAP and AP50 of each class; as many tables as are needed."""
+    groups = grouped(results, ("mask", "boxes"))
+    columns: dict[str, list[str]] = {}
+    for g in groups:
+        name = COLUMNS[g.kind][0]
+        each = [f"{name}:{c}" for c in g.classes] if len(g.classes) > 1 else []
+        columns.setdefault(g.task, [*COLUMNS[g.kind], *each])
+    pages: list[list[str]] = []
+    for task in columns:
+        if not pages or sum(len(columns[t]) for t in (*pages[-1], task)) > METRIC_COLUMNS:
+            pages.append([])
+        pages[-1].append(task)
+    return [_dense_page({task: columns[task] for task in page}, groups) for page in pages]
+
+
+def _dense_page(columns: dict[str, list[str]], groups: list[Group]) -> Table:
+    here = [g for g in groups if g.task in columns]
+    titles = {(g.backbone, g.recipe): g.title for g in here}
+    backbones = list(dict.fromkeys(g.backbone for g in here))
+    rows = []
+    for backbone, recipe in sorted(titles, key=lambda key: backbones.index(key[0])):
+        mine = {g.task: g for g in here if (g.backbone, g.recipe) == (backbone, recipe)}
+        row = [word(backbone), word(titles[backbone, recipe])]
+        for task, metrics in columns.items():
+            group = mine.get(task)
+            row += [_score(group, metric, groups) for metric in metrics]
+        rows.append(tuple(row))
+    head = [_short(metric) for metrics in columns.values() for metric in metrics]
+    spans = tuple((f"{t} ({_counts([g for g in here if g.task == t])})", len(columns[t])) for t in columns)
+    return Table(("Backbone", "Pre-train", *head), tuple(rows), (("", 2), *spans), words=2)
+
+
+def _short(metric: str) -> str:
+    name, _, of = metric.partition(":")
+    if of:
+        return f"{'AP50' if name == 'ap50' else SHORT[name]} {of}"
+    return SHORT.get(name, name)
+
+
+def scores(results: Results) -> Table:
+    """Every number: one row a recipe, task, backbone, seed and metric."""
+    rows = []
+    for cell in results["cells"]:
+        same = [word(cell[k]) for k in ("task", "kind", "backbone", "recipe", "title")]
+        for metric, m in cell["metrics"].items():
+            values = [number(m[k], 4) for k in ("value", "low", "high")]
+            rows.append((*same, word(cell["seed"]), word(metric), *values, number(m["n"])))
+    head = ("task", "kind", "backbone", "recipe", "title", "seed", "metric", "value", "low", "high", "n")
+    return Table(head, tuple(rows), words=7)
+
+
+def random_init(results: Results) -> Table:
+    """What the same measurement gives without any training, where a cell has it."""
+    rows = []
+    for cell in results["cells"]:
+        for metric, m in (cell.get("random_init") or {}).items():
+            value = m.get("value") if isinstance(m, dict) else m
+            same = [word(cell[k]) for k in ("task", "backbone", "title", "seed")]
+            rows.append((*same, word(metric), number(value, 4)))
+    return Table(("Task", "Backbone", "Beside", "Seed", "Score", "Random init"), tuple(rows), words=5)

@@ -1,0 +1,242 @@
+"""The page from a small results folder. Oracles: the numbers put in, an HTML parser, the files on disk."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from muscle.data.decode import Decode
+from muscle.data.prepare import prepare
+from muscle.data.splits import PatientSplit
+from muscle.datasets.folder import Folder
+from muscle.errors import UserError
+from muscle.predictions import Predictions
+from muscle.report import check, report
+from muscle.statistics import intervals
+
+RECIPES = {"scratch": "Scratch", "md-moco": "MD-MoCo", "muscle": "MUSCLE"}
+NASTY = "<script>alert(1)</script>|*$x$_"
+
+
+def films(n: int) -> np.ndarray:
+    y, x = np.mgrid[0:32, 0:24]
+    one = 200 * np.exp(-((x - 12) ** 2 + (y - 16) ** 2) / 150)
+    return np.stack([(one + 10 * i).clip(0, 255) for i in range(n)]).astype(np.uint8)
+
+
+def labels(strength: float, seed: int, n: int = 40) -> Predictions:
+    rng = np.random.default_rng(seed)
+    truth = np.arange(n) % 2
+    sick = 1 / (1 + np.exp(-rng.normal(size=n) - strength * (2 * truth - 1)))
+    return Predictions(
+        task="pneumonia", kind="labels", classes=("normal", "pneumonia"), exclusive=True,
+        ids=[f"k/{i}" for i in range(n)], patients=[f"p{i // 2}" for i in range(n)],
+        truth=np.stack([1 - truth, truth], 1).astype(np.float32),
+        output=np.stack([1 - sick, sick], 1).astype(np.float32), pictures=films(2),
+    )  # fmt: skip
+
+
+def mask(strength: float, seed: int, n: int = 6) -> Predictions:
+    rng = np.random.default_rng(seed)
+    truth = np.zeros((n, 32, 24), np.uint8)
+    truth[:, 8:24, 3:10] = truth[:, 8:24, 14:21] = 1
+    flip = rng.random(truth.shape) > 0.9 + 0.05 * strength
+    ids = [f"m/{i}" for i in range(n)]
+    return Predictions(task="lungs", kind="mask", classes=("lungs",), exclusive=True, ids=ids, patients=ids,
+                       truth=truth, output=np.where(flip, 1 - truth, truth), pictures=films(3))  # fmt: skip
+
+
+def boxes(strength: float, seed: int, n: int = 6) -> Predictions:
+    rng = np.random.default_rng(seed)
+    truth, output = [], []
+    for i in range(n):
+        box = np.array([[4, 5, 12, 15], [14, 18, 22, 30]], np.float32)[: i % 3]
+        label = np.array([1, 2])[: i % 3]
+        near = (box + rng.normal(0, 2 / (1 + strength), box.shape)).astype(np.float32)
+        truth.append((box, label))
+        output.append((near, rng.uniform(0.2, 1, len(box)).astype(np.float32), label))
+    ids = [f"b/{i}" for i in range(n)]
+    return Predictions(task="fractures", kind="boxes", classes=("fracture", "metal"), exclusive=True, ids=ids,
+                       patients=ids, truth=truth, output=output, pictures=films(3))  # fmt: skip
+
+
+def write_results(
+    out: Path, makers: tuple[Any, ...] = (labels, mask, boxes), seeds: int = 2
+) -> dict[str, Any]:
+    """A results folder as evaluation writes it: two seeds of three recipes on three tasks, logs, one matrix."""
+    cells, stages = [], []
+    for strength, (recipe, title) in enumerate(RECIPES.items()):
+        for make in makers:
+            for seed in range(seeds):
+                p = make(strength / 2, seed)
+                name = f"predictions/{recipe}-{p.task}-{seed}.npz"
+                p.save(out / name)
+                found = {m: {"value": i.value, "low": i.low, "high": i.high, "n": i.n}
+                         for m, i in intervals(p, 50).items()}  # fmt: skip
+                cells.append({"recipe": recipe, "title": title, "backbone": "resnet18", "task": p.task,
+                              "kind": p.kind, "classes": list(p.classes), "seed": seed, "metrics": found,
+                              "predictions": name, "minutes": 0.5, "key": f"{recipe}{seed}"})  # fmt: skip
+        if strength:
+            log = f"logs/{recipe}.jsonl"
+            (out / "logs").mkdir(exist_ok=True)
+            lines = [{"step": s, "epoch": s // 10, "task": "moco", "rate": 1e-3 * (1 - s / 50),
+                      "loss:infonce": 5 - s / 20} for s in range(50)]  # fmt: skip
+            lines += [{"step": 49, "knn:pneumonia": 0.8, "effective_rank": 40.0}]
+            (out / log).write_text("\n".join(map(json.dumps, lines)) + '\n{"cut')
+            stages.append({"recipe": recipe, "name": "pretrain", "key": "k1", "minutes": 3.0, "log": log})
+    turns = [
+        {"turn": t, "round": t // 2, "task": ("lungs", "pneumonia")[t % 2],
+         "shared": {"lungs": 0.8 - 0.02 * t, "pneumonia": 0.7 + 0.05 * t if t else None},
+         "recomputed": {"lungs": 0.82, "pneumonia": 0.75 + 0.05 * t if t else None},
+         "n": {"lungs": 6, "pneumonia": 40}} for t in range(4)]  # fmt: skip
+    results = {
+        "version": 1, "title": "A small comparison", "synthetic": True,
+        "provenance": {"command": "muscle run muscle --data x.yaml", "commit": "abc", "wall_s": 61.5,
+                       "versions": {"torch": "2.15"}},
+        "sources": [{"name": "kermany", "kind": "kermany", "body_part": "chest", "modality": "xray",
+                     "targets": ["pneumonia"], "train": 30, "valid": 5, "test": 40, "total": 75, "quarantined": 1,
+                     "licence": "CC BY 4.0", "store": "nowhere"}],
+        "cells": cells, "stages": stages,
+        "forgetting": [{"recipe": "muscle", "title": "MUSCLE", "tasks": ["lungs", "pneumonia"],
+                        "metric": {"lungs": "dice", "pneumonia": "auc"}, "turns": turns,
+                        "backward_transfer": -0.01, "forgetting": 0.02}],
+    }  # fmt: skip
+    save(out, results)
+    return results
+
+
+def save(out: Path, results: dict[str, Any]) -> None:
+    (out / "results.json").write_text(json.dumps(results))
+
+
+def test_every_table_and_figure_is_on_one_page_and_counted(tmp_path: Path) -> None:
+    results = write_results(tmp_path)
+    page = report(tmp_path).read_text()
+    assert not re.search(r"<script|https?:|src=\"(?!data:)|url\(", page)  # nothing is fetched, nothing runs
+    listed = dict(check(tmp_path))
+    assert listed["Data sets as counted here"] == 1
+    assert listed["Classification"] == 3 and listed["Segmentation and detection"] == 3
+    assert listed["ROC: pneumonia, resnet18"] > 3 * 2 * 10
+    assert listed["Masks: lungs, resnet18"] == listed["Boxes: fractures, resnet18"] == 3 * 3
+    assert listed["Forgetting matrix: MUSCLE"] == 4
+    assert (
+        listed["Training curves: pretrain (md-moco, muscle)"] == 50 + 50 + 1 + 1
+    )  # one stage, computed once
+    assert listed["AUC of every seed"] == 6 and listed["Dice and mAP of every seed"] == 12
+    assert listed["Every score"] == sum(len(c["metrics"]) for c in results["cells"])
+    assert any("films of kermany" in name.lower() and "no longer there" in name for name in listed)
+    assert "Synthetic images." in page
+    assert page == report(tmp_path).read_text()  # the same results, the same bytes
+
+
+def test_the_numbers_are_the_ones_put_in(tmp_path: Path) -> None:
+    results = write_results(tmp_path)
+    report(tmp_path)
+    with (tmp_path / "tables" / "scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = {(r["recipe"], r["task"], int(r["seed"]), r["metric"]): (float(r["value"]), float(r["low"]),
+             float(r["high"]), int(r["n"])) for r in rows}  # fmt: skip
+    assert found == {(c["recipe"], c["task"], c["seed"], m): (v["value"], v["low"], v["high"], v["n"])
+                     for c in results["cells"] for m, v in c["metrics"].items()}  # fmt: skip
+    mine = [
+        c["metrics"]["auc"]["value"]
+        for c in results["cells"]
+        if (c["recipe"], c["task"]) == ("muscle", "pneumonia")
+    ]
+    with (tmp_path / "tables" / "table2.csv").open(newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    assert (
+        float(last["AUC"]) == pytest.approx(np.mean(mine)) and last["Seeds"] == "2" and last["Cases"] == "40"
+    )
+    assert f"{100 * np.mean(mine):.2f}" in (tmp_path / "tables" / "table2.md").read_text()
+
+
+def test_films_of_a_store_that_is_there_are_shown(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    for i, film in enumerate(films(3)):
+        assert cv2.imwrite(str(tmp_path / "films" / f"{i}.png"), film)
+    source = Folder(root=str(tmp_path / "films"))
+    store = prepare("mine", source, PatientSplit(), (32, 24), Decode(), tmp_path / "stores", workers=1)
+    results = write_results(tmp_path, (labels,), seeds=1)
+    results["sources"][0]["store"] = store.path.relative_to(tmp_path).as_posix()
+    save(tmp_path, results)
+    report(tmp_path)
+    assert ("Films of kermany", 3) in check(tmp_path)
+
+
+def test_names_from_data_are_text_and_never_markup(tmp_path: Path) -> None:
+    results = write_results(tmp_path, (labels,), seeds=1)
+    for cell in results["cells"]:
+        cell["task"], cell["title"] = NASTY, cell["title"] + NASTY
+    results["sources"][0]["name"] = results["title"] = NASTY
+    results["provenance"][NASTY] = NASTY
+    save(tmp_path, results)
+    page = report(tmp_path).read_text()
+    assert "<script" not in page and "&lt;script&gt;" in page
+    assert check(tmp_path)
+    assert all(
+        line.count(" | ") <= 10 for line in (tmp_path / "tables" / "table1.md").read_text().splitlines()
+    )
+
+
+def test_missing_pieces_say_why_and_nothing_falls(tmp_path: Path) -> None:
+    results = write_results(tmp_path, (labels,), seeds=1)
+    results["forgetting"] = results["stages"] = []
+    for cell in results["cells"]:  # a test part with one class: no AUC, no specificity
+        cell["metrics"] = {"accuracy": cell["metrics"]["accuracy"]}
+    save(tmp_path, results)
+    page = report(tmp_path).read_text()
+    assert (
+        "No continual stage" in page
+        and "No segmentation or detection" in page
+        and "no training curves" in page
+    )
+    assert not any("ROC" in name for name, _ in check(tmp_path))
+    save(tmp_path, {"version": 1})
+    assert "No source" in report(tmp_path).read_text()
+
+
+def test_check_names_all_that_is_missing(tmp_path: Path) -> None:
+    write_results(tmp_path, seeds=1)
+    with pytest.raises(UserError, match="no report here"):
+        check(tmp_path)
+    (tmp_path / "logs" / "md-moco.jsonl").unlink()
+    (tmp_path / "predictions" / "muscle-lungs-0.npz").write_bytes(b"")
+    page = report(tmp_path)
+    with pytest.raises(UserError, match=r"Masks: lungs.*Training curves: pretrain") as caught:
+        check(tmp_path)
+    assert "\n" not in str(caught.value) and "missing or empty" in str(caught.value)
+    page.write_text(
+        re.sub(r"<tbody>.*?</tbody>", "<tbody></tbody>", page.read_text(), count=1, flags=re.DOTALL)
+    )
+    (tmp_path / "tables" / "scores.csv").unlink()
+    with pytest.raises(UserError, match=r"Data sets as counted here \(empty\).*Every score \(empty\)"):
+        check(tmp_path)
+
+
+def test_wrong_results_are_refused_in_one_line(tmp_path: Path) -> None:
+    for text, reason in (("", "cannot be read"), ("[]", "version"), ('{"version": 9}', "version"),
+                         ('{"version": 1, "cells": [{"recipe": "a"}]}', "entry 1 lacks task")):  # fmt: skip
+        (tmp_path / "results.json").write_text(text)
+        with pytest.raises(UserError, match=reason):
+            report(tmp_path)
+    (tmp_path / "results.json").unlink()
+    with pytest.raises(UserError, match="no results here"):
+        report(tmp_path)
+
+
+def test_tables_of_an_earlier_report_do_not_stay(tmp_path: Path) -> None:
+    results = write_results(tmp_path, seeds=1)
+    report(tmp_path)
+    assert (tmp_path / "tables" / "table3.csv").exists()
+    results["cells"] = [c for c in results["cells"] if c["kind"] == "labels"]
+    save(tmp_path, results)
+    report(tmp_path)
+    assert not (tmp_path / "tables" / "table3.csv").exists()
