@@ -43,6 +43,8 @@ def test_folder_classes_parts_and_patients(tmp_path: Path) -> None:
         "test/normal/p1_2.jpg": ("w:p1", "test", "wrist", Labels((1.0, 0.0, 0.0))),
         "test/implant/p2_1.png": ("w:p2", "test", "wrist", Labels((0.0, 0.0, 1.0))),
     }
+    some, _ = Folder(root=tmp_path.as_posix(), exclude=("test/*/p2*", "train/fracture/p1_1.png")).read("w")
+    assert [s.path for s in some] == ["test/normal/p1_2.jpg"]
     alone, none = Folder(root=tmp_path.as_posix()).read("w")
     assert not none
     assert [s.patient for s in alone] == [s.id for s in alone]

@@ -205,9 +205,9 @@ class DataFile(Part):
                         )
                     found[name] = source
             elif path.is_dir():
-                found[_free(path.resolve().name, found)] = cls._source("folder", path)
+                found[free_name(path.resolve().name, found)] = cls._source("folder", path)
             elif sign and kind and root:
-                found[_free(kind, found)] = cls._source(kind, Path(root).expanduser())
+                found[free_name(kind, found)] = cls._source(kind, Path(root).expanduser())
             else:
                 raise UsageError(
                     f"source {word!r}: no such file or folder; give a folder, a data file, or KIND=ROOT, KIND one of: "
@@ -242,7 +242,8 @@ def _rooted(source: Source, base: Path) -> Source:
     return source.with_(root=(base / Path(source.root).expanduser()).resolve().as_posix())
 
 
-def _free(name: str, taken: Mapping[str, Any]) -> str:
+def free_name(name: str, taken: Mapping[str, Any]) -> str:
+    """A name for a source, made of a folder's, that is allowed and not taken."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-") or "source"
     return next(n for i in range(1, len(taken) + 2) if (n := name if i == 1 else f"{name}-{i}") not in taken)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 
+from muscle.data.dicom import is_dicom, read_header
 from muscle.data.files import PARTS, images, part_of
 from muscle.datasets._example import drawn, save
 from muscle.datasets._patients import NamedPatients
@@ -33,8 +36,10 @@ class Folder(NamedPatients):
         classes: the classes in order, of two the negative first; None: as found, by name, with a class such as
             "normal" or "negative" first.
         target: the name of the classification; by default the source's.
+        exclude: paths relative to the root to leave out; ``*`` and ``?`` as in a shell, ``*`` across folders too.
 
-    A folder above named train, val, valid or test is the published part.
+    A folder above named train, val, valid or test is the published part. Without ``patient_pattern`` the patient of
+    a DICOM file is the Patient ID in its header, kept as a hash; any other file counts as a patient.
     """
 
     kind: ClassVar[str] = "folder"
@@ -42,10 +47,13 @@ class Folder(NamedPatients):
     labels: Literal["none", "folder"] = "none"
     classes: tuple[str, ...] | None = None
     target: str = ""
+    exclude: tuple[str, ...] = ()
 
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:
         """Every picture, with the label of its folder if asked."""
-        paths = images(self.folder)
+        paths = [
+            p for p in images(self.folder) if not any(fnmatchcase(p, pattern) for pattern in self.exclude)
+        ]
         if self.labels == "none":
             return [self._sample(name, path) for path in paths], []
         if not paths:
@@ -56,7 +64,8 @@ class Folder(NamedPatients):
         return [self._sample(name, path, {target.name: truths[_above(path)]}) for path in paths], [target]
 
     def _sample(self, name: str, path: str, truth: dict[str, Labels] | None = None) -> Sample:
-        return Sample(id=f"{name}/{path}", path=path, source=name, patient=self.patient(name, path),
+        patient = self.patient(name, path) if self.patient_pattern else patient_of(self.folder / path, name)
+        return Sample(id=f"{name}/{path}", path=path, source=name, patient=patient or f"{name}/{path}",
                       split=part_of(path), annotations=truth or {})  # fmt: skip
 
     def _classes(self, name: str, paths: list[str]) -> tuple[str, ...]:
@@ -90,6 +99,15 @@ class Folder(NamedPatients):
             )
             save(file, deep if i % 6 == 0 else phantom.image)
         (root / "normal" / "._0000_0.png").write_bytes(b"\0\5\26\7")
+
+
+def patient_of(file: Path, name: str) -> str:
+    """The patient that a DICOM header names, as a key that does not show the ID; empty for other files."""
+    try:
+        identity = str(read_header(file).get("PatientID") or "").strip() if is_dicom(file) else ""
+    except Exception:  # a damaged header: prepare says why this file cannot be used
+        return ""
+    return f"{name}:{hashlib.sha256(identity.encode()).hexdigest()[:16]}" if identity else ""
 
 
 def _above(path: str) -> str:

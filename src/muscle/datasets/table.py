@@ -10,8 +10,8 @@ from pydantic import model_validator
 
 from muscle.data.files import PARTS, inside
 from muscle.data.source import Source
+from muscle.data.tables import read_table
 from muscle.datasets._example import drawn, save, windows_text
-from muscle.datasets._tables import read_table
 from muscle.errors import UserError
 from muscle.types import Annotation, Labels, Sample, SplitName, Target, Value
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from muscle.data.files import inside, part_of
 from muscle.data.source import Source
+from muscle.data.tables import read_table
 from muscle.datasets._example import save, windows_text
-from muscle.datasets._tables import read_table
 from muscle.datasets.kermany import films, lay_out, patient
 from muscle.errors import UserError
 from muscle.types import IGNORE, MaskFiles, Sample, Target

@@ -1,4 +1,4 @@
-"""CSV and Parquet read as text, for adapters."""
+"""CSV and Parquet read as text."""
 
 from __future__ import annotations
 

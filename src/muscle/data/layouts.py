@@ -1,0 +1,217 @@
+"""Recognizes how a folder is laid out and proposes the sources that read it.
+
+Every proposal is tried: only what its adapter reads without complaint is proposed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from muscle.data.decode import decode_mask
+from muscle.data.files import PARTS, images, looks_like_image
+from muscle.data.source import DataFile, free_name
+from muscle.data.tables import read_table
+from muscle.errors import UserError
+
+_PAIRS = (
+    ("images", "masks"),
+    ("image", "mask"),
+    ("imgs", "masks"),
+    ("Images", "Masks"),
+    ("Images", "Ground-truths"),
+)
+_AFFIXES = (("", ""), ("", "_mask"), ("mask_", ""), ("", "-mask"), ("", "_seg"))
+_PATIENT = ("patient", "patientid", "patient_id", "patient id", "subject", "subject_id", "subjectid")
+_CLASS = ("label", "class", "finding", "diagnosis", "target", "category")
+_MAX_CLASSES = 20  # more folders, or values of a column, are persons or free text rather than classes
+_V7 = "covid-19-xray-dataset"
+_MAX_JSON = 200_000_000  # bytes
+
+Fields = dict[str, Any]
+
+
+@dataclass
+class Proposal:
+    """Sources by name as plain fields, and what to know about each, a line each."""
+
+    root: Path
+    problems: Mapping[str, str]
+    sources: dict[str, Fields] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, folder: Path, fields: Fields) -> bool:
+        """Adds a source if it can be read."""
+        name = free_name(folder.name, self.sources)
+        full = {"root": folder.as_posix()} | fields
+        try:
+            samples, targets = DataFile.parse({"sources": {name: full}}).sources[name].read(name)
+        except UserError as error:
+            self.notes.append(f"{folder}: looks like {fields['kind']}, but {error}")
+            return False
+        self.sources[name] = full
+        known = {t.name: sum(t.name in s.annotations for s in samples) for t in targets}
+        taught = (
+            ", ".join(f"{t.name} ({t.kind}, known in {known[t.name]})" for t in targets) or "images alone"
+        )
+        persons = len({s.patient for s in samples})
+        self.notes.append(
+            f"{name}: {fields['kind']}, {len(samples)} images, {persons} persons or groups; {taught}"
+        )
+        return True
+
+    def known_layouts(self, folder: Path, depth: int = 3) -> bool:
+        """Adds what is recognized in a folder, or else below it; whether there was anything."""
+        rest = _children(folder)
+        some = False
+        if (folder / _V7 / "mask_to_image.csv").is_file() and self.add(folder, {"kind": "v7_lungs"}):
+            rest, some = [child for child in rest if child.name != _V7], True
+        elif any(
+            self.add(folder, fields) for recognize in _LAYOUTS if (fields := recognize(folder)) is not None
+        ):
+            return True
+        plain = [child for child in rest if not (depth and self.known_layouts(child, depth - 1))]
+        if not some and len(plain) == len(rest):
+            return False
+        for child in plain:  # beside something recognized, a folder stands for itself
+            self.any_films(child)
+        loose = sum(looks_like_image(path) for path in folder.iterdir() if path.is_file())
+        if loose:
+            self.notes.append(
+                f"{folder}: {loose} pictures directly in it belong to no source; give them a folder"
+            )
+        return True
+
+    def any_films(self, folder: Path) -> None:
+        """Adds a folder as such: its radiographs, labelled where its folders look like classes."""
+        base = folder.relative_to(self.root)
+        problems = {path: self.problems.get((base / path).as_posix(), "") for path in images(folder)}
+        good = [path for path, problem in problems.items() if not problem]
+        if not good:
+            return
+        fields: Fields = {"kind": "folder"}
+        if len(good) < len(problems):
+            fields["exclude"] = tuple(path for path, problem in problems.items() if problem)
+        classes = Counter(PurePosixPath(path).parent.name for path in good)
+        named = not any(c == "" or c.lower() in PARTS for c in classes)
+        labelled = named and 2 <= len(classes) <= _MAX_CLASSES and min(classes.values()) > 1
+        if labelled and self.add(folder, fields | {"labels": "folder"}):
+            self.notes.append(
+                f"{folder}: its folders are taken for classes; if they are none, set labels: none"
+            )
+        else:
+            self.add(folder, fields)
+
+
+def propose(root: Path, problems: Mapping[str, str]) -> Proposal:
+    """Sources for everything below a folder; ``problems``: picture below the root -> why it is no radiograph, or ''."""
+    found = Proposal(root, problems)
+    if not found.known_layouts(root):
+        found.any_films(root)
+    return found
+
+
+def _children(folder: Path) -> list[Path]:
+    return sorted(
+        p for p in folder.iterdir() if p.is_dir() and p.name != "__MACOSX" and not p.name.startswith(".")
+    )
+
+
+def _kermany(folder: Path) -> Fields | None:
+    parts = [p for p in _children(folder) if p.name.lower() in PARTS]
+    classes = {c.name.upper() for part in parts for c in _children(part)}
+    return {"kind": "kermany"} if classes == {"NORMAL", "PNEUMONIA"} else None
+
+
+def _yolo(folder: Path) -> Fields | None:
+    return {"kind": "yolo"} if any((folder / name).is_file() for name in ("data.yaml", "data.yml")) else None
+
+
+def _coco(folder: Path) -> Fields | None:
+    for file in sorted(folder.glob("*.json")) + sorted(folder.glob("annotations/*.json")):
+        if file.stat().st_size > _MAX_JSON:
+            continue
+        try:
+            data = json.loads(file.read_text("utf-8-sig"))
+            name = str(data["images"][0]["file_name"])
+            _ = data["annotations"], data["categories"]
+        except (OSError, ValueError, KeyError, TypeError, IndexError):
+            continue
+        for place in (".", *(child.name for child in _children(folder))):
+            if (folder / place / name).is_file():
+                return {"kind": "coco", "file": file.relative_to(folder).as_posix(), "images": place}
+    return None
+
+
+def _masks(folder: Path) -> Fields | None:
+    for left, right in _PAIRS:
+        if not ((folder / left).is_dir() and (folder / right).is_dir()):
+            continue
+        films = {PurePosixPath(p).with_suffix("").name for p in images(folder / left)}
+        masks = images(folder / right)
+        stems = {PurePosixPath(p).with_suffix("").name for p in masks}
+        for prefix, suffix in _AFFIXES:
+            if stems and stems <= {f"{prefix}{film}{suffix}" for film in films}:
+                fields = {"kind": "masks", "images": left, "masks": right, "prefix": prefix, "suffix": suffix}
+                levels = _levels([folder / right / mask for mask in masks[:: max(1, len(masks) // 10)]])
+                if levels <= {1, 255}:
+                    return fields
+                return fields | {"classes": {f"level_{level}": (level,) for level in sorted(levels)}}
+    return None
+
+
+def _levels(masks: list[Path]) -> set[int]:
+    """The grey levels, but 0, of some masks."""
+    every = tuple((level, level) for level in range(1, 256))
+    return {int(level) for mask in masks for level in np.unique(decode_mask(mask, every))} - {0}
+
+
+def _table(folder: Path) -> Fields | None:
+    for file in sorted(folder.glob("*.csv")) + sorted(folder.glob("*.parquet")):
+        try:
+            rows = [row for _, row in read_table(file)]
+        except UserError:
+            continue
+        for place in (".", *(child.name for child in _children(folder))):
+            for column in rows[0]:
+                cells = [row[column].replace("\\", "/") for row in rows[:20]]
+                if all(
+                    cell and looks_like_image(Path(cell)) and (folder / place / cell).is_file()
+                    for cell in cells
+                ):
+                    return {"kind": "table", "file": file.name, "image": column, "images": place} | _columns(
+                        rows
+                    )
+    return None
+
+
+def _columns(rows: list[dict[str, str]]) -> Fields:
+    """What the other columns of a table look like, by name and values."""
+    values = {column: Counter(row[column] for row in rows if row[column]) for column in rows[0]}
+    found: Fields = {}
+    for names, name in (
+        (_PATIENT, "patient"),
+        (("view", "viewposition", "view_position", "projection"), "view"),
+    ):
+        column = next((c for c in values if c.lower() in names and values[c]), None)
+        if column is not None:
+            found[name] = column
+    label = next((c for c in values if c.lower() in _CLASS and 2 <= len(values[c]) <= _MAX_CLASSES), None)
+    marks = tuple(c for c in values if values[c].keys() in ({"0", "1"}, {"0.0", "1.0"}) and c != label)
+    if label is not None and not values[label].keys() <= {"0", "1"}:
+        found["label"] = label
+    elif marks or label is not None:
+        found["labels"] = marks or (label,)
+    parts = next((c for c in values if c.lower() in ("split", "part", "fold", "set", "subset")), None)
+    if parts is not None and all(row[parts].lower() in PARTS for row in rows):
+        found["split_column"] = parts
+    return found
+
+
+_LAYOUTS = (_kermany, _yolo, _coco, _masks, _table)
