@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +94,25 @@ def test_a_mixed_folder_is_counted_and_every_odd_file_named(mixed: Path) -> None
     assert (row["modality"], row["photometric"]) == ("DX", "MONOCHROME1")
 
 
+def test_the_tables_and_the_json_say_the_same(mixed: Path) -> None:
+    found = scan(mixed)
+    plain = json.loads(json.dumps(found.as_dict()))
+    tables = {head[0]: rows for head, rows in found.tables()}
+    assert all(len(row) == len(head) for head, rows in found.tables() for row in rows)
+    assert {kind: int(n) for n, kind in tables["files"]} == plain["counts"]
+    assert [list(row) for row in tables["no radiograph"]] == [[r["path"], r["why"]] for r in plain["refused"]]
+    assert len(tables["folder"]) == len(plain["films"]) == 5
+    assert plain["patients"] == 1
+    assert DataFile.parse(plain["proposal"]) == found.proposal
+
+
 def test_the_proposed_data_file_loads_and_leaves_the_odd_files_out(mixed: Path, tmp_path: Path) -> None:
     file = tmp_path / "lists/data.yaml"
     file.parent.mkdir()
     found = scan(mixed)
     found.write(file)
     data = DataFile.load(file)
-    assert data == found.sources
+    assert data == found.proposal
     samples, targets = data.read()["mixed"]
     assert [s.path for s in samples] == ["IM0001", "IM0002", "a/1.png", "a/2.PNG", "b/3.jpg", "b/4.tif"]
     assert not targets
@@ -123,10 +136,10 @@ def test_the_layout_of_every_example_is_recognized(kind: str, tmp_path: Path) ->
     source: Any = member(Source, kind)
     source.write_example(tmp_path / "here", 16, seed=1)
     found = scan(tmp_path / "here")
-    assert found.sources is not None
-    proposed = next(iter(found.sources.sources.values()))
+    assert found.proposal is not None
+    proposed = next(iter(found.proposal.sources.values()))
     assert proposed == source.parse({"root": (tmp_path / "here").as_posix(), **PROPOSED.get(kind, {})})
-    beside = {s.kind for s in found.sources.sources.values()} - {kind}
+    beside = {s.kind for s in found.proposal.sources.values()} - {kind}
     assert beside == (
         {"kermany"} if kind == "v7_lungs" else set()
     )  # the same films with their other annotation
@@ -139,8 +152,8 @@ def test_layouts_side_by_side_are_sources_side_by_side(tmp_path: Path) -> None:
         source.write_example(tmp_path / "all" / name, 16, seed=1)
     save(tmp_path / "all/loose.png", GREY)
     found = scan(tmp_path / "all")
-    assert found.sources is not None
-    assert {n: s.kind for n, s in found.sources.sources.items()} == {
+    assert found.proposal is not None
+    assert {n: s.kind for n, s in found.proposal.sources.items()} == {
         "bones": "yolo",
         "chests": "kermany",
         "hands": "folder",
@@ -152,8 +165,8 @@ def test_masks_with_levels_of_their_own_are_proposed_by_level(tmp_path: Path) ->
     save(tmp_path / "x/images/1.png", GREY)
     save(tmp_path / "x/masks/1_mask.png", np.where(GREY > 50, 100, 200).astype(np.uint8))
     found = scan(tmp_path / "x")
-    assert found.sources is not None
-    source: Any = found.sources.sources["x"]
+    assert found.proposal is not None
+    source: Any = found.proposal.sources["x"]
     assert (source.suffix, source.classes) == ("_mask", {"level_100": (100,), "level_200": (200,)})
 
 
@@ -161,8 +174,8 @@ def test_a_layout_that_cannot_be_read_is_noted_and_taken_as_a_folder(tmp_path: P
     save(tmp_path / "x/images/1.png", GREY)
     (tmp_path / "x/data.yaml").write_text("names: []\n")
     found = scan(tmp_path / "x")
-    assert found.sources is not None
-    assert [s.kind for s in found.sources.sources.values()] == ["folder"]
+    assert found.proposal is not None
+    assert [s.kind for s in found.proposal.sources.values()] == ["folder"]
     assert "looks like yolo, but" in found.notes[0]
 
 
@@ -173,7 +186,7 @@ def test_nothing_to_look_at(tmp_path: Path) -> None:
         scan(tmp_path)
     (tmp_path / "x.txt").write_text("x")
     found = scan(tmp_path)
-    assert found.sources is None
+    assert found.proposal is None
     with pytest.raises(UserError, match="no radiograph found"):
         found.write(tmp_path / "data.yaml")
     assert not (tmp_path / "data.yaml").exists()
@@ -182,8 +195,8 @@ def test_nothing_to_look_at(tmp_path: Path) -> None:
 @pytest.mark.real
 def test_the_real_folder(real_data: Path) -> None:
     found = scan(real_data / "dev")
-    assert found.sources is not None
-    kinds = {name: source.kind for name, source in found.sources.sources.items()}
+    assert found.proposal is not None
+    kinds = {name: source.kind for name, source in found.proposal.sources.items()}
     assert kinds == {"dev": "v7_lungs", "bone-fracture-roboflow": "yolo", "chest_xray": "kermany", "dicom": "folder",
                      "covid-chestxray-dataset": "table", "dental-xray-roboflow": "yolo"}  # fmt: skip
     assert [path for path, _ in found.refused] == ["dicom/pydicom-data/MR2_J2KR.dcm"]

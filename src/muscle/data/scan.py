@@ -22,6 +22,7 @@ from muscle.errors import UsageError, UserError
 from muscle.parts import to_yaml
 
 RADIOGRAPHS = ("CR", "DX", "RG", "IO", "PX", "MG")  # DICOM modalities of projection radiography
+SHOWN = 20  # files that are no radiographs, in the printed table
 MIN_SIDE = 64  # pixels; below, a picture is an icon or a thumbnail
 _TABLES = {".csv": "csv", ".parquet": "parquet", ".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 _COLOURED, _SHARE = 24, 0.2  # a tint and a coloured marker are no photograph; a fifth of coloured pixels is
@@ -51,14 +52,14 @@ class Scan:
         root: the folder.
         counts: type of file -> how many; other types by their suffix.
         films: every picture, masks included, by path.
-        sources: the proposed data file, or None where there is nothing to read.
+        proposal: the proposed data file, or None where there is nothing to read.
         notes: what the proposal rests on, and what was left out, a line each.
     """
 
     root: Path
     counts: dict[str, int]
     films: tuple[Film, ...]
-    sources: DataFile | None
+    proposal: DataFile | None
     notes: tuple[str, ...]
 
     @property
@@ -92,16 +93,45 @@ class Scan:
             table.append(dict(zip(columns, group, strict=True)) | seen)
         return table
 
+    def tables(self) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
+        """What to print, as (head, rows): files by type, films, what is no radiograph, what is proposed."""
+        films = self.rows()
+        found: list[tuple[tuple[str, ...], list[tuple[str, ...]]]] = [
+            (("files", "type"), [(str(n), kind) for kind, n in self.counts.items()])
+        ]
+        if films:
+            found.append((tuple(films[0]), [tuple(row.values()) for row in films]))
+        if self.refused:
+            shown: list[tuple[str, ...]] = list(self.refused[:SHOWN])
+            if len(self.refused) > SHOWN:
+                shown.append((f"and {len(self.refused) - SHOWN} more", "--json lists all"))
+            found.append((("no radiograph", "why"), shown))
+        if self.notes:
+            found.append((("proposed data file",), [(note,) for note in self.notes]))
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for programs, complete: plain data for JSON."""
+        return {
+            "root": self.root.as_posix(),
+            "counts": self.counts,
+            "films": self.rows(),
+            "patients": self.patients,
+            "refused": [{"path": path, "why": why} for path, why in self.refused],
+            "notes": list(self.notes),
+            "proposal": self.proposal.dump() if self.proposal is not None else None,
+        }
+
     def yaml(self, beside: Path | None = None) -> str:
         """The proposed data file, fields at their defaults left out; roots relative to the folder ``beside``.
 
         Raises:
             UserError: there is nothing to propose.
         """
-        if self.sources is None:
+        if self.proposal is None:
             raise UserError(f"{self.root}: no radiograph found, so there is no data file to propose")
         sources = {}
-        for name, source in self.sources.sources.items():
+        for name, source in self.proposal.sources.items():
             defaults = type(source).model_construct(root="").dump()
             fields = source.dump()
             root = fields.pop("root")
@@ -111,7 +141,7 @@ class Scan:
                 pass
             kind = {"kind": fields.pop("kind"), "root": root}
             sources[name] = kind | {k: v for k, v in fields.items() if v != defaults[k]}
-        return to_yaml({"sources": sources, "split": self.sources.split.kind})
+        return to_yaml({"sources": sources, "split": self.proposal.split.kind})
 
     def write(self, file: Path) -> None:
         """Writes the proposed data file.
