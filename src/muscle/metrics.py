@@ -216,18 +216,17 @@ def _average_precision(
     true boxes an image. Precision can only peak at a right detection, so only those are looked at.
     """
     total = weights @ boxes
-    said = np.cumsum(weights[:, image], axis=1)
-    result = np.zeros((len(weights), len(IOUS)))
-    for k in range(len(IOUS)):
-        at = np.flatnonzero(right[k])
-        hits = np.cumsum(weights[:, image[at]], axis=1)
-        precision = np.nan_to_num(_ratio(hits, said[:, at]))
-        precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        recall = np.nan_to_num(_ratio(hits, total[:, None]))
-        for t in range(len(weights)):
-            reached = np.searchsorted(recall[t], RECALLS, side="left")
-            result[t, k] = precision[t, reached[reached < len(at)]].sum() / len(RECALLS)
-    result[total == 0] = np.nan
+    result = np.full((len(weights), len(IOUS)), np.nan)
+    at = [np.flatnonzero(r) for r in right]
+    for t in np.flatnonzero(total > 0):  # one by one: all detections times all trials would not fit in memory
+        drawn = weights[t, image]
+        said = np.cumsum(drawn)
+        for k, hit in enumerate(at):
+            hits = np.cumsum(drawn[hit])
+            precision = np.nan_to_num(_ratio(hits, said[hit]))
+            precision = np.maximum.accumulate(precision[::-1])[::-1]
+            reached = np.searchsorted(hits / total[t], RECALLS, side="left")
+            result[t, k] = precision[reached[reached < len(hit)]].sum() / len(RECALLS)
     return result
 
 
