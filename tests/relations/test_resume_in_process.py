@@ -1,0 +1,106 @@
+"""2N steps are N steps, a kill, and N steps: to the bit, wherever the kill falls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny
+
+from muscle import engine
+from muscle.checkpoint import Checkpoint
+from muscle.continual.regularizers.l2sp import L2SP
+from muscle.data.corpus import Corpus
+from muscle.machine import Machine
+from muscle.progress import Progress
+from muscle.recipe import Recipe
+
+EAGER = Machine(device="cpu", threads=1, workers=0, snapshot_minutes=1e-9)
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+class Killer(Progress):
+    """Raises at the n-th step of a stage, before the snapshot of that step is written."""
+
+    def __init__(self, stage: str, step: int) -> None:
+        self.stage, self.step = stage, step
+        self.messages: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+    def count(self, what: str, done: int, total: int) -> None:
+        if what == self.stage and done == self.step:
+            raise Killed
+
+
+@pytest.fixture(autouse=True)
+def _snapshot_after_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "LOG_STEPS", 1)
+
+
+def methods() -> dict[str, Recipe]:
+    """A pretext with queue and momentum encoder; turns with heads, boxes and moving anchors under two optimizers."""
+    muscle = tiny.small("muscle").with_(stages=(tiny.small("muscle").stages[-1],))
+    literal = (L2SP(reading="literal", weight=1e-3),)
+    return {
+        "pretrain": tiny.small("md-moco", epochs=2),
+        "continual": muscle,
+        "reset": tiny.continual(muscle, optimizer_state="reset", regularizers=literal, batch_norm="frozen"),
+    }
+
+
+@pytest.fixture(scope="session")
+def unbroken(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Checkpoint]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "LOG_STEPS", 1)
+        root = tmp_path_factory.mktemp("unbroken")
+        return {
+            name: tiny.pipeline(method, corpus, root).pretrain()[-1] for name, method in methods().items()
+        }
+
+
+def _without_times(about: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in about.items() if name != "minutes"}
+
+
+@pytest.mark.parametrize(
+    ("name", "kills"),
+    [
+        ("pretrain", (2,)),  # inside the first epoch
+        ("pretrain", (4, 6)),  # at the first step of the second, and at the very last step
+        ("continual", (2, 3, 6)),
+        ("reset", (2, 9)),
+    ],
+)
+def test_a_killed_run_ends_with_the_bits_of_an_unbroken_one(
+    name: str, kills: tuple[int, ...], corpus: Corpus, unbroken: dict[str, Checkpoint], tmp_path: Path
+) -> None:
+    method = methods()[name]
+    stage = method.stages[-1].name
+    for kill in kills:
+        with pytest.raises(Killed):
+            tiny.pipeline(method, corpus, tmp_path, Killer(stage, kill), EAGER).pretrain()
+        assert list(tmp_path.glob("*.running/snapshot.pt"))
+    last = Killer("none", 0)
+    made = tiny.pipeline(method, corpus, tmp_path, last, EAGER).pretrain()[-1]
+    total = made.about["steps"]
+    assert f"{stage}: resumed at step {kills[-1] - 1} of {total}" in last.messages
+    assert made.about["files"] == unbroken[name].about["files"]  # backbone, heads and log
+    assert _without_times(made.about) == _without_times(unbroken[name].about)  # the matrix too
+    assert not list(tmp_path.glob("*.running"))
+
+
+def test_a_kill_in_fine_tuning_keeps_the_best_epoch(corpus: Corpus, tmp_path: Path) -> None:
+    method = tiny.small("scratch")
+    expected = tiny.pipeline(method, corpus, tmp_path / "a").finetune("pneumonia", 0)
+    with pytest.raises(Killed):
+        tiny.pipeline(method, corpus, tmp_path / "b", Killer("finetune-pneumonia", 4), EAGER).finetune(
+            "pneumonia", 0
+        )
+    made = tiny.pipeline(method, corpus, tmp_path / "b", machine=EAGER).finetune("pneumonia", 0)
+    assert made.about["best"] == expected.about["best"]
+    assert {n: s for n, s in made.about["files"].items()} == expected.about["files"]
