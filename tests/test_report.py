@@ -133,6 +133,7 @@ def test_every_table_and_figure_is_on_one_page_and_counted(tmp_path: Path) -> No
     assert listed["Every score"] == sum(len(c["metrics"]) for c in results["cells"])
     assert any("films of kermany" in name.lower() and "no longer there" in name for name in listed)
     assert "Synthetic images." in page
+    assert "with recomputed statistics backward transfer -0.010, forgetting +0.020." in page
     assert page == report(tmp_path).read_text()  # the same results, the same bytes
 
 

@@ -33,6 +33,18 @@ def test_losses_of_one_task_are_lines_and_of_several_are_summed() -> None:
     assert steps.tolist() == [3.0, 4.0, 5.0]  # steps that begin anew at each turn follow each other
 
 
+def test_scores_at_a_boundary_belong_to_the_step_before() -> None:
+    log = [
+        {"turn": -1, "round": -1, "task": "", "knn:x": 0.5, "top1": 0.1, "top1_same_source": 0.2},
+        *({"step": s + 1, "task": "pool", "loss:a": 1.0, "loss:b": 1.0} for s in range(5)),
+        {"turn": 0, "task": "pool", "knn:x": 0.8, "shared": {"x": 0.5}},
+    ]
+    found = panels(log)
+    assert found["knn"]["x"][0].tolist() == [0.0, 5.0]
+    assert list(found["loss"]) == ["a", "b"]  # the boundary before training is of no task
+    assert list(found["top1"]) == ["all", "same source"] and "shared" not in found
+
+
 def test_long_logs_are_averaged_and_keep_their_mean() -> None:
     rng = np.random.default_rng(0)
     logged = rng.normal(size=5 * POINTS)

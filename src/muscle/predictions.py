@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
 from muscle.errors import UserError
+from muscle.paths import atomic_write
 from muscle.types import TargetKind
 
 BoxTruth = list[tuple[NDArray[Any], NDArray[Any]]]
@@ -86,7 +86,11 @@ class Predictions:
         return self.truth, self.output
 
     def save(self, path: Path) -> None:
-        """Writes one compressed .npz; a reader sees the old file or the whole new one."""
+        """Writes one compressed .npz; a reader sees the old file or the whole new one.
+
+        Raises:
+            UserError: the place cannot be written to.
+        """
         about = {"version": 1, "task": self.task, "kind": self.kind, "classes": self.classes,
                  "exclusive": self.exclusive, "ids": self.ids, "patients": self.patients}  # fmt: skip
         parts: dict[str, Any] = {"about": np.array(json.dumps(about)), "pictures": self.pictures}
@@ -97,14 +101,9 @@ class Predictions:
             )
         else:
             parts["truth"], parts["output"] = self.arrays
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-        try:
-            with part.open("wb") as file:
-                np.savez_compressed(file, **parts)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        out = io.BytesIO()
+        np.savez_compressed(out, **parts)
+        atomic_write(path, out.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> Predictions:

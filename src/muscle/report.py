@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from jinja2 import Environment, StrictUndefined
 
 from muscle.errors import UserError
 from muscle.metrics import THRESHOLD
+from muscle.paths import atomic_write
 from muscle.report_figures import Picture
 from muscle.report_plan import Absent, Item, plan
 from muscle.report_scores import grouped
@@ -64,25 +63,17 @@ def report(out: Path) -> Path:
                 counters[kind] += 1
                 block = Block(item, f"{kind} {counters[kind]}", table=block.table, picture=block.picture)
         blocks.append(block)
-    try:
-        for old in (out / "tables").glob(
-            "*"
-        ):  # what an earlier report had and this one has not would mislead
-            if old.suffix in (".md", ".csv"):
-                old.unlink()
-        for block in blocks:
-            if block.table:
-                _write(
-                    out / "tables" / f"{block.item.name}.md",
-                    f"{block.item.title}\n\n{block.table.markdown()}",
-                )
-                _write(out / "tables" / f"{block.item.name}.csv", block.table.csv())
-        path = out / "report.html"
-        _write(path, _page(results, [b for b in blocks if b.item.listed]))
-    except OSError as error:
-        raise UserError(
-            f"{out}: cannot write the report ({error.strerror}); free space or allow writing"
-        ) from None
+    for old in (out / "tables").glob("*"):  # what an earlier report had and this one has not would mislead
+        if old.suffix in (".md", ".csv"):
+            old.unlink()
+    for block in blocks:
+        if block.table:
+            atomic_write(
+                out / "tables" / f"{block.item.name}.md", f"{block.item.title}\n\n{block.table.markdown()}"
+            )
+            atomic_write(out / "tables" / f"{block.item.name}.csv", block.table.csv())
+    path = out / "report.html"
+    atomic_write(path, _page(results, [b for b in blocks if b.item.listed]))
     return path
 
 
@@ -171,16 +162,6 @@ def _page(results: Results, blocks: list[Block]) -> str:
         intervals=results["provenance"].get("intervals", describe()),
         provenance=results["provenance"],
     )
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 # --- is everything there? -------------------------------------------------------------------------------------

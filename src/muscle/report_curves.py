@@ -15,11 +15,13 @@ from muscle.errors import UserError
 from muscle.report_figures import COLOURS, DASHES, Picture, new_figure, render, short, styled
 
 POINTS = 300  # of one curve; longer logs are averaged in so many bins
-MOST_PANELS = 9
+MOST_PANELS = 12
 _PLACE = ("step", "epoch", "turn", "round", "task", "stage", "time")
-_TITLES = {"loss": "loss", "rate": "learning rate", "knn": "k-NN score, validation", "rank": "effective rank",
-           "effective_rank": "effective rank", "top1": "top-1 against negatives", "sd": "embedding sd",
-           "embedding_sd": "embedding sd", "kernel_norm": "kernel norm"}  # fmt: skip
+_TITLES = {
+    "loss": "loss", "rate": "learning rate", "knn": "k-NN AUC, validation", "probe": "dense probe AUC, validation",
+    "effective_rank": "effective rank", "top1": "top-1 against negatives", "embedding_sd": "embedding sd",
+    "feature_sd": "feature sd", "kernel_norm": "kernel norm", "valid": "validation score",
+}  # fmt: skip
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -55,22 +57,25 @@ def panels(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Curve]]:
     """Panel -> line -> (steps, values) from a log.
 
     ``loss:a`` and ``loss:b`` are lines ``a`` and ``b`` of the panel ``loss``; where several tasks train in turns,
-    a line is a task and its losses are summed. Steps that begin anew at each turn are laid end to end.
+    a line is a task and its losses are summed. ``top1`` and ``top1_same_source`` share a panel. Steps that begin
+    anew at each turn are laid end to end; a record without one (the scores at a boundary) belongs to the last.
     """
     tasks = _tasks(records)
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    offset, last = 0.0, -math.inf
-    for i, record in enumerate(records):
+    offset, last = 0.0, 0.0
+    for record in records:
         step = record.get("step")
-        step = float(step) if _is_number(step) else float(i)
-        if step + offset < last:
-            offset = last + 1
-        last = step + offset
+        if _is_number(step):
+            if step + offset < last:
+                offset = last + 1
+            last = step + offset
         total: list[float] = []
         for key, value in record.items():
             if key in _PLACE or not _is_number(value):
                 continue
             panel, _, line = key.partition(":")
+            if panel.startswith("top1"):
+                panel, line = "top1", panel.removeprefix("top1").strip("_").replace("_", " ") or line or "all"
             if panel == "loss" and len(tasks) > 1:
                 total.append(float(value))
                 continue
@@ -82,7 +87,9 @@ def panels(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Curve]]:
 
 
 def _tasks(records: Sequence[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(str(r["task"]) for r in records if r.get("task") is not None))
+    """The tasks that trained, in order."""
+    trained = (r for r in records if any(key.startswith("loss") for key in r))
+    return list(dict.fromkeys(str(r.get("task", "")) for r in trained))
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

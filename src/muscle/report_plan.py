@@ -23,6 +23,11 @@ from muscle.report_tables import Results, Table
 
 SHEET = 16  # films on a contact sheet
 
+TRANSFER = (
+    "Backward transfer: score at the end less score after the task's first turn; forgetting: best score before the end "
+    "less score at the end; means over tasks, without the task of the last turn."
+)
+
 ORDER = (
     "data",
     "classification",
@@ -59,10 +64,13 @@ BOXES = (
     "The first cases of the test part, not chosen by result; first seed. Truth solid, predictions dashed with their "
     f"score, from {figures.SHOWN_FROM} on, at most {figures.SHOWN_BOXES} a film; with several classes a colour each."
 )
-CURVES = "As logged; long logs are averaged over stretches of steps. Where tasks take turns, each loss is one task's."
+CURVES = (
+    "As logged; long logs are averaged over stretches of steps. Scores at step 0 are those before training. Where "
+    "tasks take turns, each loss is one task's sum."
+)
 RANDOM = "The same measurement on a network without any training: what the architecture alone already gives."
 STAGES = "A stage that several recipes share was computed once. Equal keys mean equal weights."
-MODELS = "One a recipe, task and seed."
+MODELS = "One a recipe, task and seed; epoch and backbone rate chosen on the validation part alone."
 MATRIX = (
     "Score of every task on a fixed part of its validation films after every turn: with the shared running statistics "
     "of batch normalization, and with statistics recomputed on the task's own training films. A frame marks the task "
@@ -115,7 +123,9 @@ def plan(results: Results, out: Path) -> list[Item]:
         where = (stage["recipe"], stage["name"])
         folded = stage["name"].startswith("fine")
         items.append(_item("curves", where, "training", title, CURVES, make, folded=folded))
-    for entry in results["forgetting"]:
+    metrics = {cell["task"]: scores.MAIN.get(cell["kind"], "score") for cell in results["cells"]}
+    for given in results["forgetting"]:
+        entry = given | {"metric": metrics | given.get("metric", {})}
         title = f"Forgetting matrix: {entry.get('title', entry['recipe'])}"
         matrix = partial(_rows, partial(tables.forgetting, entry), "no turn was scored")
         items.append(
@@ -195,13 +205,15 @@ def _unique(items: list[Item]) -> list[Item]:
 
 def _matrix_caption(entry: Results) -> str:
     ends = []
-    for key, words in (("backward_transfer", "Backward transfer (end less own turn, mean over tasks)"),
-                       ("forgetting", "forgetting (best less end, mean over tasks)")):  # fmt: skip
-        value = entry.get(key)
-        ends.append(
-            f"{words}: {value:+.3f}" if isinstance(value, int | float) else f"{words}: not defined here"
-        )
-    return f"{MATRIX} {'; '.join(ends)}."
+    for suffix, of in (("", "recomputed"), ("_shared", "shared")):
+        values = [entry.get(f"{name}{suffix}") for name in ("backward_transfer", "forgetting")]
+        if all(isinstance(value, int | float) for value in values):
+            ends.append(
+                f"with {of} statistics backward transfer {values[0]:+.3f}, forgetting {values[1]:+.3f}"
+            )
+    if not ends:
+        return f"{MATRIX} Backward transfer and forgetting are not defined here."
+    return f"{MATRIX} {TRANSFER} Here, {'; '.join(ends)}."
 
 
 def _same(table: Table) -> Table:

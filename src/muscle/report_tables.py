@@ -159,9 +159,15 @@ def stages(results: Results) -> Table:
 
 def models(results: Results) -> Table:
     """What was fine-tuned: one row a cell."""
-    columns = ("task", "backbone", "title", "seed", "key")
-    rows = [(*(word(c.get(k)) for k in columns), number(c.get("minutes"), 1)) for c in results["cells"]]
-    return Table(("Task", "Backbone", "Pre-train", "Seed", "Key", "Minutes"), tuple(rows), words=5)
+    words, numbers = ("task", "backbone", "title", "seed", "key"), ("train_images", "best_epoch")
+    rows = [
+        (*(word(c.get(k)) for k in words), *(number(c.get(k)) for k in numbers), number(c.get("valid"), 4),
+         word(c.get("backbone_rate")), number(c.get("minutes"), 1))
+        for c in results["cells"]
+    ]  # fmt: skip
+    head = ("Task", "Backbone", "Pre-train", "Seed", "Key", "Train images", "Best epoch", "Valid score",
+            "Backbone rate", "Minutes")  # fmt: skip
+    return Table(head, tuple(rows), words=5)
 
 
 def forgetting(entry: Results) -> Table:
