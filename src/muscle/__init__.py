@@ -1,8 +1,8 @@
 """Pre-training on radiographs across data sets, tasks and body parts.
 
-    import muscle
-    mine = muscle.pretrain("xrays.yaml", out="runs/mine")
-    print(muscle.compare("wrist.yaml", starts=["scratch", mine], seeds=3).table())
+import muscle
+mine = muscle.pretrain("xrays.yaml", out="runs/mine")
+print(muscle.compare("wrist.yaml", starts=["scratch", mine], seeds=3).table())
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from muscle import paths
 from muscle.data.decode import Decode
 from muscle.data.normalization import Normalization
 from muscle.data.source import DataFile
-from muscle.errors import UsageError
+from muscle.errors import UsageError, UserError
 from muscle.features import extract
 from muscle.grid import prepare, run_grid
 from muscle.machine import Machine
@@ -61,8 +61,8 @@ class Compared:
 
     def table(self) -> str:
         """The tables in the paper's form, as Markdown."""
-        files = sorted((self.out / "tables").glob("table-[23]*.md"))
-        return "\n\n".join(file.read_text().strip() for file in files)
+        files = sorted((self.out / "tables").glob("table[23].md"))
+        return "\n\n".join(file.read_text(encoding="utf-8").strip() for file in files)
 
 
 def data_file(sources: Sources) -> DataFile:
@@ -80,7 +80,11 @@ def choose_preset(preset: str, file: DataFile) -> str:
 
 
 def load_recipe(
-    name: str, preset: str = "paper", backbone: str = "resnet18", overrides: Sequence[str] = (), init: str | Path | None = None
+    name: str,
+    preset: str = "paper",
+    backbone: str = "resnet18",
+    overrides: Sequence[str] = (),
+    init: str | Path | None = None,
 ) -> Recipe:
     """A shipped recipe or one from a YAML file, with leaves overridden, checked.
 
@@ -93,7 +97,11 @@ def load_recipe(
         file = Path(name)
         if not file.is_file():
             raise UsageError(f"recipe {name}: no such file; known recipes: {', '.join(RECIPES)}")
-        found = Recipe.parse(from_yaml(file.read_text(encoding="utf-8-sig"), name))
+        try:
+            text = file.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError:
+            raise UsageError(f"recipe {name}: not UTF-8 text; give a YAML file") from None
+        found = Recipe.parse(from_yaml(text, name))
     if init is not None:
         found = found.with_(init=ImageNet() if str(init) == "imagenet" else Weights(file=str(init)))
     found = override(found, tuple(overrides))
@@ -132,7 +140,8 @@ def pretrain(
     file = data_file(sources)
     wanted = load_recipe(method, choose_preset(preset, file), backbone, overrides, init).with_(finetune=None)
     if not wanted.stages:
-        raise UsageError(f"method {method}: it has no stage to pre-train; known: {', '.join(n for n in RECIPES if n not in ('scratch', 'imagenet'))}")
+        trained = ", ".join(name for name in RECIPES if name not in ("scratch", "imagenet"))
+        raise UsageError(f"method {method}: it has no stage to pre-train; known: {trained}")
     folder = paths.run_folder(out, wanted.name)
     corpus = prepare(wanted, file, Path(store) if store else paths.stores(), machine, progress)
     last = Pipeline(wanted, corpus, machine, paths.checkpoints(folder), progress).pretrain()[-1]
@@ -161,7 +170,15 @@ def run(
     """A whole recipe: stages, fine-tuning of every task at every seed, scores, report."""
     paths.atomic_write(out / f"{recipe.name}.yaml", recipe.yaml())
     where = Path(store) if store else paths.stores()
-    results = run_grid([recipe], data_file(sources), out, where, machine or Machine(), recipe.title or recipe.name, progress=progress)
+    results = run_grid(
+        [recipe],
+        data_file(sources),
+        out,
+        where,
+        machine or Machine(),
+        recipe.title or recipe.name,
+        progress=progress,
+    )
     return Compared(out, results, report(out))
 
 
@@ -177,17 +194,24 @@ def start_recipe(start: str | Path | Pretrained, backbone: str, preset: str) -> 
     path = Path(start)
     file = path / "backbone.safetensors" if path.is_dir() else path
     if not file.is_file():
-        raise UsageError(f"start {str(start)!r}: allowed: scratch, imagenet, a folder with backbone.safetensors, a file of weights")
+        raise UsageError(
+            f"start {str(start)!r}: allowed: scratch, imagenet, a folder with backbone.safetensors, a file of weights"
+        )
     about_file = file.with_name("backbone.json")
     name = re.sub(r"[^A-Za-z0-9-]+", "-", path.name if path.is_dir() else path.stem)
     found = recipe("scratch", preset, backbone).with_(name=name, title=name, init=Weights(file=str(file)))
-    if file.name == "backbone.safetensors" and about_file.is_file():
-        about = json.loads(about_file.read_text())
+    if file.name != "backbone.safetensors" or not about_file.is_file():
+        return found
+    try:
+        about = json.loads(about_file.read_text(encoding="utf-8"))
         return found.with_(
             backbone=about["recipe"]["backbone"], size=tuple(about["size"]), fit=about["fit"],
             normalization=Normalization.parse(about["normalization"]), decode=Decode.parse(about["decode"]),
         )  # fmt: skip
-    return found
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{about_file}: not as pretrain writes it ({error!r}); give the command of that run again to write it anew"
+        ) from None
 
 
 def compare(
@@ -219,22 +243,39 @@ def compare(
     """
     machine = machine or Machine()
     file = data_file(sources)
-    preset = choose_preset(preset, file)
-    whole = [load_recipe(name, preset, backbone) for name in recipes]
-    found = [*[start_recipe(start, backbone, preset) for start in starts], *whole]
-    sizes = {r.size for r in found if isinstance(r.init, Weights)}
-    if len(sizes) > 1:
-        raise UsageError(f"starts of different sizes {sorted(sizes)}: their pixels do not compare; pre-train them at one size")
-    if sizes:
-        found = [r.with_(size=next(iter(sizes))) for r in found]
-    found = [override(_restrict(r, tasks).with_(seeds=tuple(range(seeds))), tuple(overrides)) for r in found]
+    found = compared(starts, recipes, backbone, seeds, choose_preset(preset, file), tasks, overrides)
     folder = paths.run_folder(out, "compare")
     for r in found:
-        r.check()
         paths.atomic_write(folder / f"{r.name}.yaml", r.yaml())
     where = Path(store) if store else paths.stores()
     results = run_grid(found, file, folder, where, machine, title or "Comparison", synthetic, progress)
     return Compared(folder, results, report(folder))
+
+
+def compared(
+    starts: Sequence[str | Path | Pretrained], recipes: Sequence[str], backbone: str, seeds: int, preset: str,
+    tasks: Sequence[str], overrides: Sequence[str],
+) -> list[Recipe]:  # fmt: skip
+    """The recipes that ``compare`` runs; arguments as there, ``preset`` not auto.
+
+    Raises:
+        UsageError: nothing to compare, starts of different sizes, or a recipe that breaks its rules.
+    """
+    whole = [load_recipe(name, preset, backbone) for name in recipes]
+    found = [*[start_recipe(start, backbone, preset) for start in starts], *whole]
+    if not found:
+        raise UsageError("nothing to compare: give starts (--from scratch,imagenet,DIR) or --recipes")
+    sizes = {r.size for r in found if isinstance(r.init, Weights)}
+    if len(sizes) > 1:
+        raise UsageError(
+            f"starts of different sizes {sorted(sizes)}: their pixels do not compare; pre-train them at one size"
+        )
+    if sizes:
+        found = [r.with_(size=next(iter(sizes))) for r in found]
+    found = [override(_restrict(r, tasks).with_(seeds=tuple(range(seeds))), tuple(overrides)) for r in found]
+    for r in found:
+        r.check()
+    return found
 
 
 def _restrict(found: Recipe, tasks: Sequence[str]) -> Recipe:
@@ -248,7 +289,9 @@ def _restrict(found: Recipe, tasks: Sequence[str]) -> Recipe:
             kind, _, target = name.partition(":")
             match = [t for t in found.finetune.tasks if t.kind == kind]
             if not target or not match:
-                raise UsageError(f"task {name!r}; allowed: {', '.join(sorted(kinds))}, or KIND:TARGET such as classification:pneumonia")
+                raise UsageError(
+                    f"task {name!r}; allowed: {', '.join(sorted(kinds))}, or KIND:TARGET (classification:pneumonia)"
+                )
             chosen.append(match[0].with_(data=target))
     return found.with_(finetune=found.finetune.with_(tasks=tuple(chosen)))
 
@@ -264,7 +307,15 @@ def finetune(
     """One start fine-tuned on one task (or on all): model, scores, report. ``settings`` as in ``compare``."""
     tasks = (task,) if task else ()
     folder = paths.run_folder(out, f"finetune-{task.replace(':', '-') or ANNOTATED}")
-    return compare(sources, starts=[start], tasks=tasks, backbone=backbone, out=folder, title=f"Fine-tuning {task}".strip(), **settings)
+    return compare(
+        sources,
+        starts=[start],
+        tasks=tasks,
+        backbone=backbone,
+        out=folder,
+        title=f"Fine-tuning {task}".strip(),
+        **settings,
+    )
 
 
 def embed(

@@ -42,12 +42,19 @@ class Checkpoint:
         manifest = folder / "stage.json"
         if not manifest.is_file():
             return None
-        about = json.loads(manifest.read_text())
+        try:
+            about = json.loads(manifest.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{manifest}: damaged ({error}); remove {folder} to compute it again") from None
         if about.get("format") != FORMAT:
-            raise UserError(f"{folder}: checkpoint format {about.get('format')}, this version reads {FORMAT}; remove the folder")
+            raise UserError(
+                f"{folder}: checkpoint format {about.get('format')}, this version reads {FORMAT}; remove the folder"
+            )
         for name, sha in about["files"].items():
             if not (folder / name).is_file() or sha256_file(folder / name) != sha:
-                raise UserError(f"{folder / name}: missing or changed since it was written; remove the folder to compute it again")
+                raise UserError(
+                    f"{folder / name}: missing or changed since it was written; remove the folder to compute it again"
+                )
         return cls(folder, about)
 
     @property
@@ -86,7 +93,9 @@ class Checkpoint:
         for task, state in heads.items():
             if state:
                 name = f"head-{task}.safetensors"
-                atomic_write(folder / name, save({k: v.detach().cpu().contiguous() for k, v in sorted(state.items())}))
+                atomic_write(
+                    folder / name, save({k: v.detach().cpu().contiguous() for k, v in sorted(state.items())})
+                )
                 files[name] = sha256_file(folder / name)
         atomic_write(folder / "log.jsonl", log)
         files["log.jsonl"] = sha256_file(folder / "log.jsonl")
@@ -99,7 +108,9 @@ def _read(file: Path) -> dict[str, Tensor]:
     try:
         return load_file(file)
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{file}: {str(error).splitlines()[0]}; remove its folder to compute it again") from None
+        raise UserError(
+            f"{file}: {str(error).splitlines()[0]}; remove its folder to compute it again"
+        ) from None
 
 
 class Snapshot:
@@ -121,8 +132,10 @@ class Snapshot:
         try:
             found: dict[str, Any] = torch.load(self.file, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"{self.file}: a damaged snapshot ({reason}); remove {self.folder} to start this stage again") from None
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UserError(
+                f"{self.file}: a damaged snapshot ({reason}); remove {self.folder} to start this stage again"
+            ) from None
         return found
 
     def save(self, state: dict[str, Any]) -> None:

@@ -30,7 +30,13 @@ def list_kinds() -> None:
     rows = []
     for kind in known(Source):
         adapter = member(Source, kind)
-        rows.append((kind, (adapter.__doc__ or "").strip().splitlines()[0], getattr(adapter, "licence", "") or "your own data"))
+        rows.append(
+            (
+                kind,
+                (adapter.__doc__ or "").strip().splitlines()[0],
+                getattr(adapter, "licence", "") or "your own data",
+            )
+        )
     table(("kind", "what", "licence"), rows)
 
 
@@ -54,7 +60,13 @@ def show(kind: Annotated[str, typer.Argument(help="A kind from `muscle data list
     for name in ("citation", "licence", "url"):
         if value := getattr(adapter, name, ""):
             out.print(f"\n{name}: {value}", markup=False)
-    table(("field", "default"), [(n, "required" if f.is_required() else repr(f.get_default(call_default_factory=True))) for n, f in adapter.model_fields.items()])
+    table(
+        ("field", "default"),
+        [
+            (n, "required" if f.is_required() else repr(f.get_default(call_default_factory=True)))
+            for n, f in adapter.model_fields.items()
+        ],
+    )
 
 
 @app.command()
@@ -77,10 +89,8 @@ def scan(
             table(head, rows)
             out.print()
     if write is not None:
-        if found.proposal is None:
-            raise UsageError(f"{root}: nothing here to propose a data file for")
-        paths.atomic_write(write, found.proposal.yaml())
-        out.print(f"wrote {write}")
+        found.write(write)
+        out.print(f"wrote {write}", markup=False)
 
 
 @app.command()
@@ -110,9 +120,13 @@ def inspect(
 
 @app.command()
 def prepare(
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="A folder, KIND=ROOT, or a data file.")],
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE...", help="A folder, KIND=ROOT, or a data file.")
+    ],
     size: Annotated[str, typer.Option(help="Height x width of the store.")] = "800x500",
-    store: Annotated[Path | None, typer.Option("--store", help="$MUSCLE_STORE or ./muscle-store by default.")] = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", help="$MUSCLE_STORE or ./muscle-store by default.")
+    ] = None,
     fit: Annotated[str, typer.Option(help="stretch (the paper), or pad to keep the aspect.")] = "stretch",
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode.")] = 2,
 ) -> None:
@@ -141,7 +155,16 @@ def prepare(
     for made in corpus.stores:
         splits = made.column("split").tolist()
         counts = tuple(splits.count(part) for part in ("train", "valid", "test"))
-        rows.append((made.name, *counts, len(splits), len(made.quarantine), f"{made.mean:.1f} / {made.sd:.1f}", str(made.path)))
+        rows.append(
+            (
+                made.name,
+                *counts,
+                len(splits),
+                len(made.quarantine),
+                f"{made.mean:.1f} / {made.sd:.1f}",
+                str(made.path),
+            )
+        )
     table(("source", "train", "valid", "test", "total", "set aside", "mean / sd", "store"), rows)
     for made in corpus.stores:
         for path, reason in made.quarantine:

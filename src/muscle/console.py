@@ -42,11 +42,18 @@ class Shown(Progress):
         elif now - self.said.get(what, -PLAIN_SECONDS) >= PLAIN_SECONDS or done == total:
             self.said[what] = now
             left = f", {(total - done) / rate / 60:.1f} min left" if rate > 0 and done < total else ""
-            err.print(f"{what}: {done}/{total}" + (f", {rate:.1f}/s" if rate > 0 else "") + left, markup=False)
+            err.print(
+                f"{what}: {done}/{total}" + (f", {rate:.1f}/s" if rate > 0 else "") + left, markup=False
+            )
 
     def _bar(self, what: str, done: int, total: int, rate: float) -> None:
         if self.bars is None:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]:.1f}/s"))
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]:.1f}/s"),
+            )
             self.bars = Bars(*columns, TimeRemainingColumn(), console=err, transient=True)
             self.bars.start()
         if what not in self.ids:
@@ -67,5 +74,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         numbers = all(isinstance(row[i], (int, float)) for row in listed)
         shown.add_column(name, justify="right" if numbers and listed else "left", overflow="fold")
     for row in listed:
-        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell) for cell in row))
-    out.print(shown)
+        shown.add_row(
+            *(
+                f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
+                for cell in row
+            )
+        )
+    # A file or a pipe has no width: nothing is folded there, so that a program finds a row in one line.
+    out.print(shown, width=None if out.is_terminal else 100_000)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from muscle import paths
+from muscle.api import Compared
 from muscle.data.source import DataFile
 from muscle.data.splits import PatientSplit
 from muscle.datasets.kermany import Kermany
 from muscle.datasets.v7_lungs import V7Lungs
 from muscle.datasets.yolo import Yolo
-from muscle.api import Compared
 from muscle.errors import UserError
 from muscle.grid import run_grid
 from muscle.machine import Machine
@@ -19,7 +19,11 @@ from muscle.recipes import recipe
 from muscle.report import report
 
 METHODS = ("scratch", "md-moco", "muscle-naive", "muscle")
-CHANCE = {"auc": 0.7, "dice": 0.6, "ap50": 0.1}  # MUSCLE must pass these on its own test part, or the demo fails
+CHANCE = {
+    "auc": 0.7,
+    "dice": 0.6,
+    "ap50": 0.1,
+}  # MUSCLE must pass these on its own test part, or the demo fails
 
 
 def write_phantoms(root: Path, chests: int, forearms: int, seed: int = 0) -> Path:
@@ -70,6 +74,7 @@ def demo(out: Path, machine: Machine, progress: Progress = SILENT) -> Compared:
             value = cell["metrics"].get(name, {}).get("value")
             if cell["recipe"] == "muscle" and value is not None and value <= least:
                 raise UserError(
-                    f"demo: MUSCLE reaches {name} {value:.3f} on {cell['task']}, expected above {least}; see {made.report_file}"
+                    f"demo: MUSCLE reaches {name} {value:.3f} on {cell['task']}, expected above {least}; "
+                    f"see {made.report_file}"
                 )
     return made

@@ -1,5 +1,7 @@
-"""The engine: runs one stage from a start to a checkpoint. Pre-training, continual learning and fine-tuning are
-this loop on different values."""
+"""The engine: runs one stage from a start to a checkpoint.
+
+Pre-training, continual learning and fine-tuning are this loop on different values.
+"""
 
 from __future__ import annotations
 
@@ -70,22 +72,39 @@ class Job:
     precision: Precision
     tasks: dict[str, Task]  # roles assigned, `auto` resolved
     rows: dict[str, Rows]  # what each task trains on
-    targets: dict[str, Target]
+    annotated: dict[str, TaskRows]  # of the tasks that need it
     continued_heads: bool = False
 
     @classmethod
     def plan(
-        cls, stage: Stage, start: Start, corpus: Corpus, targets: dict[str, Target], backbone: Backbone,
+        cls, stage: Stage, start: Start, corpus: Corpus, known: dict[str, TaskRows], backbone: Backbone,
         normalization: Normalization, seed: int, precision: Precision, continued_heads: bool = False,
     ) -> Job:  # fmt: skip
-        """Assigns roles, finds rows, resolves ``auto``."""
-        tasks = assign_roles(stage.tasks, targets)
-        rows = {name: corpus.rows(name).train if task.needs else corpus.pool_of(task.data) for name, task in tasks.items()}
+        """Assigns roles, finds rows, resolves ``auto``.
+
+        Args:
+            known: the targets that this stage may learn, with their rows; of them it takes what it has tasks for.
+        """
+        tasks = assign_roles(stage.tasks, {name: found.target for name, found in known.items()})
+        rows = {
+            name: known[name].train if task.needs else corpus.pool_of(task.data)
+            for name, task in tasks.items()
+        }
         for name, found in rows.items():
             if len(found) < 2:
-                raise UserError(f"stage {stage.name}: {name} has {len(found)} training images; at least 2 are needed")
+                raise UserError(
+                    f"stage {stage.name}: {name} has {len(found)} training images; at least 2 are needed"
+                )
         tasks = {name: task.resolve(len(rows[name])) for name, task in tasks.items()}
-        return cls(stage, backbone, normalization, start, seed, precision, tasks, rows, targets, continued_heads)
+        annotated = {name: known[name] for name, task in tasks.items() if task.needs}
+        return cls(
+            stage, backbone, normalization, start, seed, precision, tasks, rows, annotated, continued_heads
+        )
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """What the annotated tasks learn."""
+        return {name: found.target for name, found in self.annotated.items()}
 
     @property
     def key(self) -> str:
@@ -94,6 +113,11 @@ class Job:
             "before": self.start.key,
             "stage": self.stage.with_(tasks=tuple(self.tasks.values())).key(),
             "rows": {name: rows.digest(self.targets.get(name)) for name, rows in self.rows.items()},
+            "selection": {
+                name: found.valid.digest(found.target)
+                for name, found in self.annotated.items()
+                if self.stage.select == "best"
+            },
             "normalization": self.normalization.key(),
             "seed": self.seed,
             "precision": self.precision,
@@ -146,7 +170,6 @@ class _Run:
         self.optimizer = self._new_optimizer()
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=job.precision == "fp16")
         self.monitor = Monitor(corpus, job.normalization, self.device)
-        self.task_rows: dict[str, TaskRows] = {n: corpus.rows(n) for n, t in job.tasks.items() if t.needs}
         self.state = _State()
         self.clock = time.monotonic()
 
@@ -205,7 +228,10 @@ class _Run:
                     self._log_losses(turn, step, rate, {n: float(v) / count for n, v in sums.items()}, batch)
                     sums = {}
                     self.progress.count(job.stage.name, done_before + step + 1, self.total)
-                    if time.monotonic() - saved > 60 * self.machine.snapshot_minutes and step + 1 < turn.steps:
+                    if (
+                        time.monotonic() - saved > 60 * self.machine.snapshot_minutes
+                        and step + 1 < turn.steps
+                    ):
                         self._save()
                         saved = time.monotonic()
 
@@ -215,7 +241,8 @@ class _Run:
         target = job.targets[task.data] if task.needs else None
         place = (job.seed, job.stage.name, turn.task, turn.epoch)
         return Prefetch(
-            batches(len(rows), task.batch_size, place, start), lambda index: rows.batch(index, job.normalization, target)
+            batches(len(rows), task.batch_size, place, start),
+            lambda index: rows.batch(index, job.normalization, target),
         )
 
     def _position(self, turn: Turn, step: int) -> Position:
@@ -230,7 +257,11 @@ class _Run:
 
     def _look(self, index: int, turn: Turn | None) -> None:
         """Scores at a boundary: of features for pretext tasks, of every trained task for annotated ones."""
-        entry: dict[str, Any] = {"turn": index, "round": turn.round if turn else -1, "task": turn.task if turn else ""}
+        entry: dict[str, Any] = {
+            "turn": index,
+            "round": turn.round if turn else -1,
+            "task": turn.task if turn else "",
+        }
         pretext = [name for name, task in self.job.tasks.items() if task.needs is None]
         if pretext:
             seen = self.monitor.backbone(self.learner.backbone)
@@ -248,9 +279,12 @@ class _Run:
     def _say_features(self, index: int, seen: dict[str, float]) -> None:
         first = self.state.matrix[0].get("features", {}) if self.state.matrix else {}
         shown = [
-            f"{name} {value:.3f}" + (f" (start {first[name]:.3f})" if name in first else "") for name, value in seen.items()
+            f"{name} {value:.3f}" + (f" (start {first[name]:.3f})" if name in first else "")
+            for name, value in seen.items()
         ]
-        self.progress.message(f"{self.job.stage.name} {'start' if index < 0 else f'epoch {index + 1}'}: {', '.join(shown)}")
+        self.progress.message(
+            f"{self.job.stage.name} {'start' if index < 0 else f'epoch {index + 1}'}: {', '.join(shown)}"
+        )
         if index >= 0:
             for text in self.monitor.warnings(seen):
                 self.progress.message(f"warning: {text}")
@@ -259,15 +293,19 @@ class _Run:
         shared: dict[str, float | None] = {}
         recomputed: dict[str, float | None] = {}
         counts: dict[str, int] = {}
-        for name, rows in self.task_rows.items():
+        for name, rows in self.job.annotated.items():
             trained = name in self.state.trained  # the entries of heads that never trained are masked
             module = self.learner.module(name)
             backbone = self.learner.backbone
-            shared[name], counts[name] = self.monitor.task(backbone, module, rows, MATRIX_CASES) if trained else (None, 0)
-            recomputed[name] = (
-                self.monitor.task_recomputed(backbone, module, rows, MATRIX_CASES, NORM_FILMS) if trained else None
+            shared[name], counts[name] = (
+                self.monitor.task(backbone, module, rows, MATRIX_CASES) if trained else (None, 0)
             )
-        if self.task_rows:
+            recomputed[name] = (
+                self.monitor.task_recomputed(backbone, module, rows, MATRIX_CASES, NORM_FILMS)
+                if trained
+                else None
+            )
+        if self.job.annotated:
             entry |= {"shared": shared, "recomputed": recomputed, "n": counts}
             kernels = [p.detach().float().norm() for p in self.learner.backbone.parameters() if p.ndim > 1]
             entry["kernel_norm"] = float(torch.stack(kernels).norm())
@@ -275,12 +313,16 @@ class _Run:
     def _select(self, entry: dict[str, Any], index: int) -> None:
         if index < 0:
             return
-        (name, rows), *_ = self.task_rows.items()
+        (name, rows), *_ = self.job.annotated.items()
         module = self.learner.module(name)
         value, count = self.monitor.task(self.learner.backbone, module, rows, SELECT_CASES)
         entry |= {"valid": value, "n": {name: count}}
         best = self.state.best
-        if self.state.best_weights is None or (value is not None and (best is None or value > best)) or value is None:
+        if (
+            self.state.best_weights is None
+            or (value is not None and (best is None or value > best))
+            or value is None
+        ):
             self.state.best, self.state.best_turn = value, index
             self.state.best_weights = {
                 "backbone": _copy(self.learner.backbone.state_dict()), "module": _copy(module.state_dict())
@@ -295,8 +337,9 @@ class _Run:
                 f"stage {self.job.stage.name}: the loss of {turn.task} is not finite near step {done} of {self.total} "
                 f"({losses}), images such as {', '.join(batch.ids[:3])}: lower optimizer.rate, or use precision=float32"
             )
-        self._log({"step": done, "turn": turn.index, "round": turn.round, "epoch": turn.epoch, "task": turn.task, "rate": rate}
-                  | {f"loss:{name}": value for name, value in losses.items()})  # fmt: skip
+        place = {"turn": turn.index, "round": turn.round, "epoch": turn.epoch, "task": turn.task}
+        named = {f"loss:{name}": value for name, value in losses.items()}
+        self._log({"step": done, **place, "rate": rate, **named})
 
     def _log(self, line: dict[str, Any]) -> None:
         self.state.log += json.dumps(line) + "\n"
@@ -346,7 +389,11 @@ class _Run:
             "best": {"valid": state.best, "turn": state.best_turn},
         }
         size = next(iter(job.rows.values())).stores[0].size
-        metadata = {"size": f"{size[0]}x{size[1]}", "normalization": json.dumps(job.normalization.dump()), "key": job.key}
+        metadata = {
+            "size": f"{size[0]}x{size[1]}",
+            "normalization": json.dumps(job.normalization.dump()),
+            "key": job.key,
+        }
         heads = {name: learner.module(name).head.state_dict() for name in job.tasks}
         made = Checkpoint.write(self.root, job.key, learner.backbone, heads, state.log, metadata, about)
         self.snapshot.drop()
@@ -357,7 +404,9 @@ def _copy(state: dict[str, Any]) -> dict[str, Any]:
     return {name: value.detach().clone() for name, value in state.items()}
 
 
-def run_stage(job: Job, corpus: Corpus, machine: Machine, root: Path, progress: Progress = SILENT) -> Checkpoint:
+def run_stage(
+    job: Job, corpus: Corpus, machine: Machine, root: Path, progress: Progress = SILENT
+) -> Checkpoint:
     """The checkpoint of a job: found by key, resumed from a snapshot, or computed.
 
     Args:

@@ -23,11 +23,17 @@ def run_cell(pipeline: Pipeline, task: str, seed: int, results: Results) -> dict
     backbone = str(getattr(recipe.backbone, "name", recipe.backbone.kind))
     checkpoint = pipeline.finetune(task, seed)
     there = results.cell(recipe.name, backbone, task, seed)
-    if there is not None and there["key"] == checkpoint.about["key"] and (results.out / there["predictions"]).is_file():
+    if (
+        there is not None
+        and there["key"] == checkpoint.about["key"]
+        and (results.out / there["predictions"]).is_file()
+    ):
         return there
     rows = corpus.tasks[task]
     model, module = pipeline.load(checkpoint, pipeline.tasks()[task], rows.target)
-    made = predict(model, module, rows.test, rows.target, recipe.normalization, pipeline.machine.torch_device())
+    made = predict(
+        model, module, rows.test, rows.target, recipe.normalization, pipeline.machine.torch_device()
+    )
     file = f"predictions/{recipe.name}-{backbone}-{task}-{seed}.npz"
     made.save(results.out / file)
     cell = {
@@ -43,11 +49,20 @@ def run_cell(pipeline: Pipeline, task: str, seed: int, results: Results) -> dict
 
 def scores(predictions: Predictions) -> dict[str, dict[str, Any]]:
     """Every metric with its 95 % interval and number of cases; undefined ones are absent."""
-    return {name: asdict(interval) for name, interval in intervals(predictions).items()} if len(predictions) else {}
+    return (
+        {name: asdict(interval) for name, interval in intervals(predictions).items()}
+        if len(predictions)
+        else {}
+    )
 
 
 def run_recipe(
-    recipe: Recipe, corpus: Corpus, machine: Machine, root: Path, results: Results, progress: Progress = SILENT
+    recipe: Recipe,
+    corpus: Corpus,
+    machine: Machine,
+    root: Path,
+    results: Results,
+    progress: Progress = SILENT,
 ) -> None:
     """All stages and all cells of a recipe, into ``results``."""
     recipe.check()
@@ -61,5 +76,9 @@ def run_recipe(
                 progress.message(f"{task}: no test part; its split leaves nothing to score on")
                 continue
             cell = run_cell(pipeline, task, seed, results)
-            shown = ", ".join(f"{n} {m['value']:.3f} ({m['low']:.3f} to {m['high']:.3f})" for n, m in cell["metrics"].items() if ":" not in n)
+            shown = ", ".join(
+                f"{n} {m['value']:.3f} ({m['low']:.3f} to {m['high']:.3f})"
+                for n, m in cell["metrics"].items()
+                if ":" not in n
+            )
             progress.message(f"{recipe.title or recipe.name}, {task}, seed {seed}: {shown}")

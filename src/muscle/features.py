@@ -23,7 +23,9 @@ class _Embeds(Protocol):
 
 
 @torch.no_grad()
-def extract(backbone: BackboneModule, rows: Rows, normalization: Normalization, device: torch.device) -> NDArray[np.float32]:
+def extract(
+    backbone: BackboneModule, rows: Rows, normalization: Normalization, device: torch.device
+) -> NDArray[np.float32]:
     """Pooled features [N, D] float32 of images as stored, in eval mode and float32, in fixed blocks."""
     was = backbone.training
     backbone.eval()
@@ -36,7 +38,11 @@ def extract(backbone: BackboneModule, rows: Rows, normalization: Normalization, 
 
 
 def knn_score(
-    train: NDArray[np.float32], labels: NDArray[np.float32], valid: NDArray[np.float32], truth: NDArray[np.float32], k: int = 20
+    train: NDArray[np.float32],
+    labels: NDArray[np.float32],
+    valid: NDArray[np.float32],
+    truth: NDArray[np.float32],
+    k: int = 20,
 ) -> float | None:
     """k-nearest-neighbour AUC on cosine similarity, the neighbours' votes weighted by exp(similarity / 0.07).
 
@@ -65,11 +71,12 @@ def knn_score(
 
 
 def _unit(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    unit: NDArray[np.float32] = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 def effective_rank(features: NDArray[np.float32]) -> float:
-    """exp of the entropy of the normalized singular values of the centred features (Roy and Vetterli 2007)."""
+    """The exponential of the entropy of the centred features' normalized singular values (Roy and Vetterli 2007)."""
     values = np.linalg.svd(features - features.mean(0), compute_uv=False)
     if values.sum() <= 0:
         return 1.0
@@ -109,7 +116,12 @@ def contrast(
 
 @torch.no_grad()
 def dense_probe(
-    backbone: BackboneModule, train: Rows, valid: Rows, target: str, normalization: Normalization, device: torch.device
+    backbone: BackboneModule,
+    train: Rows,
+    valid: Rows,
+    target: str,
+    normalization: Normalization,
+    device: torch.device,
 ) -> float | None:
     """AUC of a ridge regression from the stride-8 map to "inside the mask, or a box": for targets without labels.
 
@@ -151,6 +163,8 @@ def foreground(batch: Batch) -> Tensor:
         return ((mask > 0) & (mask < 255)).float()
     inside = torch.zeros(len(batch), *batch.image.shape[-2:])
     if batch.target is not None:
-        for corner, row in zip(batch.target.xyxy.round().long().tolist(), batch.target.row.tolist(), strict=True):
+        for corner, row in zip(
+            batch.target.xyxy.round().long().tolist(), batch.target.row.tolist(), strict=True
+        ):
             inside[row, corner[1] : corner[3], corner[0] : corner[2]] = 1.0
     return inside

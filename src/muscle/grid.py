@@ -15,7 +15,9 @@ from muscle.recipe import Recipe
 from muscle.results import Results
 
 
-def prepare(recipe: Recipe, file: DataFile, store: Path, machine: Machine, progress: Progress = SILENT) -> Corpus:
+def prepare(
+    recipe: Recipe, file: DataFile, store: Path, machine: Machine, progress: Progress = SILENT
+) -> Corpus:
     """The corpus that a recipe trains on: its data at its size, decoded its way."""
     return Corpus.prepare(file, recipe.size, recipe.decode, recipe.fit, store, machine.workers, progress)
 

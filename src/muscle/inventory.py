@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from muscle import paths
 
 
 def inventory(root: Path, stores: Path) -> list[dict[str, Any]]:
@@ -12,20 +15,19 @@ def inventory(root: Path, stores: Path) -> list[dict[str, Any]]:
     found = []
     for folder in _folders(root):
         if (folder / "results.json").is_file():
-            found.append(_entry("run", folder, _of_results(folder / "results.json")))
+            found.append(_entry("run", folder, _read(folder / "results.json", _run)))
         elif (folder / "backbone.json").is_file():
-            about = json.loads((folder / "backbone.json").read_text())
-            found.append(_entry("backbone", folder, f"{about['recipe']['name']} on {about['images']} images, {about['sha256'][:12]}"))
-    for folder in _folders(root / "checkpoints"):
+            found.append(_entry("backbone", folder, _read(folder / "backbone.json", _backbone)))
+    for folder in _folders(paths.checkpoints(root / "any")):
         if (folder / "stage.json").is_file():
-            about = json.loads((folder / "stage.json").read_text())
-            found.append(_entry("checkpoint", folder, f"{about['stage']['name']}, {about['steps']} steps, {about['minutes']:.1f} min"))
+            found.append(_entry("checkpoint", folder, _read(folder / "stage.json", _stage)))
         elif folder.name.endswith(".running"):
             found.append(_entry("unfinished", folder, "a stage to resume"))
     for folder in _folders(stores):
         if (folder / "manifest.json").is_file():
-            about = json.loads((folder / "manifest.json").read_text())
-            found.append(_entry("store", folder, f"{about['rows']} images at {about['size'][0]}x{about['size'][1]}"))
+            found.append(_entry("store", folder, _read(folder / "manifest.json", _store)))
+        elif folder.name.endswith(".partial"):
+            found.append(_entry("unfinished", folder, "a store to finish"))
     return found
 
 
@@ -33,9 +35,29 @@ def _folders(root: Path) -> list[Path]:
     return sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
 
 
-def _of_results(file: Path) -> str:
-    data = json.loads(file.read_text())
-    return f"{data['title']}: {len(data['cells'])} cells of {', '.join(sorted({c['recipe'] for c in data['cells']})) or 'nothing yet'}"
+def _read(file: Path, say: Callable[[Any], str]) -> str:
+    """What a file says of its folder; one that cannot be read is named, for the others are still worth a list."""
+    try:
+        return say(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"damaged: {file.name} cannot be read"
+
+
+def _run(data: Any) -> str:
+    recipes = ", ".join(sorted({c["recipe"] for c in data["cells"]}))
+    return f"{data['title']}: {len(data['cells'])} cells of {recipes or 'nothing yet'}"
+
+
+def _backbone(data: Any) -> str:
+    return f"{data['recipe']['name']} on {data['images']} images, {data['sha256'][:12]}"
+
+
+def _stage(data: Any) -> str:
+    return f"{data['stage']['name']}, {data['steps']} steps, {data['minutes']:.1f} min"
+
+
+def _store(data: Any) -> str:
+    return f"{data['rows']} images at {data['size'][0]}x{data['size'][1]}"
 
 
 def _entry(kind: str, folder: Path, what: str) -> dict[str, Any]:

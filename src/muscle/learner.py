@@ -18,14 +18,22 @@ class Learner(nn.Module):
     """Everything of a stage that a snapshot holds, besides the optimizer."""
 
     def __init__(
-        self, backbone: BackboneModule, stage: Stage, tasks: Mapping[str, Task], targets: Mapping[str, Target], rows: Mapping[str, int]
+        self,
+        backbone: BackboneModule,
+        stage: Stage,
+        tasks: Mapping[str, Task],
+        targets: Mapping[str, Target],
+        rows: Mapping[str, int],
     ) -> None:
         """Builds the modules in the order of ``tasks``; the global generator decides their start."""
         super().__init__()
         self.backbone = backbone
         self.names = {name: f"task{i}" for i, name in enumerate(tasks)}  # names of tasks may hold dots
         self.modules_by_task = nn.ModuleDict(
-            {self.names[name]: task.build(backbone, targets.get(task.data), rows[name]) for name, task in tasks.items()}
+            {
+                self.names[name]: task.build(backbone, targets.get(task.data), rows[name])
+                for name, task in tasks.items()
+            }
         )
         self.regularizers = nn.ModuleList(part.build(backbone) for part in stage.regularizers)
         self.frozen_norm = stage.batch_norm == "frozen"
@@ -38,12 +46,15 @@ class Learner(nn.Module):
 
     def others(self) -> list[nn.Module]:
         """What is trained besides the backbone: heads and scaffolds."""
-        return [part for m in self.modules_by_task.values() for part in (m.head, m.scaffold)]
+        return [part for m in self._task_modules() for part in (m.head, m.scaffold)]
 
     def penalized(self) -> list[Tensor]:
         """The tensors on which no weight decay may fall, because a regularizer pulls them."""
-        heads = [m.head for m in self.modules_by_task.values()]
+        heads = [m.head for m in self._task_modules()]
         return [p for r in self._regularizers() for p in r.penalized(self.backbone, heads)]
+
+    def _task_modules(self) -> list[TaskModule]:
+        return [self.module(task) for task in self.names]
 
     def _regularizers(self) -> list[RegularizerModule]:
         return [r for r in self.regularizers if isinstance(r, RegularizerModule)]
@@ -65,5 +76,6 @@ class Learner(nn.Module):
         with torch.autocast(device, dtype=precision, enabled=precision != torch.float32):
             found = module.losses(self.backbone, batch)
         for regularizer in self._regularizers():
-            found["penalty"] = regularizer.penalty(self.backbone, module.head)
+            penalty = regularizer.penalty(self.backbone, module.head)
+            found["penalty"] = found["penalty"] + penalty if "penalty" in found else penalty
         return found

@@ -112,7 +112,9 @@ class Optimizer(Part):
     momentum: float = Field(0.9, ge=0, lt=1)  # sgd; the first beta of adam
     second_beta: float = Field(0.999, ge=0, lt=1)
 
-    def build(self, backbone: nn.Module, others: Iterable[nn.Module], penalized: Iterable[Tensor]) -> torch.optim.Optimizer:
+    def build(
+        self, backbone: nn.Module, others: Iterable[nn.Module], penalized: Iterable[Tensor]
+    ) -> torch.optim.Optimizer:
         """An optimizer over every parameter that wants a gradient; each group keeps its peak in ``peak``."""
         pulled = {id(p) for p in penalized}
         groups = []
@@ -120,7 +122,10 @@ class Optimizer(Part):
             parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
             decayed = [p for p in parameters if p.ndim > 1 and id(p) not in pulled]
             chosen = {id(p) for p in decayed}
-            for members, decay in ((decayed, self.weight_decay), ([p for p in parameters if id(p) not in chosen], 0.0)):
+            for members, decay in (
+                (decayed, self.weight_decay),
+                ([p for p in parameters if id(p) not in chosen], 0.0),
+            ):
                 if members:
                     groups.append({"params": members, "lr": rate, "peak": rate, "weight_decay": decay})
         if self.name == "sgd":

@@ -40,7 +40,9 @@ class Part(BaseModel):
         UsageError: from ``parse``, ``with_`` and ``override``, naming every wrong field and the known ones.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
     home: ClassVar[str]
     kind: ClassVar[str] = ""
@@ -60,7 +62,9 @@ class Part(BaseModel):
         if isinstance(value, str):
             value = {"kind": value}
         if not isinstance(value, dict):
-            raise ValueError(f"given {value!r}; allowed: a mapping with 'kind', one of {', '.join(known(cls))}")
+            raise ValueError(
+                f"given {value!r}; allowed: a mapping with 'kind', one of {', '.join(known(cls))}"
+            )
         fields = dict(value)
         kind = fields.pop("kind", None)
         if not isinstance(kind, str):
@@ -195,7 +199,9 @@ def member(root: type[Part], kind: str) -> type[Part]:
         ValueError: the kind is unknown, or is a path to code that was not named with ``--plugin``.
     """
     if not kind.replace("_", "").replace("-", "").isalnum():
-        raise ValueError(f"kind {kind!r} is not a name; code of your own is named on the command line: --plugin FILE.py")
+        raise ValueError(
+            f"kind {kind!r} is not a name; code of your own is named on the command line: --plugin FILE.py"
+        )
     if kind not in _members(root):
         if kind not in known(root):
             raise ValueError(f"unknown kind {kind!r}; known: {', '.join(known(root))}")
@@ -291,7 +297,9 @@ def _assign(data: Any, path: str, value: Any) -> None:
         inside = range(len(data)) if isinstance(data, list) else data if isinstance(data, dict) else ()
         names = [str(name) for name in inside]
         if step not in names:
-            raise UsageError(f"override {path!r}: no {step!r}; known: {', '.join(names) or 'none, this is a leaf'}")
+            raise UsageError(
+                f"override {path!r}: no {step!r}; known: {', '.join(names) or 'none, this is a leaf'}"
+            )
         place: Any = int(step) if isinstance(data, list) else step
         if depth == len(steps) - 1:
             data[place] = value

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from muscle.backbones import BackboneModule
 from muscle.checkpoint import Checkpoint
 from muscle.data.corpus import Corpus
@@ -36,13 +34,13 @@ class Pipeline:
     def _job(self, index: int, start: Start) -> Job:
         recipe = self.recipe
         return Job.plan(
-            recipe.stages[index], start, self.corpus, self.corpus.internal_targets, recipe.backbone, recipe.normalization,
+            recipe.stages[index], start, self.corpus, self.corpus.internal_tasks, recipe.backbone, recipe.normalization,
             recipe.seed, self.machine.precision(recipe.precision),
         )  # fmt: skip
 
     def pretrain(self) -> list[Checkpoint]:
         """Runs the stages, or finds them; the checkpoint of each."""
-        torch.set_num_threads(self.machine.thread_count())
+        self.machine.settle()
         start, made = self._start(self.recipe.seed), []
         for index in range(len(self.recipe.stages)):
             job = self._job(index, start)
@@ -57,7 +55,9 @@ class Pipeline:
             UsageError: the recipe has no fine-tuning.
         """
         if self.recipe.finetune is None:
-            raise UsageError(f"recipe {self.recipe.name}: it has no finetune; nothing can be scored on a test part")
+            raise UsageError(
+                f"recipe {self.recipe.name}: it has no finetune; nothing can be scored on a test part"
+            )
         return assign_roles(self.recipe.finetune.tasks, self.corpus.targets)
 
     def finetune(self, name: str, seed: int) -> Checkpoint:
@@ -72,11 +72,13 @@ class Pipeline:
         tried = []
         for stage in settings.stages(self.tasks()[name]):
             job = Job.plan(
-                stage, start, self.corpus, self.corpus.targets, recipe.backbone, recipe.normalization, seed,
+                stage, start, self.corpus, self.corpus.tasks, recipe.backbone, recipe.normalization, seed,
                 self.machine.precision(recipe.precision), settings.head == "continued",
             )  # fmt: skip
             tried.append(run_stage(job, self.corpus, self.machine, self.root, self.progress))
-        return max(tried, key=lambda c: -1.0 if c.about["best"]["valid"] is None else c.about["best"]["valid"])
+        return max(
+            tried, key=lambda c: -1.0 if c.about["best"]["valid"] is None else c.about["best"]["valid"]
+        )
 
     def load(self, checkpoint: Checkpoint, task: Task, target: Target) -> tuple[BackboneModule, TaskModule]:
         """A fine-tuned model from its checkpoint, on the device, ready to predict."""

@@ -108,14 +108,20 @@ class Stage(Part):
         if not self.tasks:
             found.append(f"stage {self.name}: no task; give at least one")
         pretext = [t for t in self.tasks if t.needs is None]
-        found += [f"stage {self.name}: {t.kind} needs no annotation; its data is {POOL!r} or 'pool:BODYPART', given {t.data!r}"
+        found += [f"stage {self.name}: {t.kind} needs no annotation; data {t.data!r}, allowed: 'pool', 'pool:BODYPART'"
                   for t in pretext if t.data.partition(":")[0] != POOL]  # fmt: skip
         found += [f"stage {self.name}: {t.kind} needs {t.needs}; its data is {ANNOTATED!r} or a target, given {POOL!r}"
                   for t in self.tasks if t.needs and t.data == POOL]  # fmt: skip
         names = [(t.kind, t.data) for t in self.tasks]
-        found += [f"stage {self.name}: {k} on {d} stands twice" for k, d in sorted(set(names)) if names.count((k, d)) > 1]
+        found += [
+            f"stage {self.name}: {k} on {d} stands twice"
+            for k, d in sorted(set(names))
+            if names.count((k, d)) > 1
+        ]
         if self.select == "best" and pretext:
-            found.append(f"stage {self.name}: select best needs a validation score; {pretext[0].kind} has none, use last")
+            found.append(
+                f"stage {self.name}: select best needs a validation score; {pretext[0].kind} has none, use last"
+            )
         for task in pretext:
             queue, batch = getattr(task, "queue", None), task.batch_size
             if isinstance(queue, int) and queue % batch:
@@ -138,7 +144,10 @@ class Finetune(Part):
     epochs: int = Field(30, ge=1)  # not in the paper; our choice
     curve: Curve = StepDecay()
     optimizer: Optimizer = Optimizer()
-    backbone_rates: tuple[float, ...] = (3e-4, 1e-3)  # METHODS 10: classification from pre-training, dense and scratch
+    backbone_rates: tuple[float, ...] = (
+        3e-4,
+        1e-3,
+    )  # METHODS 10: classification from pre-training, dense and scratch
     head: Literal["fresh", "continued"] = "fresh"
 
     def stages(self, task: Task) -> list[Stage]:
@@ -183,7 +192,11 @@ class Recipe(Part):
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             found.append(f"seeds {list(self.seeds)}: at least one, each once")
         if self.finetune is not None:
-            found += [f"finetune: {t.kind} has no annotation to learn" for t in self.finetune.tasks if t.needs is None]
+            found += [
+                f"finetune: {t.kind} has no annotation to learn"
+                for t in self.finetune.tasks
+                if t.needs is None
+            ]
             if not self.finetune.backbone_rates:
                 found.append("finetune.backbone_rates: at least one")
             annotated = any(t.needs for stage in self.stages for t in stage.tasks)
@@ -209,8 +222,14 @@ def assign_roles(tasks: tuple[Task, ...], targets: Mapping[str, Target]) -> dict
     for name, task in named.items():
         if name not in targets or targets[name].kind != task.needs:
             fitting = [t.name for t in targets.values() if t.kind == task.needs]
-            raise UsageError(f"{task.kind} on {name!r}: known targets of kind {task.needs}: {', '.join(fitting) or 'none'}")
-    found: dict[str, Task] = {t.kind: t for t in tasks if t.needs is None}
+            raise UsageError(
+                f"{task.kind} on {name!r}: known targets of kind {task.needs}: {', '.join(fitting) or 'none'}"
+            )
+    pretext = [t for t in tasks if t.needs is None]
+    kinds = [t.kind for t in pretext]
+    found: dict[str, Task] = {
+        t.kind if kinds.count(t.kind) == 1 else f"{t.kind} {t.data}": t for t in pretext
+    }
     for target in targets.values():
         role = [t for t in tasks if t.data == ANNOTATED and t.needs == target.kind]
         if target.name in named:
@@ -218,8 +237,9 @@ def assign_roles(tasks: tuple[Task, ...], targets: Mapping[str, Target]) -> dict
         elif role:
             found[target.name] = role[0].with_(data=target.name)
     if not found:
+        taught = ", ".join(f"{t.name} ({t.kind})" for t in targets.values())
         raise UsageError(
-            f"no task: these data teach {', '.join(t.name + ' (' + t.kind + ')' for t in targets.values()) or 'nothing'}, "
-            f"the recipe has {', '.join(t.kind for t in tasks)}; add an annotated source to the data file"
+            f"no task: these data teach {taught or 'nothing'}, the recipe has {', '.join(t.kind for t in tasks)}; "
+            "add an annotated source to the data file"
         )
     return found

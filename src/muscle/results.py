@@ -24,6 +24,7 @@ from muscle.paths import atomic_write
 from muscle.recipe import Recipe
 
 VERSION = 1
+PACKAGES = ("muscle-xray", "torch", "torchvision", "timm", "numpy")
 
 
 class Results:
@@ -33,7 +34,13 @@ class Results:
         """Continues the file that is there, or begins one."""
         self.out = out
         self.began = time.monotonic()
-        self.data = self._read() or {"version": VERSION, "cells": [], "stages": [], "forgetting": [], "sources": []}
+        self.data = self._read() or {
+            "version": VERSION,
+            "cells": [],
+            "stages": [],
+            "forgetting": [],
+            "sources": [],
+        }
         self.data |= {"title": title, "synthetic": synthetic}
         wall = float(self.data.get("provenance", {}).get("wall_s", 0.0))
         self.data["provenance"] = provenance(machine)
@@ -43,12 +50,13 @@ class Results:
         file = self.out / "results.json"
         if not file.is_file():
             return None
+        again = "move it away to begin again; finished stages and models are found by their keys"
         try:
-            found: dict[str, Any] = json.loads(file.read_text())
+            found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise UserError(f"{file}: not JSON ({error}); move it away to begin again") from None
-        if found.get("version") != VERSION:
-            raise UserError(f"{file}: version {found.get('version')}, this program writes {VERSION}; move it away to begin again")
+            raise UserError(f"{file}: damaged, not JSON ({error}); {again}") from None
+        if not isinstance(found, dict) or found.get("version") != VERSION:
+            raise UserError(f"{file}: not results of version {VERSION}; {again}")
         return found
 
     def save(self) -> None:
@@ -77,10 +85,12 @@ class Results:
             parts = sorted(set(store.column("body_part").tolist()) - {""})
             modalities = sorted(set(store.column("modality").tolist()))
             rows.append({
-                "name": store.name, "kind": source.kind, "body_part": ", ".join(parts), "modality": ", ".join(modalities),
+                "name": store.name, "kind": source.kind, "body_part": ", ".join(parts),
+                "modality": ", ".join(modalities),
                 "targets": [t.name for t in store.targets], "external": source.external,
                 **{part: splits.count(part) for part in ("train", "valid", "test")}, "total": len(splits),
-                "quarantined": len(store.quarantine), "licence": source.licence, "store": str(store.path), "digest": store.digest,
+                "quarantined": len(store.quarantine), "licence": source.licence, "store": str(store.path),
+                "digest": store.digest,
             })  # fmt: skip
         self.data["sources"] = rows
         self.data["provenance"]["data_sha256"] = digest([row["digest"] for row in rows])
@@ -102,7 +112,9 @@ class Results:
             })  # fmt: skip
             turns = [entry for entry in about["matrix"] if entry.get("shared") and entry["turn"] >= 0]
             if turns:
-                self.data["forgetting"].append({"recipe": name, "title": recipe.title or name, **forgetting(turns)})
+                self.data["forgetting"].append(
+                    {"recipe": name, "title": recipe.title or name, **forgetting(turns)}
+                )
         self.save()
 
 
@@ -140,8 +152,8 @@ def provenance(machine: Machine) -> dict[str, Any]:
         "commit": _commit(),
         "machine": f"{name}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
         "device": str(device),
-        "threads": torch.get_num_threads(),
-        "versions": {p: version(p) for p in ("muscle-xray", "torch", "torchvision", "timm", "numpy")} | {"python": platform.python_version()},
+        "threads": machine.thread_count(),
+        "versions": {p: version(p) for p in PACKAGES} | {"python": platform.python_version()},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }  # fmt: skip
 
@@ -159,8 +171,12 @@ def _commit() -> str:
     here = Path(__file__).resolve().parent
     git = ["git", "-C", str(here)]
     try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True, timeout=10).stdout
+        head = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True, timeout=10
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return ""
     return head + ("+changes" if changed.strip() else "")

@@ -18,8 +18,16 @@ from muscle.predictions import Predictions
 from muscle.tasks import TaskModule
 from muscle.types import Target, TargetKind
 
-MAIN: dict[TargetKind, str] = {"labels": "auc", "mask": "dice", "boxes": "ap50"}  # what selects, and fills matrices
-FALLBACK: dict[TargetKind, str] = {"labels": "accuracy", "mask": "miou", "boxes": "ap50"}  # where a class is absent
+MAIN: dict[TargetKind, str] = {
+    "labels": "auc",
+    "mask": "dice",
+    "boxes": "ap50",
+}  # what selects, and fills matrices
+FALLBACK: dict[TargetKind, str] = {
+    "labels": "accuracy",
+    "mask": "miou",
+    "boxes": "ap50",
+}  # where a class is absent
 PICTURES = 6
 
 
@@ -38,7 +46,11 @@ def predict(
         for block in blocks(len(rows)):
             output += module.predict(backbone, rows.batch(block, normalization, None).to(device))
     first = np.arange(min(PICTURES, len(rows)))
-    pictures = rows.batch(first, normalization, None).image[:, 0].numpy() if len(first) else np.zeros((0, 0, 0), np.uint8)
+    pictures = (
+        rows.batch(first, normalization, None).image[:, 0].numpy()
+        if len(first)
+        else np.zeros((0, 0, 0), np.uint8)
+    )
     return Predictions(
         task=target.name,
         kind=target.kind,
@@ -85,7 +97,11 @@ _BN = nn.modules.batchnorm._BatchNorm
 
 @contextlib.contextmanager
 def recomputed_statistics(
-    backbone: BackboneModule, module: TaskModule, rows: Rows, normalization: Normalization, device: torch.device
+    backbone: BackboneModule,
+    module: TaskModule,
+    rows: Rows,
+    normalization: Normalization,
+    device: torch.device,
 ) -> Iterator[None]:
     """Batch-norm statistics of backbone and head recomputed on ``rows`` inside; the shared ones put back after.
 

@@ -144,8 +144,10 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         target = self.target.to(device) if self.target is not None else None
-        moved = (t.to(device, non_blocking=True) for t in (self.image, self.mean, self.sd, self.source))
-        return Batch(*moved, self.ids, target)
+        image = self.image.to(device, non_blocking=True)
+        return Batch(
+            image, self.mean.to(device), self.sd.to(device), self.source.to(device), self.ids, target
+        )
 
     def normalized(self) -> Tensor:
         """The images as the network sees them, not augmented: [B, 1, H, W] float32, channels last."""

@@ -11,8 +11,9 @@ import numpy as np
 
 from muscle.data.decode import Decode
 from muscle.data.prepare import prepare
-from muscle.data.rows import Rows, TaskRows, all_rows, annotated, pool
-from muscle.data.source import DataFile, shared_targets
+from muscle.data.rows import HeldOut, Rows, TaskRows, all_rows, annotated, pool
+from muscle.data.source import DataFile
+from muscle.data.splits import PaperSplit
 from muscle.data.store import Store
 from muscle.errors import UserError
 from muscle.progress import SILENT, Progress
@@ -44,10 +45,14 @@ class Corpus:
             def count(done: int, total: int, name: str = name) -> None:
                 progress.count(f"prepare {name}", done, total)
 
-            stores.append(prepare(name, source, file.split_of(name), size, decode, where, fit, workers, count))
+            stores.append(
+                prepare(name, source, file.split_of(name), size, decode, where, fit, workers, count)
+            )
             if stores[-1].quarantine:
                 path, reason = stores[-1].quarantine[0]
-                progress.message(f"{name}: {len(stores[-1].quarantine)} files set aside, first {path}: {reason}")
+                progress.message(
+                    f"{name}: {len(stores[-1].quarantine)} files set aside, first {path}: {reason}"
+                )
         return cls(file, tuple(stores))
 
     @cached_property
@@ -61,9 +66,15 @@ class Corpus:
         return all_rows(self.stores)
 
     @cached_property
+    def held_out(self) -> HeldOut:
+        """Who and what no stage may train on: the validation and test parts of every source together."""
+        names = self.file.sources
+        return HeldOut.of(self.stores, {n for n in names if isinstance(self.file.split_of(n), PaperSplit)})
+
+    @cached_property
     def pool(self) -> Rows:
         """Every image that pre-training may see: training parts only, nobody who is held out anywhere."""
-        return pool(self.stores, set(self.external))
+        return pool(self.stores, set(self.external), self.held_out)
 
     def pool_of(self, role: str) -> Rows:
         """The pool, or with the role ``pool:chest`` only its images of that body part.
@@ -77,13 +88,15 @@ class Corpus:
         mine = np.array([p == part for p in self.pool.body_parts])
         if not mine.any():
             known = ", ".join(sorted(set(self.pool.body_parts) - {""})) or "none is named"
-            raise UserError(f"role {role!r}: no image of {part!r}; body parts in the pool: {known}; set body_part in the data file")
+            raise UserError(
+                f"role {role!r}: no image of {part!r}; body parts in the pool: {known}; set body_part in the data file"
+            )
         return self.pool.take(np.flatnonzero(mine))
 
     @cached_property
     def tasks(self) -> dict[str, TaskRows]:
         """The rows of every target, external sources included, in the order of the data file."""
-        return annotated(self.stores)
+        return annotated(self.stores, self.held_out)
 
     @cached_property
     def targets(self) -> dict[str, Target]:
@@ -91,18 +104,7 @@ class Corpus:
         return {name: rows.target for name, rows in self.tasks.items()}
 
     @cached_property
-    def internal_targets(self) -> dict[str, Target]:
-        """The targets of sources that are not external: what the continual stage may learn."""
-        inside = {s.name: s.targets for s in self.stores if s.name not in self.external}
-        return shared_targets(inside)
-
-    def rows(self, task: str) -> TaskRows:
-        """The rows of one target.
-
-        Raises:
-            UserError: nothing to train on.
-        """
-        found = self.tasks[task]
-        if len(found.train) < 2:
-            raise UserError(f"target {task}: {len(found.train)} training images; at least 2 are needed, 100 make sense")
-        return found
+    def internal_tasks(self) -> dict[str, TaskRows]:
+        """As ``tasks``, without any row of an external source: what stages before fine-tuning learn and look at."""
+        inside = [store for store in self.stores if store.name not in self.external]
+        return annotated(inside, self.held_out) if inside else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ from muscle.data.normalization import Normalization
 from muscle.data.source import shared_targets
 from muscle.data.store import Store
 from muscle.errors import UsageError, UserError
-from muscle.types import IGNORE, Batch, Boxes, SplitName, Target
+from muscle.types import IGNORE, Batch, Boxes, Target
 
 Ints = NDArray[np.int64]
 
@@ -126,7 +126,7 @@ class Rows:
             UsageError: masks (too large for one array: see ``masks``), or boxes that are unknown.
         """
         if target.kind in ("labels", "value"):
-            return self._labels(target)
+            return self.labels(target)
         if target.kind != "boxes":
             raise UsageError(
                 f"target {target.name}: the truth of {target.kind} is not an array; allowed: labels, value, boxes"
@@ -174,7 +174,8 @@ class Rows:
         )
         return found
 
-    def _labels(self, target: Target) -> NDArray[np.float32]:
+    def labels(self, target: Target) -> NDArray[np.float32]:
+        """Labels or values of every row, [N, C] float32; NaN where unknown."""
         found: NDArray[np.float32] = self._gather(
             np.float32,
             (max(1, len(target.classes)),),
@@ -209,9 +210,9 @@ class Rows:
     def _tensors(self, target: Target) -> Tensor | Boxes:
         """The truth of these rows as a batch holds it."""
         if target.kind == "labels":
-            return torch.from_numpy(self._labels(target))
+            return torch.from_numpy(self.labels(target))
         if target.kind == "value":
-            return torch.from_numpy(self._labels(target)[:, 0])
+            return torch.from_numpy(self.labels(target)[:, 0])
         if target.kind == "mask":
             return torch.from_numpy(self.masks(np.arange(len(self)), target))
         if target.kind == "boxes":
@@ -233,7 +234,33 @@ class TaskRows:
     test: Rows
 
 
-def pool(stores: Sequence[Store], external: set[str]) -> Rows:
+@dataclass(frozen=True)
+class HeldOut:
+    """Who and what is validated or tested on anywhere, and so may be trained on nowhere.
+
+    ``patients``: of the held-out rows of every source that is split by person. ``images``: SHA-256 of the decoded
+    pixels of all held-out rows; two sources may hold the same films and split them differently.
+    """
+
+    patients: frozenset[str]
+    images: frozenset[str]
+
+    @classmethod
+    def of(cls, stores: Sequence[Store], image_level: Set[str] = frozenset()) -> HeldOut:
+        """``image_level``: names of sources whose split ignores persons, as the paper's does."""
+        rows = all_rows(stores)
+        rows = rows.take(np.array(rows.splits, object) != "train")
+        images = frozenset(rows._strings("sha256"))
+        people = zip(rows.patients, rows.sources, strict=True)
+        return cls(frozenset(patient for patient, source in people if source not in image_level), images)
+
+    def allows(self, rows: Rows) -> NDArray[np.bool_]:
+        """Which rows may be trained on, [N]."""
+        columns = zip(rows.patients, rows._strings("sha256"), strict=True)
+        return np.array([p not in self.patients and i not in self.images for p, i in columns], bool)
+
+
+def pool(stores: Sequence[Store], external: set[str], held_out: HeldOut | None = None) -> Rows:
     """What pretexts may learn from: the training rows of every source that is not external, each image once.
 
     A row is left out when its patient or its very pixels occur in the validation or test part of *any* source, for
@@ -247,22 +274,17 @@ def pool(stores: Sequence[Store], external: set[str]) -> Rows:
         UserError: stores of different sizes, or nothing is left.
     """
     every = all_rows(stores)
-    held_out = every.take(np.array(every.splits, object) != "train")
-    patients, images = set(held_out.patients), set(held_out._strings("sha256"))
-    seen: set[str] = set()
-    kept = []
     outside = np.array([s.name in external for s in every.stores])[every.store]
-    columns = zip(every.splits, every.patients, every._strings("sha256"), outside, strict=True)
-    for i, (split, patient, image, out) in enumerate(columns):
-        if (
-            split == "train"
-            and not out
-            and patient not in patients
-            and image not in images
-            and image not in seen
-        ):
-            seen.add(image)
-            kept.append(i)
+    allowed = (
+        (held_out or HeldOut.of(stores)).allows(every)
+        & ~outside
+        & (np.array(every.splits, object) == "train")
+    )
+    images = every._strings("sha256")
+    first: dict[str, int] = {}
+    for i in np.flatnonzero(allowed):
+        first.setdefault(images[i], int(i))
+    kept = list(first.values())
     if not kept:
         raise UserError(
             f"pool: none of {len(every)} images may be learned from: all are external, or of patients that another "
@@ -271,7 +293,7 @@ def pool(stores: Sequence[Store], external: set[str]) -> Rows:
     return every.take(np.array(kept))
 
 
-def annotated(stores: Sequence[Store]) -> dict[str, TaskRows]:
+def annotated(stores: Sequence[Store], held_out: HeldOut | None = None) -> dict[str, TaskRows]:
     """One task for each target name: the rows of every source that know it, by split.
 
     Raises:
@@ -283,8 +305,9 @@ def annotated(stores: Sequence[Store]) -> dict[str, TaskRows]:
     for name, target in shared_targets({s.name: s.targets for s in stores}).items():
         known = every.take(every._known(target))
         parts = np.array(known.splits, object)
-        names: tuple[SplitName, ...] = ("train", "valid", "test")
-        found[name] = TaskRows(target, *(known.take(parts == part) for part in names))
+        train = known.take(parts == "train")
+        train = train.take((held_out or HeldOut.of(stores)).allows(train))
+        found[name] = TaskRows(target, train, known.take(parts == "valid"), known.take(parts == "test"))
     return found
 
 

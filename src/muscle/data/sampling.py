@@ -25,7 +25,9 @@ def steps_of(rows: int, batch_size: int) -> int:
     return max(1, rows // batch_size)
 
 
-def batches(rows: int, batch_size: int, place: tuple[object, ...], start: int = 0) -> Iterator[NDArray[np.int64]]:
+def batches(
+    rows: int, batch_size: int, place: tuple[object, ...], start: int = 0
+) -> Iterator[NDArray[np.int64]]:
     """The row numbers of each batch of one epoch, from step ``start`` on.
 
     Args:

@@ -25,7 +25,7 @@ class MoCo(Task):
     The default views are MUSCLE's: flip, rotation and shift; no crop, blur or jitter (paper section 2.1). Queue,
     momentum, temperature and projector are MoCo-CXR's, since MUSCLE gives none (METHODS 4.1).
 
-    ``queue`` must be a multiple of the batch and at most half the pool, because otherwise most negatives are an
+    ``queue`` must be a multiple of the batch and at most the pool; over half of it most negatives are an
     image's own stale keys; ``auto`` takes the largest that fits, up to 24,576. ``batch_norm``: ``plain``;
     ``split`` normalizes groups of the batch apart; ``shuffle`` also deals the keys to other groups than the
     queries, which is what Shuffle-BN does across devices (METHODS 2.2).
@@ -52,13 +52,19 @@ class MoCo(Task):
         batch = min(self.batch_size, rows)
         fitting = max(batch, min(24_576, rows // 2) // batch * batch)
         if self.queue == "auto":
-            return self.with_(queue=fitting)
+            return self.with_(queue=fitting).resolve(rows)
         if self.queue < 1 or self.queue % batch:
-            raise UsageError(f"queue {self.queue} is not a multiple of the batch of {batch}; try {fitting}, or auto")
+            raise UsageError(
+                f"queue {self.queue} is not a multiple of the batch of {batch}; try {fitting}, or auto"
+            )
         if self.queue > rows:
-            raise UsageError(f"queue {self.queue} is larger than the pool of {rows} images; try {fitting}, or auto")
+            raise UsageError(
+                f"queue {self.queue} is larger than the pool of {rows} images; try {fitting}, or auto"
+            )
         if self.batch_norm != "plain" and batch // self.groups < 2:
-            raise UsageError(f"{self.batch_norm} batch norm: {self.groups} groups of a batch of {batch}; at most {batch // 2}")
+            raise UsageError(
+                f"{self.batch_norm} batch norm: {self.groups} groups of a batch of {batch}; at most {batch // 2}"
+            )
         return self
 
     def build(self, backbone: BackboneModule, target: Target | None, rows: int) -> TaskModule:
@@ -67,6 +73,7 @@ class MoCo(Task):
 
 
 class _MoCo(TaskModule):
+    scaffold: nn.ModuleDict
     queue: Tensor
     pointer: Tensor
 
@@ -77,7 +84,11 @@ class _MoCo(TaskModule):
         self.head = nn.Identity()
         query = projector(backbone.width, config.dim, config.mlp)
         self.scaffold = nn.ModuleDict(
-            {"projector": query, "key_backbone": copy.deepcopy(backbone), "key_projector": copy.deepcopy(query)}
+            {
+                "projector": query,
+                "key_backbone": copy.deepcopy(backbone),
+                "key_projector": copy.deepcopy(query),
+            }
         )
         for name in ("key_backbone", "key_projector"):
             self.scaffold[name].requires_grad_(False)
@@ -109,7 +120,7 @@ class _MoCo(TaskModule):
 
     def _embed(self, backbone: nn.Module, project: nn.Module, images: Tensor) -> Tensor:
         grouped = self.training and self.config.batch_norm != "plain"
-        chunks = images.chunk(self.config.groups) if grouped else (images,)
+        chunks = images.tensor_split(self.config.groups) if grouped else (images,)
         out = torch.cat([project(backbone(chunk).pooled) for chunk in chunks])
         return F.normalize(out.float(), dim=1)
 

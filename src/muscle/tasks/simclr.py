@@ -6,8 +6,7 @@ from typing import ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from muscle.backbones import BackboneModule

@@ -1,0 +1,130 @@
+"""How near a training step comes to the bare arithmetic: the same network on random tensors, timed in the same run."""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from muscle.backbones.resnet import ResNet
+from muscle.data.corpus import Corpus
+from muscle.data.decode import Decode
+from muscle.data.normalization import ZScore
+from muscle.data.prefetch import Prefetch
+from muscle.data.sampling import batches
+from muscle.data.source import DataFile
+from muscle.demo import write_phantoms
+from muscle.learner import Learner
+from muscle.losses import info_nce
+from muscle.machine import DTYPES, Machine
+from muscle.optim import Optimizer
+from muscle.projector import projector
+from muscle.recipe import Stage
+from muscle.schedules import Sequential
+from muscle.tasks.moco import MoCo
+
+SIZE, BATCH, REPEATS = (160, 256), 32, 7
+
+
+def bench(seconds: float = 8.0, threads: int = 0) -> list[dict[str, Any]]:
+    """The MoCo step: ResNet-18, 160x256, batch 32, from a store on the disk.
+
+    The floor is the same arithmetic and nothing else: forward and backward of the query encoder, forward of the
+    key encoder, InfoNCE, AdamW and the momentum update on random tensors that lie in memory, in the same precision
+    and memory format. Both sides are timed in turns, ``seconds`` each over all repeats; the ratio is the median
+    over repeats, with its range.
+    """
+    machine = Machine(threads=threads)
+    machine.settle()
+    precision = DTYPES[machine.precision("auto")]
+    with tempfile.TemporaryDirectory(prefix="muscle-bench-") as scratch:
+        file = DataFile.load(write_phantoms(Path(scratch) / "films", 160, 160))
+        corpus = Corpus.prepare(file, SIZE, Decode(), "stretch", Path(scratch) / "store")
+        ours = _ours(corpus, precision, machine.torch_device())
+        floor = _floor(precision, machine.torch_device())
+        slot = seconds / REPEATS
+        _rate(ours, slot / 2)
+        _rate(floor, slot / 2)
+        pairs = [(_rate(ours, slot), _rate(floor, slot)) for _ in range(REPEATS)]
+    ratios = sorted(mine / bare for mine, bare in pairs)
+    return [{
+        "step": f"MoCo, ResNet-18, {SIZE[0]}x{SIZE[1]}, batch {BATCH}",
+        "precision": str(precision).removeprefix("torch."),
+        "threads": torch.get_num_threads(), "device": str(machine.torch_device()), "repeats": REPEATS,
+        "ours": statistics.median(mine for mine, _ in pairs), "floor": statistics.median(bare for _, bare in pairs),
+        "ratio": statistics.median(ratios), "low": ratios[0], "high": ratios[-1],
+    }]  # fmt: skip
+
+
+def _rate(step: Callable[[], None], seconds: float) -> float:
+    """Images a second over at least ``seconds``."""
+    start, done = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds or not done:
+        step()
+        done += 1
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return done * BATCH / (time.perf_counter() - start)
+
+
+def _ours(corpus: Corpus, precision: torch.dtype, device: torch.device) -> Callable[[], None]:
+    task = MoCo(batch_size=BATCH, queue=BATCH * 4)
+    stage = Stage(name="bench", tasks=(task,), schedule=Sequential())
+    learner = Learner(ResNet(name="resnet18").build(), stage, {"moco": task}, {}, {"moco": len(corpus.pool)})
+    learner.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    learner.train()
+    optimizer = Optimizer().build(learner.backbone, learner.others(), [])
+
+    def rows() -> Any:
+        epoch = 0
+        while True:
+            yield from batches(len(corpus.pool), BATCH, ("bench", epoch))
+            epoch += 1
+
+    ready = iter(Prefetch(rows(), lambda index: corpus.pool.batch(np.asarray(index), ZScore(), None)))
+
+    def step() -> None:
+        losses = learner.losses("moco", next(ready).to(device), precision)
+        sum(losses.values(), torch.zeros((), device=device)).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        learner.module("moco").after_step(learner.backbone)
+
+    return step
+
+
+def _floor(precision: torch.dtype, device: torch.device) -> Callable[[], None]:
+    query = torch.nn.ModuleList([ResNet(name="resnet18").build(), projector(512, 128, mlp=True)])
+    query.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    key = copy.deepcopy(query).requires_grad_(False)
+    optimizer = Optimizer().build(query[0], [query[1]], [])
+    views = [
+        torch.randn(BATCH, 1, *SIZE, device=device).to(memory_format=torch.channels_last) for _ in range(2)
+    ]
+    queue = F.normalize(torch.randn(BATCH * 4, 128, device=device), dim=1)
+
+    def embed(modules: torch.nn.ModuleList, images: Tensor) -> Tensor:
+        return F.normalize(modules[1](modules[0](images).pooled).float(), dim=1)
+
+    def step() -> None:
+        with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
+            mine = embed(query, views[0])
+            with torch.no_grad():
+                other = embed(key, views[1])
+            loss = info_nce(mine, other, queue, 0.2)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            torch._foreach_lerp_(list(key.parameters()), list(query.parameters()), 0.01)
+
+    return step

@@ -1,0 +1,266 @@
+"""What a run will cost, before it is begun: 64 files decoded, a few steps of each stage timed, nothing trained."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from muscle import paths
+from muscle.data.corpus import Corpus
+from muscle.data.sampling import steps_of
+from muscle.data.source import DataFile, Source
+from muscle.data.splits import AllTrain, PaperSplit
+from muscle.errors import UserError
+from muscle.learner import Learner
+from muscle.machine import DTYPES, Machine
+from muscle.optim import Optimizer
+from muscle.pipeline import tested
+from muscle.progress import SILENT, Progress
+from muscle.recipe import Recipe, Stage, assign_roles
+from muscle.tasks import POOL, Task
+from muscle.types import Sample, SplitName, Target
+
+FILES = 64  # decoded over all sources
+STEPS = 3  # timed of each task, after one to warm up
+
+
+class _Few(Source):
+    """The first few images of each part of another source, so that every task finds something to time on."""
+
+    whole: Source
+    few: int
+
+    def read(self, name: str) -> tuple[list[Sample], list[Target]]:
+        """Every target of the source; as many images as are wanted, annotated ones first."""
+        samples, targets = self.whole.read(name)
+        ordered = sorted(samples, key=lambda s: -len(s.annotations))
+        step = max(1, len(ordered) // self.few)
+        chosen = {s.id: s for s in [*ordered[: self.few // 2], *ordered[::step]][: self.few]}
+        return [chosen[i] for i in sorted(chosen)], targets
+
+
+def plan(
+    recipe: Recipe, file: DataFile, out: Path, store: Path, machine: Machine, progress: Progress = SILENT
+) -> dict[str, Any]:
+    """Sizes and hours of a recipe on some data.
+
+    The counts are those of the run, but for what only decoding every file would show: files that cannot be read,
+    and copies of one film under two names, beyond the files that were tried.
+
+    Args:
+        out: the folder of the run.
+        store: the folder of the stores. Nothing is written to either.
+
+    Returns:
+        Lines of a table: images, store and checkpoint GB, free GB, decoding and total hours, peak memory GB, the
+        settings that ``auto`` became, ``fits`` ("yes", or the reason why not), and ``stages``.
+
+    Raises:
+        UserError: what the run itself would raise: no usable image, no task, too few images, a queue too large.
+    """
+    recipe.check()
+    torch.set_num_threads(machine.thread_count())
+    records = file.read()
+    with tempfile.TemporaryDirectory(prefix="muscle-plan-") as scratch:
+        few = max(4, FILES // len(file.sources))
+        small = DataFile(
+            sources={
+                n: _Few(root=s.root, external=s.external, whole=s, few=few) for n, s in file.sources.items()
+            },
+            split=AllTrain(),
+        )
+        start = time.monotonic()
+        corpus = Corpus.prepare(small, recipe.size, recipe.decode, recipe.fit, Path(scratch), 0, progress)
+        seconds = (time.monotonic() - start) / max(1, len(corpus.all_rows))
+        counts = _count(file, records, corpus)
+        stages, settings, heads = _time_stages(recipe, corpus, counts, machine, progress)
+    pixels = recipe.size[0] * recipe.size[1]
+    store_gb = pixels * (counts.images + counts.masks) / 1e9
+    parameters = sum(p.numel() for p in recipe.backbone.build().parameters())
+    # 5: the copy to take home, and one snapshot with its optimizer and key encoder
+    checkpoint_gb = 4 * (parameters * (sum(s["runs"] for s in stages.values()) + 5) + heads) / 1e9
+    timed = [row for s in stages.values() for row in s["rows"]]
+    free, reasons = _room(store, store_gb, paths.checkpoints(out), checkpoint_gb)
+    reasons = [row["note"] for row in timed if row["note"].startswith("no")] + reasons
+    return {
+        "recipe": recipe.name,
+        "images": counts.images,
+        "pool": len(counts.pool),
+        "unreadable": f"{sum(len(s.quarantine) for s in corpus.stores)} of {counts.tried} tried",
+        "size": f"{recipe.size[0]}x{recipe.size[1]}",
+        "backbone": str(getattr(recipe.backbone, "name", recipe.backbone.kind)),
+        "device": str(machine.torch_device()),
+        "precision": machine.precision(recipe.precision),
+        "settings": settings,
+        "store GB": round(store_gb, 3),
+        "checkpoint GB": round(checkpoint_gb, 3),
+        "free GB": round(free, 1),
+        "peak memory GB": round(_peak_gb(machine), 2),
+        "decoding hours": round(seconds * counts.images / 3600, 3),
+        "hours in all": round(seconds * counts.images / 3600 + sum(row["hours"] for row in timed), 2),
+        "fits": "; ".join(reasons) or "yes",
+        "stages": timed,
+    }
+
+
+def _room(store: Path, store_gb: float, checkpoints: Path, checkpoint_gb: float) -> tuple[float, list[str]]:
+    """GB free where least are, and why they will not do; two places on one disk share what it has."""
+    needs = [("store", store, store_gb), ("checkpoints", checkpoints, checkpoint_gb)]
+    if paths.nearest(store).stat().st_dev == paths.nearest(checkpoints).stat().st_dev:
+        needs = [("store and checkpoints", store, store_gb + checkpoint_gb)]
+    free = [paths.free_bytes(place) / 1e9 for _, place, _ in needs]
+    return min(free), [
+        f"no: {what} need {needed:.1f} GB, {there:.1f} GB are free; set MUSCLE_STORE or MUSCLE_CHECKPOINTS"
+        for (what, _, needed), there in zip(needs, free, strict=True)
+        if needed > there
+    ]
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """What the run will find. ``pool``: the body part of each image; the others: images by target."""
+
+    images: int
+    masks: int
+    tried: int
+    pool: list[str]
+    inside: Counter[str]  # to train on in stages
+    outside_too: Counter[str]  # to train on in fine-tuning
+    test: Counter[str]
+
+
+def _count(
+    file: DataFile, records: Mapping[str, tuple[list[Sample], list[Target]]], tried: Corpus
+) -> _Counts:
+    """From records, with what the few decoded files tell: which cannot be read, and which show the same film."""
+    bad = {(s.name, path) for s in tried.stores for path, _ in s.quarantine}
+    same = {
+        _place(file, s.name, path): sha
+        for s in tried.stores
+        for path, sha in zip(s.column("path"), s.column("sha256"), strict=True)
+    }
+    rows: list[tuple[str, Sample, SplitName, str]] = []
+    for name, (samples, targets) in records.items():
+        parts = file.split_of(name).assign(samples, targets)
+        for sample, part in zip(samples, parts, strict=True):
+            if (name, sample.path) not in bad:
+                place = _place(file, name, sample.path)
+                rows.append((name, sample, part, same.get(place, place)))
+    held = [(name, sample.patient, film) for name, sample, part, film in rows if part != "train"]
+    films = {film for *_, film in held}
+    persons = {p for name, p, _ in held if not isinstance(file.split_of(name), PaperSplit)}
+    pool: dict[str, str] = {}
+    inside, outside_too, test = Counter[str](), Counter[str](), Counter[str]()
+    for name, sample, part, film in rows:
+        if part == "train" and film not in films and sample.patient not in persons:
+            outside_too.update(sample.annotations.keys())
+            if not file.sources[name].external:
+                inside.update(sample.annotations.keys())
+                pool.setdefault(film, sample.body_part)
+        elif part == "test":
+            test.update(sample.annotations.keys())
+    masks = sum(len(s) * sum(t.kind == "mask" for t in targets) for s, targets in records.values())
+    number = sum(len(s) + len(s.quarantine) for s in tried.stores)
+    return _Counts(len(rows), masks, number, list(pool.values()), inside, outside_too, test)
+
+
+def _place(file: DataFile, source: str, path: str) -> str:
+    return os.path.realpath(file.sources[source].folder / path)
+
+
+def _time_stages(
+    recipe: Recipe, corpus: Corpus, counts: _Counts, machine: Machine, progress: Progress
+) -> tuple[dict[str, dict[str, Any]], str, int]:
+    """By stage: how often it is run, and a row a task; the settings chosen; and how many parameters heads have."""
+    inside = {name: rows.target for name, rows in corpus.internal_tasks.items()}
+    jobs = [(stage, 1, assign_roles(stage.tasks, inside), counts.inside) for stage in recipe.stages]
+    if recipe.finetune is not None:
+        wanted = assign_roles(recipe.finetune.tasks, corpus.targets)
+        for name, task in tested(wanted, counts.test).items():
+            stage, *_ = grid = recipe.finetune.stages(task)
+            jobs.append((stage, len(grid) * len(recipe.seeds), {name: task}, counts.outside_too))
+    found: dict[str, dict[str, Any]] = {}
+    settings, heads = [], 0
+    for stage, runs, tasks, train in jobs:
+        found[stage.name] = {"runs": runs, "rows": []}
+        for name, task in tasks.items():
+            part = task.data.partition(":")[2]
+            rows = train[task.data] if task.needs else sum(part in ("", p) for p in counts.pool)
+            if rows < 2:
+                raise UserError(
+                    f"stage {stage.name}: {name} has {rows} training images; at least 2 are needed"
+                )
+            task = task.resolve(rows)
+            turns = stage.schedule.turns({name: steps_of(rows, task.batch_size)}, recipe.seed)
+            steps = sum(turn.steps for turn in turns) * runs
+            progress.message(f"timing {stage.name}, {name}")
+            batch = min(rows, task.batch_size)
+            if (queue := getattr(task, "queue", None)) is not None:
+                settings.append(f"queue {queue}, batch {batch}")
+            seconds, note, head = _time_task(recipe, stage, name, task, rows, corpus, machine)
+            heads += head * runs
+            found[stage.name]["rows"].append({
+                "stage": stage.name, "task": name, "images": rows, "batch": batch, "steps": steps,
+                "images/s": round(batch / seconds, 1) if seconds else 0.0,
+                "hours": round(steps * seconds / 3600, 3), "note": note,
+            })  # fmt: skip
+    return found, "; ".join(dict.fromkeys(settings)) or "none chosen", heads
+
+
+def _time_task(
+    recipe: Recipe, stage: Stage, name: str, task: Task, rows: int, corpus: Corpus, machine: Machine
+) -> tuple[float, str, int]:
+    """Seconds a step; why it will not do; and how many parameters its head has."""
+    device = machine.torch_device()
+    train = corpus.pool_of(POOL) if task.needs is None else corpus.tasks[task.data].train
+    target = corpus.targets[task.data] if task.needs else None
+    try:
+        learner = Learner(recipe.backbone.build(), stage, {name: task}, corpus.targets, {name: rows})
+        learner.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = Optimizer(rate=1e-6).build(learner.backbone, learner.others(), [])
+        learner.train()
+        index = np.arange(min(rows, task.batch_size)) % len(train)
+        batch = train.batch(index, recipe.normalization, target).to(device)
+        start = 0.0
+        for step in range(STEPS + 1):
+            if step == 1:
+                _wait(device)
+                start = time.monotonic()
+            losses = learner.losses(name, batch, DTYPES[machine.precision(recipe.precision)])
+            torch.stack([loss.float() for loss in losses.values()]).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            learner.module(name).after_step(learner.backbone)
+        _wait(device)
+        head = sum(p.numel() for p in learner.module(name).head.parameters())
+        return (time.monotonic() - start) / STEPS, "", head
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        reason = (str(error).splitlines() or ["the machine's"])[0]
+        return 0.0, f"no: out of memory at batch {task.batch_size} ({reason}); lower batch_size or size", 0
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _peak_gb(machine: Machine) -> float:
+    """Of the GPU, else of this process; 0 where the system does not tell."""
+    if machine.torch_device().type == "cuda":
+        return torch.cuda.max_memory_allocated(machine.torch_device()) / 1e9
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
