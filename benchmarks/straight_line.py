@@ -70,13 +70,11 @@ def main() -> None:
             f"MUSCLE_REAL_DATA={root or ''}: no such folder; set it to the folder of real films (see README, make real)"
         )
     arguments.out.mkdir(parents=True, exist_ok=True)
-    written = Path(root).resolve() / "straight-line.yaml"
     data = arguments.out / "data.yaml"
-    data.write_text(DATA.replace("root: ", f"root: {written.parent.as_posix()}/"))
+    data.write_text(DATA.replace("root: ", f"root: {Path(root).resolve().as_posix()}/"))
     file = DataFile.load(data)
-    recipes = [
-        override(recipe(name, "small"), EFFORT).with_(seeds=tuple(range(arguments.seeds))) for name in METHODS
-    ]
+    seeds = tuple(range(arguments.seeds))
+    recipes = [effort(recipe(name, "small")).with_(seeds=seeds) for name in METHODS]
     shown = Shown()
     try:
         results = run_grid(

@@ -108,8 +108,8 @@ class _MoCo(TaskModule):
     @torch.no_grad()
     def after_step(self, backbone: BackboneModule) -> None:
         """Moves the key encoder: k = m k + (1 - m) q, parameters only; its batch-norm buffers are its own."""
-        keys = [*self.scaffold["key_backbone"].parameters(), *self.scaffold["key_projector"].parameters()]
-        queries = [*backbone.parameters(), *self.scaffold["projector"].parameters()]
+        keys: list[Tensor] = [*self.scaffold["key_backbone"].parameters(), *self.scaffold["key_projector"].parameters()]
+        queries: list[Tensor] = [*backbone.parameters(), *self.scaffold["projector"].parameters()]
         torch._foreach_lerp_(keys, queries, 1 - self.config.momentum)
 
     def embed_views(self, backbone: BackboneModule, batch: Batch) -> tuple[Tensor, Tensor]:
