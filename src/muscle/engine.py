@@ -23,7 +23,7 @@ from muscle.data.normalization import Normalization
 from muscle.data.prefetch import Prefetch
 from muscle.data.rows import Rows, TaskRows
 from muscle.data.sampling import batches, seed_of, steps_of
-from muscle.errors import UserError
+from muscle.errors import UsageError, UserError
 from muscle.learner import Learner
 from muscle.machine import DTYPES, Machine, Precision
 from muscle.monitor import Monitor
@@ -86,6 +86,10 @@ class Job:
             known: the targets that this stage may learn, with their rows; of them it takes what it has tasks for.
         """
         tasks = assign_roles(stage.tasks, {name: found.target for name, found in known.items()})
+        if stage.select == "best" and len(tasks) > 1:
+            raise UsageError(
+                f"stage {stage.name}: select best chooses by one task, here are {', '.join(tasks)}; use last"
+            )
         rows = {
             name: known[name].train if task.needs else corpus.pool_of(task.data)
             for name, task in tasks.items()
