@@ -144,7 +144,9 @@ def pretrain(
         raise UsageError(f"method {method}: it has no stage to pre-train; known: {trained}")
     folder = paths.run_folder(out, wanted.name)
     corpus = prepare(wanted, file, Path(store) if store else paths.stores(), machine, progress)
-    last = Pipeline(wanted, corpus, machine, paths.checkpoints(folder), progress).pretrain()[-1]
+    pipeline = Pipeline(wanted, corpus, machine, paths.checkpoints(folder), progress)
+    pipeline.check()
+    last = pipeline.pretrain()[-1]
     folder.mkdir(parents=True, exist_ok=True)
     backbone_file = folder / "backbone.safetensors"
     paths.atomic_write(backbone_file, last.backbone_file.read_bytes())
@@ -333,6 +335,7 @@ def embed(
     corpus = prepare(found, data_file(sources), Path(store) if store else paths.stores(), machine, progress)
     model = found.backbone.build()
     found.init.load(model, str(getattr(found.backbone, "name", "")))
+    machine.settle()
     device = machine.torch_device()
     rows = corpus.all_rows
     features = extract(model.to(device), rows, found.normalization, device)

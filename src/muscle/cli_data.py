@@ -114,8 +114,8 @@ def inspect(
     low, high = int(found.pixels.min()), int(found.pixels.max())
     out.print(f"8-bit levels {low} to {high}, mean {found.pixels.mean():.1f}, sd {found.pixels.std():.1f}")
     if to is not None:
-        Image.fromarray(found.pixels).save(to)
-        out.print(f"wrote {to}")
+        Image.fromarray(found.pixels).save(to, format="PNG")
+        out.print(f"wrote {to}", markup=False)
 
 
 @app.command()

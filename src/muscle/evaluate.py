@@ -67,6 +67,7 @@ def run_recipe(
     """All stages and all cells of a recipe, into ``results``."""
     recipe.check()
     pipeline = Pipeline(recipe, corpus, machine, root, progress)
+    pipeline.check()
     results.put_stages(recipe, pipeline.pretrain())
     if recipe.finetune is None:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,10 +10,10 @@ from muscle.backbones import BackboneModule
 from muscle.checkpoint import Checkpoint
 from muscle.data.corpus import Corpus
 from muscle.engine import Job, Start, run_stage, start_key
-from muscle.errors import UsageError
+from muscle.errors import UsageError, UserError
 from muscle.machine import Machine
 from muscle.progress import SILENT, Progress
-from muscle.recipe import Recipe, assign_roles
+from muscle.recipe import Recipe, Stage, assign_roles
 from muscle.tasks import Task, TaskModule
 from muscle.types import Target
 
@@ -48,6 +49,16 @@ class Pipeline:
             start = replace(start, checkpoint=made[-1], key=job.key)
         return made
 
+    def check(self) -> None:
+        """Raises, before the first step, what a later stage or the fine-tuning would raise after hours of others."""
+        start = self._start(self.recipe.seed)
+        for index in range(len(self.recipe.stages)):
+            self._job(index, start)
+        if self.recipe.finetune is not None:
+            test = {name: len(rows.test) for name, rows in self.corpus.tasks.items()}
+            for task in tested(self.tasks(), test).values():
+                self._finetuning(self.recipe.finetune.stages(task)[0], start, self.recipe.seed)
+
     def tasks(self) -> dict[str, Task]:
         """What is fine-tuned: one task for each target, external ones included.
 
@@ -71,14 +82,19 @@ class Pipeline:
             start = replace(start, checkpoint=made[-1], key=str(made[-1].about["key"]))
         tried = []
         for stage in settings.stages(self.tasks()[name]):
-            job = Job.plan(
-                stage, start, self.corpus, self.corpus.tasks, recipe.backbone, recipe.normalization, seed,
-                self.machine.precision(recipe.precision), settings.head == "continued",
-            )  # fmt: skip
+            job = self._finetuning(stage, start, seed)
             tried.append(run_stage(job, self.corpus, self.machine, self.root, self.progress))
         return max(
             tried, key=lambda c: -1.0 if c.about["best"]["valid"] is None else c.about["best"]["valid"]
         )
+
+    def _finetuning(self, stage: Stage, start: Start, seed: int) -> Job:
+        recipe = self.recipe
+        continued = recipe.finetune is not None and recipe.finetune.head == "continued"
+        return Job.plan(
+            stage, start, self.corpus, self.corpus.tasks, recipe.backbone, recipe.normalization, seed,
+            self.machine.precision(recipe.precision), continued,
+        )  # fmt: skip
 
     def load(self, checkpoint: Checkpoint, task: Task, target: Target) -> tuple[BackboneModule, TaskModule]:
         """A fine-tuned model from its checkpoint, on the device, ready to predict."""
@@ -91,3 +107,18 @@ class Pipeline:
             raise UsageError(f"{checkpoint.folder}: holds no head for {target.name}; fine-tune it first")
         module.head.load_state_dict(head)
         return backbone.to(device).eval(), module.to(device).eval()
+
+
+def tested(tasks: dict[str, Task], test: Mapping[str, int]) -> dict[str, Task]:
+    """The tasks whose target has a test part; ``test``: its number of images by target.
+
+    Raises:
+        UserError: none has one, so that nothing could be scored.
+    """
+    found = {name: task for name, task in tasks.items() if test.get(name)}
+    if not found:
+        raise UserError(
+            f"no test part: none of {', '.join(tasks)} has an image to be scored on; "
+            "give the data file a split with test above 0, or more patients"
+        )
+    return found

@@ -45,8 +45,8 @@ class _Few(Source):
         samples, targets = self.whole.read(name)
         ordered = sorted(samples, key=lambda s: -len(s.annotations))
         step = max(1, len(ordered) // self.few)
-        chosen = {s.id: s for s in [*ordered[: self.few // 2], *ordered[::step]][: self.few]}
-        return [chosen[i] for i in sorted(chosen)], targets
+        chosen = {s.id: s for s in [*ordered[: self.few // 2], *ordered[::step]]}
+        return sorted(list(chosen.values())[: self.few], key=lambda s: s.id), targets
 
 
 def plan(
@@ -69,7 +69,7 @@ def plan(
         UserError: what the run itself would raise: no usable image, no task, too few images, a queue too large.
     """
     recipe.check()
-    torch.set_num_threads(machine.thread_count())
+    machine.settle()
     records = file.read()
     with tempfile.TemporaryDirectory(prefix="muscle-plan-") as scratch:
         few = max(4, FILES // len(file.sources))
