@@ -42,6 +42,13 @@ def test_the_pool_holds_no_patient_of_any_validation_or_test_part(films: Path) -
     assert not {
         p for rows in corpus.tasks.values() for p in (*rows.valid.patients, *rows.test.patients)
     } & set(corpus.pool.patients)
+    trained = {
+        p
+        for tasks in (corpus.tasks, corpus.internal_tasks)
+        for rows in tasks.values()
+        for p in rows.train.patients
+    }
+    assert trained and not held_out & trained
     assert len(set(corpus.pool._strings("sha256"))) == len(corpus.pool)  # each image once
 
 

@@ -83,16 +83,13 @@ def test_with_two_sources_the_chest_alone_is_another_pool(corpus: Corpus, tmp_pa
     assert tiny.bits(made[0]) != tiny.bits(made[1])
 
 
-@pytest.mark.parametrize("name", ["md-moco", "muscle"])
-def test_looking_changes_nothing(
-    name: str, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_looking_changes_nothing(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Frozen features, contrast, scores on shared and on recomputed statistics: training must not notice."""
-    method = tiny.small(name)
+    method = tiny.small("muscle", rounds=1)
     looked = tiny.pipeline(method, corpus, tmp_path / "looked").pretrain()
-    assert "recomputed" in looked[-1].about["matrix"][-1] or "features" in looked[-1].about["matrix"][-1]
+    assert looked[0].about["matrix"][-1]["features"] and looked[1].about["matrix"][-1]["recomputed"]
     monkeypatch.setattr(engine._Run, "_look", lambda self, *_: self.state.matrix.append({}))
     blind = tiny.pipeline(method, corpus, tmp_path / "blind").pretrain()
     assert [c.sha256 for c in looked] == [c.sha256 for c in blind]
     heads = [{n: s for n, s in c[-1].about["files"].items() if n.startswith("head")} for c in (looked, blind)]
-    assert heads[0] == heads[1]
+    assert heads[0] == heads[1] and len(heads[0]) == 3

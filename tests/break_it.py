@@ -1,0 +1,258 @@
+"""Breaks the code once for each oracle and demands that the oracle's test turns red.
+
+    python tests/break_it.py [WORD]      only mutations with WORD in their name
+
+Each mutation replaces one text of one file in a temporary copy of the tree, and runs one test there. Green means
+that the test would not notice the mistake. Exits 1 if a mutation survives, or if its text is not found exactly once.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = "src/muscle"
+FAILED = 1  # pytest's exit code for red tests; collection errors have another and prove nothing
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One mistake that somebody could make."""
+
+    name: str
+    file: str  # in src/muscle
+    old: str
+    new: str
+    test: str  # in tests
+
+
+ORACLES = "oracles/test_"
+MUTATIONS = (
+    Mutation(
+        "InfoNCE without temperature", "losses.py",
+        "dim=1) / temperature", "dim=1)",
+        f"{ORACLES}info_nce.py::test_info_nce_is_the_double_loop",
+    ),
+    Mutation(
+        "InfoNCE without the positive in the denominator", "losses.py",
+        "F.cross_entropy(logits, torch.zeros(len(query), dtype=torch.long, device=query.device))",
+        "(logits[:, 1:].logsumexp(1) - logits[:, 0]).mean()",
+        f"{ORACLES}info_nce.py::test_equal_similarity_gives_log_of_one_plus_k",
+    ),
+    Mutation(
+        "NT-Xent: a view is its own negative", "losses.py",
+        '.fill_diagonal_(float("-inf"))', "",
+        f"{ORACLES}nt_xent.py",
+    ),
+    Mutation(
+        "momentum the wrong way round", "tasks/moco.py",
+        "torch._foreach_lerp_(keys, queries, 1 - self.config.momentum)",
+        "torch._foreach_lerp_(keys, queries, self.config.momentum)",
+        f"{ORACLES}momentum.py",
+    ),
+    Mutation(
+        "momentum forgets the projector", "tasks/moco.py",
+        '[*self.scaffold["key_backbone"].parameters(), *self.scaffold["key_projector"].parameters()]',
+        '[*self.scaffold["key_backbone"].parameters()]',
+        f"{ORACLES}momentum.py",
+    ),
+    Mutation(
+        "queue: the pointer stands still", "tasks/moco.py",
+        "self.pointer.add_(len(keys))", "self.pointer.add_(0)",
+        f"{ORACLES}queue.py::test_queue_holds_what_a_deque_holds_over_several_wraps",
+    ),
+    Mutation(
+        "queue: keys enter before the logits", "tasks/moco.py",
+        "        loss = info_nce(query, key, self.queue.clone(), self.config.temperature)\n"
+        "        self._enqueue(key)\n",
+        "        self._enqueue(key)\n"
+        "        loss = info_nce(query, key, self.queue.clone(), self.config.temperature)\n",
+        f"{ORACLES}queue.py::test_keys_are_enqueued_after_the_logits",
+    ),
+    Mutation(
+        "Eq. 1: half a period for a whole one", "optim.py",
+        '(2 if self.shape == "full" else 1)', "1",
+        f"{ORACLES}eq1.py::test_eq1_at_start_quarter_half_and_end",
+    ),
+    Mutation(
+        "Eq. 1: the period is always the stage", "optim.py",
+        "getattr(at, self.period)", "at.stage",
+        f"{ORACLES}eq1.py::test_eq1_at_start_quarter_half_and_end",
+    ),
+    Mutation(
+        "Eq. 1: factors compound", "optim.py",
+        'group["lr"] = group["peak"] * factor', 'group["lr"] = group["lr"] * factor',
+        f"{ORACLES}eq1.py::test_the_rates_of_the_optimizer_are_eq1_between_eta_min_and_eta_max",
+    ),
+    Mutation(
+        "Eq. 2 literal: alpha for 1 - alpha", "continual/regularizers/l2sp.py",
+        "(1 - c.alpha) * norm", "c.alpha * norm",
+        f"{ORACLES}eq2.py::test_literal_reading_value_and_gradient",
+    ),
+    Mutation(
+        "Eq. 2 L2-SP: without the head", "continual/regularizers/l2sp.py",
+        "c.beta * _total(kernels)", "0 * _total(kernels)",
+        f"{ORACLES}eq2.py::test_l2sp_reading_value_and_gradient",
+    ),
+    Mutation(
+        "Eq. 2: the anchor never moves", "continual/regularizers/l2sp.py",
+        'if self.config.anchor == "turn" or turn.index == 0:', "if turn.index == 0:",
+        f"{ORACLES}eq2.py::test_the_anchor_moves_at_each_turn",
+    ),
+    Mutation(
+        "Eq. 2: the optimizer decays what is pulled", "optim.py",
+        " and id(p) not in pulled", "",
+        f"{ORACLES}eq2.py::test_no_optimizer_decay_on_penalized_tensors",
+    ),
+    Mutation(
+        "schedule: every round in one order", "schedules.py",
+        'random.Random(f"{seed}/{number}")', 'random.Random(f"{seed}")',
+        f"{ORACLES}schedule.py::test_every_task_once_a_round_reshuffled_each_round",
+    ),
+    Mutation(
+        "schedule: an epoch too few in blocks", "schedules.py",
+        "for epoch in range(self.epochs_per_task)", "for epoch in range(self.epochs_per_task - 1)",
+        f"{ORACLES}schedule.py::test_cyclic_and_sequential_train_each_task_equally",
+    ),
+    Mutation(
+        "idle heads: zeros for None", "engine.py",
+        "zero_grad(set_to_none=True)", "zero_grad(set_to_none=False)",
+        f"{ORACLES}idle_heads.py",
+    ),
+    Mutation(
+        "AUC: ties count as wins", "metrics.py",
+        "(np.cumsum(negative, axis=1) - negative / 2)", "np.cumsum(negative, axis=1)",
+        f"{ORACLES}auc.py",
+    ),
+    Mutation(
+        "average precision: precision not made monotone", "metrics.py",
+        "precision = np.maximum.accumulate(precision[::-1])[::-1]", "precision = precision.copy()",
+        f"{ORACLES}average_precision.py",
+    ),
+    Mutation(
+        "average precision: a true box is found twice", "metrics.py",
+        "free[taken, best[taken]] = False", "free[taken, best[taken]] = True",
+        f"{ORACLES}average_precision.py",
+    ),
+    Mutation(
+        "Dice without its 2", "metrics.py",
+        "2 * both[:, 1:] / np.maximum(size, 1)", "both[:, 1:] / np.maximum(size, 1)",
+        f"{ORACLES}dice.py",
+    ),
+    Mutation(
+        "Dice and IoU count ignored pixels", "metrics.py",
+        "counted = t != IGNORE", "counted = t == t",
+        f"{ORACLES}dice.py",
+    ),
+    Mutation(
+        "dilated networks that are not dilated", "backbones/timm.py",
+        "        setattr(convolution, field, value)\n",
+        '        setattr(convolution, field, (1, 1) if field == "dilation" else value)\n',
+        f"{ORACLES}dilation.py",
+    ),
+    Mutation(
+        "first convolution averaged", "weights.py",
+        "state[key].sum(dim=1, keepdim=True)", "state[key].mean(dim=1, keepdim=True)",
+        f"{ORACLES}first_convolution.py",
+    ),
+    Mutation(
+        "detection: padded above and left", "detector.py",
+        "F.pad(images, (0, -width % multiple, 0, -height % multiple))",
+        "F.pad(images, (-width % multiple, 0, -height % multiple, 0))",
+        f"{ORACLES}detection_transform.py",
+    ),
+    Mutation(
+        "detection: the padded size taken for the image's", "detector.py",
+        "ImageList(maps[0], [size] * len(maps[0]))",
+        "ImageList(maps[0], [(4 * maps[0].shape[-2], 4 * maps[0].shape[-1])] * len(maps[0]))",
+        f"{ORACLES}detection_transform.py",
+    ),
+)  # fmt: skip
+
+
+def text_of(root: Path, mutation: Mutation) -> str:
+    """The file to be changed, in which the old text must stand exactly once.
+
+    Raises:
+        ValueError: it does not.
+    """
+    text = (root / SOURCE / mutation.file).read_text("utf-8")
+    if (count := text.count(mutation.old)) != 1:
+        raise ValueError(
+            f"{mutation.name}: {mutation.old!r} stands {count} times in {SOURCE}/{mutation.file}; wanted once"
+        )
+    return text
+
+
+def run(copy: Path, tests: list[str], wanted: int) -> int:
+    """pytest's exit code in the copy, without use of what was compiled before; says why if neither 0 nor wanted."""
+    env = os.environ | {"PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        *(f"tests/{test}" for test in tests),
+    ]
+    done = subprocess.run(
+        command, cwd=copy, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if done.returncode not in (0, wanted):
+        print(done.stdout[-3000:])
+    return done.returncode
+
+
+def copied(where: Path) -> Path:
+    """What the tests need, without compiled files."""
+    for name in ("src", "tests"):
+        shutil.copytree(ROOT / name, where / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+    shutil.copy(ROOT / "pyproject.toml", where)
+    return where
+
+
+def main(word: str = "") -> int:
+    """Prints a line a mutation; how many survived or could not be applied."""
+    chosen = [m for m in MUTATIONS if word.lower() in m.name.lower()]
+    with tempfile.TemporaryDirectory(prefix="muscle-break-") as temporary:
+        copy = copied(Path(temporary))
+        tests = sorted({m.test for m in chosen})
+        if not tests or run(copy, tests, 0) != 0:
+            print(
+                f"{'not all tests are green before anything is broken' if tests else f'no mutation named {word!r}'}"
+            )
+            return 1
+        bad = 0
+        for mutation in chosen:
+            began = time.monotonic()
+            try:
+                before = text_of(copy, mutation)
+            except ValueError as error:
+                bad += 1
+                print(f"STALE     {error}", flush=True)
+                continue
+            file = copy / SOURCE / mutation.file
+            file.write_text(before.replace(mutation.old, mutation.new), "utf-8")
+            red = run(copy, [mutation.test], FAILED) == FAILED
+            file.write_text(before, "utf-8")
+            bad += not red
+            took = time.monotonic() - began
+            print(
+                f"{'red' if red else 'SURVIVED':9} {took:5.1f} s  {mutation.name:50} {mutation.test}",
+                flush=True,
+            )
+    print(f"{len(chosen) - bad} of {len(chosen)} mutations were noticed")
+    return min(bad, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:2]))

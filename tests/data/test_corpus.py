@@ -1,0 +1,78 @@
+"""A data file made ready; who stays out of what is tested in relations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny
+
+from muscle.data.corpus import Corpus
+from muscle.data.source import DataFile
+from muscle.errors import UserError
+from muscle.progress import Progress
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.getbasetemp() / "tiny"
+
+
+def test_stores_and_tasks_come_in_the_order_of_the_data_file(films: Path) -> None:
+    corpus = tiny.corpus(films)
+    assert [s.name for s in corpus.stores] == ["chest", "bones"]
+    assert list(corpus.tasks) == ["pneumonia", "germ", "bones"] == list(corpus.targets)
+    assert list(corpus.internal_tasks) == list(corpus.tasks)
+
+
+def test_the_pool_by_body_part(films: Path) -> None:
+    corpus = tiny.corpus(films)
+    assert corpus.pool_of("pool") is corpus.pool
+    chest = corpus.pool_of("pool:chest")
+    assert 0 < len(chest) < len(corpus.pool) and set(chest.sources) == {"chest"}
+    with pytest.raises(UserError, match="body parts in the pool: chest, forearm") as told:
+        corpus.pool_of("pool:hand")
+    assert "\n" not in str(told.value)
+
+
+def test_external_sources(films: Path) -> None:
+    given = tiny.sources(films)
+    file = DataFile(
+        sources={"chest": given["chest"], "bones": given["bones"].with_(external=True)}, split=tiny.SPLIT
+    )
+    corpus = tiny.prepared(films, file)
+    assert corpus.external == {"bones"}
+    assert list(corpus.tasks) == ["pneumonia", "germ", "bones"] and list(corpus.internal_tasks) == [
+        "pneumonia",
+        "germ",
+    ]
+    assert set(corpus.pool.sources) == {"chest"}
+    outside = {name: source.with_(external=True) for name, source in given.items()}
+    alone = tiny.prepared(films, DataFile(sources=outside, split=tiny.SPLIT))
+    assert alone.internal_tasks == {} and len(alone.tasks) == 3
+    with pytest.raises(UserError, match="pool"):
+        _ = alone.pool
+
+
+def test_preparing_counts_and_says_what_was_set_aside(films: Path, tmp_path: Path) -> None:
+    class Heard(Progress):
+        def __init__(self) -> None:
+            self.counts: list[tuple[str, int, int]] = []
+            self.messages: list[str] = []
+
+        def message(self, text: str) -> None:
+            self.messages.append(text)
+
+        def count(self, what: str, done: int, total: int) -> None:
+            self.counts.append((what, done, total))
+
+    given = tiny.sources(films)["bones"]
+    root = tmp_path / "bones"
+    given.write_example(root, 6, 0)
+    next(root.glob("train/images/*")).write_bytes(b"not a picture")
+    heard = Heard()
+    file = DataFile(sources={"bones": given.with_(root=str(root))})
+    corpus = Corpus.prepare(file, tiny.SIZE, tiny.Decode(), "stretch", tmp_path / "stores", 0, heard)
+    assert len(corpus.stores[0]) == 5
+    assert heard.counts[-1] == ("prepare bones", 6, 6)
+    assert len(heard.messages) == 1 and heard.messages[0].startswith("bones: 1 files set aside, first ")

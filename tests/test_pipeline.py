@@ -1,0 +1,99 @@
+"""A recipe on a corpus: what starts from what, and which rate is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from muscle import pipeline as pipelines
+from muscle.checkpoint import Checkpoint
+from muscle.data.corpus import Corpus
+from muscle.engine import Job
+from muscle.errors import UsageError
+from muscle.recipe import Finetune
+from muscle.scoring import main_score, predict
+from muscle.tasks.classification import Classification
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return tiny.corpus(tmp_path_factory.getbasetemp() / "tiny")
+
+
+def test_each_stage_starts_where_the_one_before_ended(corpus: Corpus, tmp_path: Path) -> None:
+    method = tiny.continual(tiny.small("muscle", rounds=1), tasks=(Classification(batch_size=8),))
+    first, second = tiny.pipeline(method, corpus, tmp_path).pretrain()
+    assert second.about["before"] == first.about["key"]
+    matrix = second.about["matrix"]
+    kernels = [v.norm() for v in first.backbone_state().values() if v.ndim > 1]
+    assert matrix[0]["kernel_norm"] == pytest.approx(float(torch.stack(kernels).norm()), rel=1e-4)
+
+
+def test_scratch_has_no_stage(corpus: Corpus, tmp_path: Path) -> None:
+    assert tiny.pipeline(tiny.small("scratch"), corpus, tmp_path).pretrain() == []
+
+
+def test_a_recipe_without_fine_tuning_scores_nothing(corpus: Corpus, tmp_path: Path) -> None:
+    run = tiny.pipeline(tiny.small("md-moco").with_(finetune=None), corpus, tmp_path)
+    with pytest.raises(UsageError, match="no finetune"):
+        run.tasks()
+
+
+def test_the_rate_that_validates_best_is_kept(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = {1e-4: 0.6, 1e-3: 0.8, 1e-2: 0.7}
+    tried: list[float] = []
+
+    def computed(job: Job, *_: object) -> Checkpoint:
+        rate = job.stage.optimizer.backbone_rate
+        assert rate is not None
+        tried.append(rate)
+        return Checkpoint(tmp_path, {"best": {"valid": scores[rate]}, "rate": rate})
+
+    monkeypatch.setattr(pipelines, "run_stage", computed)
+    method = tiny.small("scratch")
+    method = method.with_(finetune=Finetune(tasks=(Classification(),), backbone_rates=tuple(scores)))
+    assert tiny.pipeline(method, corpus, tmp_path).finetune("germ", 0).about["rate"] == 1e-3
+    assert tried == list(scores)
+    scores |= dict.fromkeys(scores, None)  # type: ignore[arg-type]  # nothing to select by: the first
+    assert tiny.pipeline(method, corpus, tmp_path).finetune("germ", 0).about["rate"] == 1e-4
+
+
+def test_a_tuned_model_comes_back_as_it_was(corpus: Corpus, tmp_path: Path) -> None:
+    """Oracle: the validation score that was written when its epoch was chosen."""
+    run = tiny.pipeline(tiny.small("scratch"), corpus, tmp_path)
+    made = run.finetune("pneumonia", 0)
+    rows = corpus.tasks["pneumonia"]
+    backbone, module = run.load(made, run.tasks()["pneumonia"], rows.target)
+    assert not backbone.training and not module.training
+    again = predict(backbone, module, rows.valid, rows.target, run.recipe.normalization, torch.device("cpu"))
+    assert main_score(again) == made.about["best"]["valid"]
+    with pytest.raises(UsageError, match="holds no head for germ"):
+        run.load(made, run.tasks()["germ"], corpus.tasks["germ"].target)
+
+
+def test_heads_are_fresh_unless_they_are_continued(corpus: Corpus, tmp_path: Path) -> None:
+    """The head of the continual stage is where fine-tuning starts only if asked; seen before the first step."""
+    method = tiny.continual(tiny.small("muscle", rounds=1), tasks=(Classification(batch_size=8),))
+    still = method.finetune.optimizer.with_(rate=1e-12, weight_decay=0.0)  # type: ignore[union-attr]
+    found = {}
+    for head in ("fresh", "continued"):
+        tuned = method.finetune.with_(head=head, optimizer=still, backbone_rates=(1e-12,), epochs=1)  # type: ignore[union-attr]
+        run = tiny.pipeline(method.with_(finetune=tuned), corpus, tmp_path)
+        found[head] = run.finetune("germ", 0).head_state("germ")
+        trained = run.pretrain()[-1].head_state("germ")
+    assert trained is not None and found["fresh"] is not None and found["continued"] is not None
+    for name, value in trained.items():
+        torch.testing.assert_close(found["continued"][name], value, rtol=0, atol=1e-6)
+    assert any(not torch.allclose(found["fresh"][n], v, atol=1e-3) for n, v in trained.items())
+
+
+def test_the_machine_does_not_enter_a_key(corpus: Corpus, tmp_path: Path) -> None:
+    run = tiny.pipeline(tiny.small("md-moco"), corpus, tmp_path)
+    other = replace(run, machine=tiny.MACHINE.with_(workers=3, snapshot_minutes=9.0))
+    assert run._job(0, run._start(0)).key == other._job(0, other._start(0)).key

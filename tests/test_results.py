@@ -1,0 +1,118 @@
+"""The results of a run. Oracles: matrices small enough for transfer and forgetting by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from muscle.data.corpus import Corpus
+from muscle.errors import UserError
+from muscle.evaluate import run_cell, run_recipe
+from muscle.predictions import Predictions
+from muscle.progress import Progress
+from muscle.results import Results, forgetting
+from muscle.tasks.classification import Classification
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return tiny.corpus(tmp_path_factory.getbasetemp() / "tiny")
+
+
+def _results(out: Path) -> Results:
+    return Results(out, "a title", True, tiny.MACHINE)
+
+
+def _turn(index: int, task: str, **scores: float | None) -> dict[str, Any]:
+    shared = {name: None if value is None else value - 0.1 for name, value in scores.items()}
+    return {"turn": index, "round": 0, "task": task, "recomputed": scores, "shared": shared}
+
+
+def test_transfer_and_forgetting_by_hand() -> None:
+    found = forgetting([
+        _turn(0, "a", a=0.8, b=None, c=None),
+        _turn(1, "b", a=0.9, b=0.7, c=None),
+        _turn(2, "c", a=0.6, b=0.75, c=0.5),
+    ])  # fmt: skip
+    # a: from .8 to .6, best .9; b: from .7 to .75, best before the end .7; c came last and is left out
+    assert found["backward_transfer"] == pytest.approx(((0.6 - 0.8) + (0.75 - 0.7)) / 2)
+    assert found["forgetting"] == pytest.approx(((0.9 - 0.6) + (0.7 - 0.75)) / 2)
+    assert found["backward_transfer_shared"] == pytest.approx(found["backward_transfer"])
+    assert found["tasks"] == ["a", "b", "c"] and len(found["turns"]) == 3
+
+
+def test_one_task_forgets_nothing_and_says_nothing() -> None:
+    found = forgetting([_turn(0, "a", a=0.8), _turn(1, "a", a=0.9)])
+    assert "forgetting" not in found and "backward_transfer" not in found
+
+
+def test_cells_are_replaced_not_doubled(tmp_path: Path) -> None:
+    results = _results(tmp_path)
+    cell = {"recipe": "muscle", "backbone": "resnet18", "task": "germ", "seed": 0, "key": "old"}
+    results.put_cell(cell)
+    results.put_cell(cell | {"seed": 1})
+    results.put_cell(cell | {"key": "new"})
+    again = _results(tmp_path)
+    assert len(again.data["cells"]) == 2
+    assert again.cell("muscle", "resnet18", "germ", 0) == cell | {"key": "new"}
+    assert again.cell("muscle", "resnet18", "germ", 2) is None
+
+
+@pytest.mark.parametrize(("text", "message"), [("{half", "not JSON"), ('{"version": 99}', "version 1")])
+def test_a_file_that_cannot_be_continued(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(UserError, match=f"{message}.*move it away"):
+        _results(tmp_path)
+    assert (tmp_path / "results.json").read_text() == text
+
+
+def test_a_whole_recipe_fills_the_file_and_a_second_run_changes_no_score(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    method = tiny.continual(tiny.small("muscle", rounds=1), tasks=(Classification(batch_size=8),)).with_(
+        seeds=(0, 1)
+    )
+    method = method.with_(finetune=method.finetune.with_(tasks=(Classification(batch_size=8),)))  # type: ignore[union-attr]
+    said: list[str] = []
+
+    class Heard(Progress):
+        def message(self, text: str) -> None:
+            said.append(text)
+
+    results = _results(tmp_path / "out")
+    results.put_sources(corpus)
+    run_recipe(method, corpus, tiny.MACHINE, tmp_path / "checkpoints", results, Heard())
+    data = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert {s["name"]: s["total"] for s in data["sources"]} == {"chest": 40, "bones": 30}
+    assert all(s["train"] + s["valid"] + s["test"] == s["total"] for s in data["sources"])
+    assert [s["name"] for s in data["stages"]] == ["pretrain", "continual"]
+    assert all((tmp_path / "out" / s["log"]).is_file() for s in data["stages"])
+    assert [f["recipe"] for f in data["forgetting"]] == ["muscle"]
+    cells = {(c["task"], c["seed"]): c for c in data["cells"]}
+    assert set(cells) == {(task, seed) for task in ("pneumonia", "germ") for seed in (0, 1)}
+    for cell in cells.values():
+        made = Predictions.load(tmp_path / "out" / cell["predictions"])
+        assert made.ids == corpus.tasks[cell["task"]].test.ids  # the test part, each case once
+        for metric in cell["metrics"].values():
+            assert 0 <= metric["low"] <= metric["value"] <= metric["high"] <= 1
+    assert data["provenance"]["versions"]["torch"] and data["synthetic"] is True
+    assert any("seed 1" in text for text in said)
+
+    run_recipe(method, corpus, tiny.MACHINE, tmp_path / "checkpoints", _results(tmp_path / "out"))
+    again = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert {k: again[k] for k in ("cells", "stages", "forgetting")} == {
+        k: data[k] for k in ("cells", "stages", "forgetting")
+    }
+
+
+def test_a_lost_prediction_file_is_written_again(corpus: Corpus, tmp_path: Path) -> None:
+    run = tiny.pipeline(tiny.small("scratch"), corpus, tmp_path / "checkpoints")
+    results = _results(tmp_path / "out")
+    cell = run_cell(run, "germ", 0, results)
+    file = tmp_path / "out" / cell["predictions"]
+    file.unlink()
+    assert run_cell(run, "germ", 0, results) == cell and file.is_file()

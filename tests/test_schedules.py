@@ -1,0 +1,25 @@
+"""Schedules as parts: they are found by kind and answer for any number of tasks."""
+
+from __future__ import annotations
+
+import pytest
+
+from muscle.errors import UsageError
+from muscle.schedules import Cyclic, Schedule, Sequential
+
+
+@pytest.mark.parametrize("schedule", [Cyclic(rounds=3), Sequential(epochs_per_task=3)])
+def test_one_task_gives_its_epochs_in_order(schedule: Schedule) -> None:
+    turns = schedule.turns({"moco": 5}, seed=0)
+    assert [(t.index, t.task, t.epoch, t.steps) for t in turns] == [(i, "moco", i, 5) for i in range(3)]
+
+
+def test_sequential_is_one_round() -> None:
+    assert {t.round for t in Sequential(epochs_per_task=2).turns({"a": 1, "b": 2}, seed=0)} == {0}
+
+
+def test_an_unknown_field_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="known: rounds, reshuffle"):
+        Cyclic.parse({"round": 3})
+    with pytest.raises(UsageError):
+        Cyclic(rounds=2).with_(rounds=0)
