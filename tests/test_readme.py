@@ -10,6 +10,7 @@ are marked ``<!-- not run: WHY -->`` in the README: installation, and ``make``.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from muscle.api import compared
 from muscle.data.source import DataFile, Source
 from muscle.parts import member
 from muscle.recipes import PRESETS, RECIPES
@@ -131,6 +133,16 @@ def test_data_files_read(page: str, place: Path) -> None:
     assert {source.kind for source in found.sources.values()} == {"folder", "table", "masks", "coco", "yolo"}
     assert {t.kind for _, targets in found.read().values() for t in targets} == {"labels", "mask", "boxes"}
     assert [name for name, source in found.sources.items() if source.external] == list(found.sources)[-1:]
+
+
+def test_scratch_takes_over_the_backbone_of_the_run(tmp_path: Path) -> None:
+    """A run as ``pretrain`` leaves it, of a ResNet-50 at 64 x 48, beside starts and defaults that are neither."""
+    about = {"recipe": {"backbone": {"kind": "resnet", "name": "resnet50"}}, "size": [64, 48], "fit": "stretch",
+             "normalization": {"kind": "zscore"}, "decode": {}}  # fmt: skip
+    (tmp_path / "backbone.json").write_text(json.dumps(about))
+    (tmp_path / "backbone.safetensors").write_bytes(b"not looked into")
+    found = compared(["scratch", "imagenet", tmp_path], [], "resnet18", 1, "small", [], [])
+    assert [(r.backbone.dump()["name"], r.size) for r in found] == [("resnet50", (64, 48))] * 3
 
 
 def _table(first: str) -> list[list[str]]:

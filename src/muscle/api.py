@@ -235,7 +235,8 @@ def compare(
     """Was it worth it? Every start (or recipe) fine-tuned alike on every task, with intervals; and the report.
 
     Args:
-        starts: ``scratch``, ``imagenet``, run folders, files of weights, or what ``pretrain`` gave.
+        starts: ``scratch``, ``imagenet``, run folders, files of weights, or what ``pretrain`` gave. Where these
+            runs have one backbone, all others take it over, and their size.
         recipes: names of shipped recipes or YAML files, run whole.
         seeds: 0, 1, ... of the fine-tuning.
         tasks: kinds (``classification``) or targets to restrict to; all by default.
@@ -274,6 +275,9 @@ def compared(
         )
     if sizes:
         found = [r.with_(size=next(iter(sizes))) for r in found]
+    nets = {r.backbone.key(): r.backbone for r in found if isinstance(r.init, Weights)}
+    if len(nets) == 1:  # scratch and imagenet are rivals of a run only on the network of that run
+        found = [r.with_(backbone=next(iter(nets.values()))) for r in found]
     found = [override(_restrict(r, tasks).with_(seeds=tuple(range(seeds))), tuple(overrides)) for r in found]
     for r in found:
         r.check()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
@@ -76,7 +77,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for row in listed:
         shown.add_row(
             *(
-                f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
+                f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else escape(str(cell))
                 for cell in row
             )
         )
