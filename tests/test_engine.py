@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from filelock import FileLock
 from muscle import engine
 from muscle.continual.regularizers.l2sp import L2SP
 from muscle.data.corpus import Corpus
-from muscle.data.normalization import PerImage
+from muscle.data.normalization import PerImage, PerSource, ZScore
 from muscle.engine import Job, Start, run_stage, start_key
 from muscle.errors import UsageError, UserError
 from muscle.learner import Learner
@@ -46,6 +47,14 @@ def job(corpus: Corpus, given: Stage | None = None, seed: int = 0, **changes: ob
     } | changes
     start = Start(Kaiming(), 0, key=start_key(recipe.backbone, Kaiming(), 0))
     return Job.plan(given or stage(), start, corpus, corpus.internal_tasks, seed=seed, **options)  # type: ignore[arg-type]
+
+
+def test_levels_of_a_source_enter_the_key_where_they_decide(corpus: Corpus) -> None:
+    """A film outside the rows moves the mean of its store, and with it what a network by source is fed."""
+    moved = Corpus(corpus.file, tuple(replace(store, mean=store.mean + 1) for store in corpus.stores))
+    by_source, fixed = PerSource(), ZScore()
+    assert job(corpus, normalization=by_source).key != job(moved, normalization=by_source).key
+    assert job(corpus, normalization=fixed).key == job(moved, normalization=fixed).key
 
 
 def test_the_plan_assigns_roles_and_finds_rows(corpus: Corpus) -> None:

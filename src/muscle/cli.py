@@ -446,7 +446,7 @@ class shown:
 def main() -> None:
     """Runs a command; errors meant for the user become one line."""
     try:
-        code = app(standalone_mode=False) or 0
+        code = app(prog_name="muscle", standalone_mode=False) or 0
     except UserError as error:
         code = fail(str(error), error.exit_code)
     except Misuse as error:

@@ -126,7 +126,14 @@ class Job:
             "seed": self.seed,
             "precision": self.precision,
             "heads": self.continued_heads,
+            **self._levels(),
         })  # fmt: skip
+
+    def _levels(self) -> dict[str, dict[str, list[float]]]:
+        """What a normalization by source divides by: it comes from the whole store, not from the rows alone."""
+        stores = {store.name: store for rows in self.rows.values() for store in rows.stores}
+        found = {name: [store.mean, store.sd] for name, store in stores.items()}
+        return {"levels": found} if self.normalization.of_store else {}
 
     @property
     def steps(self) -> dict[str, int]:

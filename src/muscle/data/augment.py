@@ -75,7 +75,7 @@ class Views(Part):
         cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
         turn = torch.stack([torch.stack([flip * cos, flip * sin], 1), torch.stack([-sin, cos], 1)], 1)
         centre = torch.tensor([width / 2, height / 2])
-        offset = centre - (turn @ (centre + shift)[:, :, None])[:, :, 0]
+        offset = centre - (turn * (centre + shift)[:, None]).sum(2)  # not `@`: under autocast that is bf16
         theta = torch.cat([turn, offset[:, :, None]], 2)
         if self.crop is None:
             return theta
@@ -185,7 +185,8 @@ def _blur(pixels: Tensor, probability: float) -> Tensor:
     offset = torch.arange(-reach, reach + 1, dtype=torch.float32)
     kernel = torch.softmax(-(offset**2) / (2 * sigma[:, None] ** 2), 1).to(pixels.device)
     some = F.pad(pixels[rows].transpose(0, 1), (reach,) * 4, mode="replicate")
-    some = F.conv2d(some, kernel[:, None, None, :], groups=len(sigma))
-    some = F.conv2d(some, kernel[:, None, :, None], groups=len(sigma))
+    with torch.autocast(pixels.device.type, enabled=False):
+        some = F.conv2d(some, kernel[:, None, None, :], groups=len(sigma))
+        some = F.conv2d(some, kernel[:, None, :, None], groups=len(sigma))
     pixels[rows] = some.transpose(0, 1)
     return pixels

@@ -18,6 +18,7 @@ class Normalization(Part):
     """Root of the family. A member gives one (mean, sd) an image; the input is ``(image - mean) / sd``."""
 
     home: ClassVar[str] = "muscle.data.normalization"
+    of_store: ClassVar[bool] = False  # whether the levels depend on films beyond those that are trained on
 
     def levels(self, source: tuple[Floats, Floats], image: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
         """The mean and deviation to normalize each image by, on the 0..255 scale.
@@ -50,6 +51,7 @@ class PerSource(Normalization):
     """The mean and deviation of the training pixels of each image's own source."""
 
     kind: ClassVar[str] = "source"
+    of_store: ClassVar[bool] = True
 
     def levels(self, source: tuple[Floats, Floats], image: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
         """The pair of each image's store."""
