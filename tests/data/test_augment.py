@@ -230,3 +230,17 @@ def test_output_is_normalized_and_channels_last() -> None:
 def test_values_that_mean_nothing_are_refused(field: str, value: object) -> None:
     with pytest.raises(UsageError, match=field):
         Views.parse({field: value})
+
+
+def test_views_are_drawn_in_float32_whatever_the_losses_are_computed_in() -> None:
+    """Under bf16 a shift of 400 pixels is rounded to even ones, and a blur does not fit into its image."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (4, 1, 96, 64), dtype=torch.uint8, generator=generator)
+    batch = Batch(image, torch.zeros(4), torch.ones(4), torch.zeros(4, dtype=torch.int64), tuple("abcd"), None)
+    for views in (Views(), Views(blur=1.0, jitter=0.4, crop=(0.2, 1.0))):
+        torch.manual_seed(1)
+        expected = views(batch)
+        torch.manual_seed(1)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = views(batch)
+        assert torch.equal(found, expected)

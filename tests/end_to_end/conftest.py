@@ -43,8 +43,7 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data file over synthetic films with labels, masks and boxes, every part of each with both classes."""
     root = tmp_path_factory.mktemp("annotated") / "phantoms"
     command.muscle("data", "phantom", root, "--images", "24").done()
-    text = (root / "data.yaml").read_text()
-    (root / "data.yaml").write_text(
-        text.replace("valid: 0.15", "valid: 0.25").replace("test: 0.2", "test: 0.3")
-    )
+    sources = (root / "data.yaml").read_text().partition("\nsplit:")[0]
+    split = "\nsplit: {kind: patient, valid: 0.25, test: 0.3, seed: 1}\n"
+    (root / "data.yaml").write_text(sources + split)
     return root / "data.yaml"
