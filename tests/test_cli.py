@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.main import get_command
 
-from muscle import __version__, api, cli
+from muscle import __version__, cli, doctor
 from muscle.errors import UserError
 from muscle.recipes import RECIPES
 
@@ -146,8 +146,8 @@ def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> command.En
     def broken(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(api, "load_recipe", broken)
-    return command.muscle("show", "muscle")
+    monkeypatch.setattr(doctor, "doctor", broken)
+    return command.muscle("doctor")
 
 
 def test_an_error_of_many_lines_becomes_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
@@ -67,6 +68,16 @@ class Shown(Progress):
             self.bars.stop()
 
 
+@contextmanager
+def shown() -> Iterator[Shown]:
+    """Progress for the time of a command; the terminal is given back after it."""
+    progress = Shown()
+    try:
+        yield progress
+    finally:
+        progress.close()
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A plain table on standard output; numbers to the right."""
     shown = Table(box=None, pad_edge=False)
@@ -82,4 +93,5 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
             )
         )
     # A file or a pipe has no width: nothing is folded there, so that a program finds a row in one line.
-    out.print(shown, width=None if out.is_terminal else 100_000)
+    wide = Console(file=out.file, width=100_000, highlight=False)
+    (out if out.is_terminal else wide).print(shown)

@@ -1,0 +1,141 @@
+"""The plan: it counts what the run then uses, says when the disk will not do, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import command
+import pytest
+import tiny
+
+from muscle import paths, plan
+from muscle.data.source import DataFile
+from muscle.data.splits import PatientSplit
+from muscle.errors import UserError
+from muscle.parts import override
+from muscle.recipe import Recipe
+from muscle.recipes import recipe as shipped
+
+OTHER = PatientSplit(valid=0.25, test=0.25, seed=1)
+
+
+def made(recipe: Recipe, file: DataFile, place: Path) -> Mapping[str, object]:
+    """The plan of a recipe whose outputs would lie under ``place``."""
+    return plan.plan(recipe, file, place / "runs" / "a", place / "store", tiny.MACHINE)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Films between junk."""
+    root = tmp_path_factory.mktemp("plan") / "films"
+    command.films(root, 12)
+    command.junk(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def annotated(tmp_path_factory: pytest.TempPathFactory) -> DataFile:
+    """The tiny corpus; the films of one source stand in another too, split otherwise, and one is external."""
+    given = tiny.sources(tmp_path_factory.mktemp("plan") / "tiny")
+    again = given["chest"].with_(split=OTHER, rename={"pneumonia": "again", "germ": "germ2"})
+    sources = {"bones": given["bones"], "again": again, "chest": given["chest"].with_(external=True)}
+    return DataFile(sources=sources, split=tiny.SPLIT)
+
+
+def test_of_a_folder_the_counts_are_those_of_the_run(films: Path, tmp_path: Path) -> None:
+    """Oracle: the corpus that a run decodes."""
+    file = DataFile.of([str(films)])
+    recipe = tiny.small("md-moco").with_(finetune=None)
+    found = made(recipe, file, tmp_path)
+    corpus = tiny.prepared(tmp_path, file)
+    assert found["images"] == len(corpus.all_rows) == 12
+    assert found["pool"] == len(corpus.pool) == 12
+    assert found["unreadable"] == "3 of 15 tried"
+    assert found["fits"] == "yes"
+
+
+def test_of_annotated_sources_the_counts_are_those_of_the_run(
+    annotated: DataFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held-out persons, external sources and films that stand twice leave the plan as they leave the run."""
+    monkeypatch.setattr(plan, "FILES", 1000)
+    recipe = tiny.small("muscle")
+    found = made(recipe, annotated, tmp_path)
+    corpus = tiny.prepared(tmp_path, annotated)
+    assert found["pool"] == len(corpus.pool)
+    stages = found["stages"]
+    assert isinstance(stages, list)
+    for row in stages:
+        tasks = corpus.tasks if row["stage"].startswith("finetune") else corpus.internal_tasks
+        expected = corpus.pool if row["task"] == "moco" else tasks[row["task"]].train
+        assert row["images"] == len(expected), row
+    fine = {row["task"] for row in stages if row["stage"].startswith("finetune")}
+    assert fine == {name for name, rows in corpus.tasks.items() if len(rows.test)} > set()
+    assert {row["task"] for row in stages if row["stage"] == "continual"} == set(corpus.internal_tasks)
+    assert len(corpus.pool) < len(corpus.all_rows) / 2
+
+
+def test_few_files_of_many_are_decoded(annotated: DataFile, tmp_path: Path) -> None:
+    sizes = []
+
+    class Watched(tiny.Progress):
+        def count(self, what: str, done: int, total: int) -> None:
+            sizes.append(total)
+
+    recipe = tiny.small("md-moco").with_(finetune=None)
+    plan.plan(recipe, annotated, tmp_path, tmp_path, tiny.MACHINE, Watched())
+    assert max(sizes) == plan.FILES // 3
+
+
+def test_nothing_is_left_behind(films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cwd").mkdir()
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    assert command.muscle("pretrain", films, *command.PRETRAIN, "--plan").code == 0
+    assert [p.name for p in sorted(tmp_path.rglob("*"))] == ["cwd", "tmp"]
+
+
+@pytest.mark.parametrize("free", [0, 10**8])
+def test_a_disk_that_will_not_do_is_exit_1(
+    films: Path, tmp_path: Path, free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ResNet-18 is 45 MB: a checkpoint and its snapshot do not fit into 100."""
+    monkeypatch.setattr(paths, "free_bytes", lambda _: free)
+    ended = command.muscle("pretrain", films, *command.PRETRAIN, "--plan", "--out", tmp_path / "a" / "b")
+    assert ended.code == 1 and "no: store and checkpoints need 0.3 GB" in ended.out
+
+
+def test_two_places_on_one_disk_share_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "free_bytes", lambda _: 10 * 10**9)
+    assert plan._room(tmp_path / "s", 6.0, tmp_path / "c", 3.0) == (10.0, [])
+    assert len(plan._room(tmp_path / "s", 6.0, tmp_path / "c", 6.0)[1]) == 1
+
+
+def test_the_places_given_are_those_asked(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr(paths, "free_bytes", lambda place: asked.append(Path(place)) or 10**12)
+    words = ("--plan", "--out", tmp_path / "a" / "b", "--store", tmp_path / "store")
+    command.muscle("pretrain", films, *command.PRETRAIN, *words).done()
+    assert asked == [tmp_path / "store"]
+
+
+def test_out_of_memory_is_a_reason(films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(plan.Learner, "losses", full)
+    found = made(tiny.small("md-moco").with_(finetune=None), DataFile.of([str(films)]), tmp_path)
+    assert "out of memory at batch 8" in str(found["fits"])
+
+
+def test_what_the_run_would_refuse(films: Path, tmp_path: Path) -> None:
+    file = DataFile.of([str(films)])
+    large = override(shipped("md-moco", "demo"), ["stages.0.tasks.0.queue=4096"])
+    for recipe in (tiny.small("muscle"), large):
+        with pytest.raises(UserError):
+            made(recipe, file, tmp_path)
