@@ -182,7 +182,7 @@ def test_stores_of_other_sizes_do_not_mix(trained, tmp_path: Path) -> None:
     about = json.loads((other / "backbone.json").read_text())
     (other / "backbone.json").write_text(json.dumps(about | {"size": [64, 64]}))
     ended = command.muscle("compare", trained.films, "--from", f"{trained.out},{other}", *QUICK)
-    assert "different sizes" in ended.refused(2)
+    assert "different size" in ended.refused(2)
 
 
 # --- the disk -------------------------------------------------------------------------------------------------

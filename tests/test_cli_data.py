@@ -1,0 +1,75 @@
+"""``muscle data``: every kind listed and shown, folders looked at, one file explained, stores made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import command
+import numpy as np
+import pytest
+from PIL import Image
+
+from muscle.data.decode import Decode, decode
+from muscle.data.source import DataFile, Source
+from muscle.data.store import Store
+from muscle.parts import known
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Films between junk."""
+    root = tmp_path_factory.mktemp("data") / "films"
+    command.films(root, 8, (80, 72))
+    command.junk(root)
+    return root
+
+
+def test_every_kind_is_listed_with_a_licence() -> None:
+    lines = command.muscle("data", "list").done().splitlines()
+    assert [line.split()[0] for line in lines[1:]] == list(known(Source))
+    assert all(line.rstrip().split("  ")[-1] for line in lines)
+
+
+@pytest.mark.parametrize("kind", known(Source))
+def test_every_kind_shows_its_fields(kind: str) -> None:
+    shown = command.muscle("data", "show", kind).done()
+    assert "root" in shown and "required" in shown and "rename" in shown
+
+
+def test_a_scan_changes_nothing_and_its_proposal_can_be_read(films: Path, tmp_path: Path) -> None:
+    before = sorted((str(p), p.stat().st_mtime_ns) for p in films.rglob("*"))
+    ended = command.muscle("data", "scan", films, "--write", tmp_path / "d.yaml")
+    assert "notes.png" in ended.done() and "empty.png" in ended.out
+    assert sorted((str(p), p.stat().st_mtime_ns) for p in films.rglob("*")) == before
+    (samples, _), *_ = DataFile.load(tmp_path / "d.yaml").read().values()
+    assert 8 <= len(samples) <= 9  # half a JPEG has a whole header
+    command.muscle("data", "scan", films, "--write", tmp_path / "d.yaml").refused(2)
+    assert json.loads(command.muscle("data", "scan", films, "--json").done())["counts"]["dicom"] == 2
+
+
+def test_inspect_writes_what_is_decoded(films: Path, tmp_path: Path) -> None:
+    """As PNG, whatever the name; oracle: the decoder."""
+    ended = command.muscle("data", "inspect", films / "film 4.png", "--to", tmp_path / "out [1]")
+    assert "72 x 80, 8 bits stored" in ended.done() and "out [1]" in ended.out
+    with Image.open(tmp_path / "out [1]") as image:
+        assert image.format == "PNG"
+        assert np.array_equal(np.asarray(image), decode(films / "film 4.png", Decode()).pixels)
+    command.muscle("data", "inspect", films / "film 4.png", "--to", tmp_path / "no" / "x.png").refused(1)
+
+
+def test_prepare_tells_what_it_set_aside(films: Path, tmp_path: Path) -> None:
+    words = ("data", "prepare", films, "--size", "32x48", "--store", tmp_path, "--workers", "0")
+    first = command.muscle(*words).done()
+    assert [line.split(": ")[1] for line in first.splitlines() if line.startswith("set aside")] == list(
+        command.JUNK
+    )
+    (folder,) = tmp_path.glob("films-32x48-*")
+    assert Store.open(folder).size == (32, 48) and str(folder) in first
+    assert command.muscle(*words).done() == first
+
+
+def test_phantoms_go_into_an_empty_folder_only(films: Path, tmp_path: Path) -> None:
+    assert "data.yaml" in command.muscle("data", "phantom", tmp_path / "p", "--images", "12").done()
+    command.muscle("data", "phantom", films, "--images", "12").refused(1)
+    command.muscle("data", "phantom", tmp_path / "q", "--images", "3").refused(2)
