@@ -55,3 +55,17 @@ def test_on_a_terminal_bars_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None
     shown.message("epoch 1: fine")
     shown.close()
     assert "5/10" in screen.getvalue() and "epoch 1: fine" in screen.getvalue()
+
+
+def test_a_second_stage_of_one_name_counts_its_own_rate(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hour between two stages of one name is nobody's work: it once read as hours left."""
+    now = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    shown = Shown()
+    for second in (0, 3600):
+        for done in range(1, 11):
+            now[0] = float(second + done)
+            shown.count("finetune-lungs", done, 10)
+    assert capsys.readouterr().err.splitlines()[-1] == "finetune-lungs: 10/10, 1.0/s"

@@ -16,8 +16,9 @@ from muscle import engine
 from muscle.continual.regularizers.l2sp import L2SP
 from muscle.data.corpus import Corpus
 from muscle.data.normalization import PerImage, PerSource, ZScore
-from muscle.engine import Job, Start, run_stage, start_key
+from muscle.engine import run_stage
 from muscle.errors import UsageError, UserError
+from muscle.job import Job, Start, start_key
 from muscle.learner import Learner
 from muscle.optim import Optimizer
 from muscle.progress import Progress

@@ -12,8 +12,8 @@ import torch
 from muscle import pipeline as pipelines
 from muscle.checkpoint import Checkpoint
 from muscle.data.corpus import Corpus
-from muscle.engine import Job
 from muscle.errors import UsageError
+from muscle.job import Job
 from muscle.recipe import Finetune
 from muscle.scoring import main_score, predict
 from muscle.tasks.classification import Classification

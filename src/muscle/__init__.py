@@ -9,20 +9,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
 __all__ = ["DataFile", "Machine", "Recipe", "compare", "embed", "finetune", "load_recipe", "pretrain"]
 
 if TYPE_CHECKING:
-    from muscle.api import compare, embed, finetune, load_recipe, pretrain
+    from muscle.api import compare, embed, finetune, pretrain
     from muscle.data.source import DataFile
     from muscle.machine import Machine
     from muscle.recipe import Recipe
+    from muscle.starts import load_recipe
 
-_HOMES = {"DataFile": "muscle.data.source", "Machine": "muscle.machine", "Recipe": "muscle.recipe"}
+_HOMES = {
+    "DataFile": "muscle.data.source",
+    "Machine": "muscle.machine",
+    "Recipe": "muscle.recipe",
+    "load_recipe": "muscle.starts",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Loads what is asked for when it is asked for: ``import muscle`` alone does not pull in torch."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("muscle-xray")
     if name not in __all__:
         raise AttributeError(f"module 'muscle' has no attribute {name!r}")
     from importlib import import_module

@@ -28,6 +28,7 @@ class Shown(Progress):
         self.bars: Bars | None = None
         self.ids: dict[str, TaskID] = {}
         self.began: dict[str, tuple[float, int]] = {}
+        self.last: dict[str, int] = {}
         self.said: dict[str, float] = {}
 
     def message(self, text: str) -> None:
@@ -37,6 +38,9 @@ class Shown(Progress):
     def count(self, what: str, done: int, total: int) -> None:
         """A bar, or a line at most every 15 seconds and at the end."""
         now = time.monotonic()
+        if done <= self.last.get(what, 0):  # another run of a stage of the same name
+            self.began.pop(what, None)
+        self.last[what] = done
         start, first = self.began.setdefault(what, (now, done))
         rate = (done - first) / (now - start) if now > start else 0.0
         if err.is_terminal:

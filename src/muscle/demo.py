@@ -48,7 +48,7 @@ def write_phantoms(root: Path, chests: int, forearms: int, seed: int = 0) -> Pat
             "lungs": V7Lungs(root="chest"),
             "forearm": Yolo(root="forearm", target="fracture", body_part="forearm"),
         }
-        file = DataFile(sources=sources, split=PatientSplit(valid=0.15, test=0.2))
+        file = DataFile(sources=sources, split=PatientSplit(valid=0.15, test=0.2), synthetic=True)
         paths.atomic_write(data, "# synthetic radiographs: drawn, not of persons\n" + file.yaml())
     return data
 
@@ -62,19 +62,19 @@ def demo(out: Path, machine: Machine, progress: Progress = SILENT) -> Compared:
     file = DataFile.load(write_phantoms(out / "phantoms", 260, 240))
     results = run_grid(
         [recipe(name, "demo") for name in METHODS], file, out, out / "store", machine,
-        "Demonstration on synthetic radiographs", True, progress,
+        "Demonstration on synthetic radiographs", progress,
     )  # fmt: skip
     for stage in results.data["stages"]:
         progress.message(f"{stage['recipe']} {stage['name']}: {stage['minutes']:.1f} minutes")
     for cell in results.data["cells"]:
         progress.message(f"{cell['recipe']} fine-tuning {cell['task']}: {cell['minutes']:.1f} minutes")
     made = Compared(out, results, report(out))
-    for cell in made.cells:
-        for name, least in CHANCE.items():
-            value = cell["metrics"].get(name, {}).get("value")
-            if cell["recipe"] == "muscle" and value is not None and value <= least:
-                raise UserError(
-                    f"demo: MUSCLE reaches {name} {value:.3f} on {cell['task']}, expected above {least}; "
-                    f"see {made.report_file}"
-                )
+    ours = [cell["metrics"] for cell in made.cells if cell["recipe"] == "muscle"]
+    for name, least in CHANCE.items():
+        values = [metrics[name]["value"] for metrics in ours if name in metrics]
+        if not values or min(values) <= least:
+            reached = ", ".join(f"{value:.3f}" for value in values) or "no"
+            raise UserError(
+                f"demo: MUSCLE reaches {reached} {name}, expected above {least}; see {made.report_file}"
+            )
     return made

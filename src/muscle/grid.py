@@ -29,7 +29,6 @@ def run_grid(
     store: Path,
     machine: Machine,
     title: str,
-    synthetic: bool = False,
     progress: Progress = SILENT,
 ) -> Results:
     """Every cell of recipes x tasks x seeds, seed by seed, so that an interruption leaves whole columns.
@@ -47,7 +46,7 @@ def run_grid(
         pixels = (recipe.size, recipe.decode, recipe.fit)
         if pixels not in corpora:
             corpora[pixels] = prepare(recipe, file, store, machine, progress)
-    results = Results(out, title, synthetic, machine)
+    results = Results(out, title, file.synthetic, machine)
     results.put_sources(corpora[recipes[0].size, recipes[0].decode, recipes[0].fit])
     root = paths.checkpoints(out)
     for seed in sorted({seed for recipe in recipes for seed in recipe.seeds}):

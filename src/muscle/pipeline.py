@@ -9,8 +9,9 @@ from pathlib import Path
 from muscle.backbones import BackboneModule
 from muscle.checkpoint import Checkpoint
 from muscle.data.corpus import Corpus
-from muscle.engine import Job, Start, run_stage, start_key
+from muscle.engine import run_stage
 from muscle.errors import UsageError, UserError
+from muscle.job import Job, Start, start_key
 from muscle.machine import Machine
 from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe, Stage, assign_roles

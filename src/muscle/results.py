@@ -89,7 +89,7 @@ class Results:
                 "modality": ", ".join(modalities),
                 "targets": [t.name for t in store.targets], "external": source.external,
                 **{part: splits.count(part) for part in ("train", "valid", "test")}, "total": len(splits),
-                "quarantined": len(store.quarantine), "licence": source.licence, "store": str(store.path),
+                "quarantined": len(store.quarantine), "licence": source.licence, "store": str(store.path.resolve()),
                 "digest": store.digest,
             })  # fmt: skip
         self.data["sources"] = rows

@@ -236,7 +236,9 @@ def test_views_are_drawn_in_float32_whatever_the_losses_are_computed_in() -> Non
     """Under bf16 a shift of 400 pixels is rounded to even ones, and a blur does not fit into its image."""
     generator = torch.Generator().manual_seed(0)
     image = torch.randint(0, 256, (4, 1, 96, 64), dtype=torch.uint8, generator=generator)
-    batch = Batch(image, torch.zeros(4), torch.ones(4), torch.zeros(4, dtype=torch.int64), tuple("abcd"), None)
+    batch = Batch(
+        image, torch.zeros(4), torch.ones(4), torch.zeros(4, dtype=torch.int64), tuple("abcd"), None
+    )
     for views in (Views(), Views(blur=1.0, jitter=0.4, crop=(0.2, 1.0))):
         torch.manual_seed(1)
         expected = views(batch)

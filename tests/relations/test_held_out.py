@@ -9,7 +9,7 @@ import tiny
 from muscle.data.corpus import Corpus
 from muscle.data.source import DataFile
 from muscle.data.splits import PatientSplit
-from muscle.engine import Job, Start
+from muscle.job import Job, Start
 from muscle.pipeline import Pipeline
 
 OTHER = PatientSplit(valid=0.25, test=0.25, seed=1)

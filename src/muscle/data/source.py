@@ -139,6 +139,7 @@ class DataFile(Part):
 
     sources: dict[str, Source]
     split: Split = PatientSplit()
+    synthetic: bool = False  # drawn, not of persons: reports say so
 
     @field_validator("sources")
     @classmethod
@@ -188,6 +189,7 @@ class DataFile(Part):
             raise UsageError("no source given; give a folder, KIND=ROOT, or a data file")
         found: dict[str, Source] = {}
         split: Split | None = None
+        synthetic = False
         for word in sources:
             kind, sign, root = word.partition("=")
             path = Path(word).expanduser()
@@ -198,6 +200,7 @@ class DataFile(Part):
                         f"{word}: its split differs from that of another data file given; make them equal"
                     )
                 split = part.split
+                synthetic |= part.synthetic
                 for name, source in part.sources.items():
                     if name in found:
                         raise UsageError(
@@ -213,7 +216,7 @@ class DataFile(Part):
                     f"source {word!r}: no such file or folder; give a folder, a data file, or KIND=ROOT, KIND one of: "
                     f"{', '.join(known(Source))}"
                 )
-        return cls(sources=found, split=split or PatientSplit())
+        return cls(sources=found, split=split or PatientSplit(), synthetic=synthetic)
 
     @staticmethod
     def _source(kind: str, root: Path) -> Source:

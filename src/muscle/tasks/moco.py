@@ -108,7 +108,10 @@ class _MoCo(TaskModule):
     @torch.no_grad()
     def after_step(self, backbone: BackboneModule) -> None:
         """Moves the key encoder: k = m k + (1 - m) q, parameters only; its batch-norm buffers are its own."""
-        keys: list[Tensor] = [*self.scaffold["key_backbone"].parameters(), *self.scaffold["key_projector"].parameters()]
+        keys: list[Tensor] = [
+            *self.scaffold["key_backbone"].parameters(),
+            *self.scaffold["key_projector"].parameters(),
+        ]
         queries: list[Tensor] = [*backbone.parameters(), *self.scaffold["projector"].parameters()]
         torch._foreach_lerp_(keys, queries, 1 - self.config.momentum)
 

@@ -1,0 +1,292 @@
+"""The commands that train: folders to a backbone, a backbone to a model, models to a table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from muscle import paths
+from muscle.console import out, shown, table
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Pre-training on radiographs across data sets, tasks and body parts.",
+)
+
+Sources = Annotated[
+    list[str], typer.Argument(metavar="SOURCE...", help="A folder, KIND=ROOT, or a data file.")
+]
+Overrides = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change a leaf of the recipe, e.g. stages.0.schedule.epochs_per_task=5.",
+    ),
+]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder of the run; ./runs/NAME by default.")]
+Store = Annotated[
+    Path | None,
+    typer.Option("--store", help="Folder of the stores; $MUSCLE_STORE or ./muscle-store by default."),
+]
+Backbone = Annotated[
+    str | None, typer.Option(help="resnet18 or resnet50; the run's own after --from, else resnet18.")
+]
+PresetName = Annotated[
+    str, typer.Option("--preset", help="paper, small, demo, or auto by the number of images.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")]
+Threads = Annotated[
+    int, typer.Option(min=0, help="Threads to compute with; 0: all cores. Bits are equal at equal count.")
+]
+Plan = Annotated[
+    bool,
+    typer.Option("--plan", help="Decode 64 files, time a few steps, print sizes and hours; train nothing."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def pretrain(
+    sources: Sources,
+    method: Annotated[
+        str, typer.Option(help="A shipped recipe, see `muscle show`, or a YAML file.")
+    ] = "md-moco",
+    backbone: Backbone = None,
+    init: Annotated[str | None, typer.Option(help="imagenet, or a file of weights to start from.")] = None,
+    preset: PresetName = "auto",
+    folder: Out = None,
+    store: Store = None,
+    plan: Plan = False,
+    device: Device = "auto",
+    threads: Threads = 0,
+    change: Overrides = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Folders of films to a backbone. Prepares by itself; the same command resumes.
+
+    Example: muscle pretrain /data/films --plan
+    """
+    from muscle import api, starts
+    from muscle.machine import Machine
+    from muscle.plan import plan as make_plan
+
+    machine = Machine(device=device, threads=threads)
+    with shown() as progress:
+        if plan:
+            file = starts.data_file(sources)
+            recipe = starts.load_recipe(
+                method, starts.choose_preset(preset, file), backbone, change, init
+            ).with_(finetune=None)
+            where = paths.run_folder(folder, recipe.name)
+            made_plan = make_plan(recipe, file, where, store or paths.stores(), machine, progress)
+            raise typer.Exit(print_plans([made_plan], as_json))
+        made = api.pretrain(sources, method, backbone, folder, init, preset, change, store, machine, progress)
+    if as_json:
+        out.print_json(
+            json.dumps(
+                {
+                    "out": str(made.out),
+                    "backbone": str(made.backbone_file),
+                    "sha256": made.sha256,
+                    **made.about,
+                }
+            )
+        )
+    else:
+        out.print(f"{made.backbone_file}\nsha256 {made.sha256}")
+
+
+@app.command()
+def finetune(
+    sources: Sources,
+    task: Annotated[
+        str, typer.Option(help="classification, segmentation, detection, or KIND:TARGET; all by default.")
+    ] = "",
+    start: Annotated[
+        str, typer.Option("--from", help="A run's folder, a file of weights, imagenet, or scratch.")
+    ] = "scratch",
+    backbone: Backbone = None,
+    preset: PresetName = "auto",
+    folder: Out = None,
+    store: Store = None,
+    seeds: Annotated[int, typer.Option(min=1)] = 1,
+    device: Device = "auto",
+    threads: Threads = 0,
+    change: Overrides = [],  # noqa: B006
+) -> None:
+    """One task's model, its scores on the test part with intervals, and a report.
+
+    Example: muscle finetune wrist.yaml --task classification --from runs/md-moco
+    """
+    from muscle import api
+    from muscle.machine import Machine
+
+    with shown() as progress:
+        made = api.finetune(
+            sources, start, task, backbone, folder, preset=preset, seeds=seeds, overrides=change, store=store,
+            machine=Machine(device=device, threads=threads), progress=progress,
+        )  # fmt: skip
+    out.print(made.table(), markup=False)
+    out.print(str(made.report_file))
+
+
+@app.command()
+def compare(
+    sources: Sources,
+    starts: Annotated[
+        str, typer.Option("--from", help="Comma-separated: scratch, imagenet, run folders, files of weights.")
+    ] = "",
+    recipes: Annotated[str, typer.Option(help="Comma-separated recipes, run whole.")] = "",
+    backbone: Backbone = None,
+    seeds: Annotated[int, typer.Option(min=1)] = 1,
+    tasks: Annotated[str, typer.Option(help="Comma-separated kinds or KIND:TARGET; all by default.")] = "",
+    preset: PresetName = "auto",
+    folder: Out = None,
+    store: Store = None,
+    plan: Plan = False,
+    device: Device = "auto",
+    threads: Threads = 0,
+    change: Overrides = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Was it worth it? Every start fine-tuned alike on every task, with intervals. Interruptible; finished cells stay.
+
+    Example: muscle compare wrist.yaml --from scratch,imagenet,runs/md-moco --seeds 3
+    """
+    from muscle import api
+    from muscle.machine import Machine
+    from muscle.plan import plan as make_plan
+    from muscle.starts import choose_preset, compared, data_file
+
+    machine = Machine(device=device, threads=threads)
+    given, names, chosen = ([word for word in text.split(",") if word] for text in (starts, recipes, tasks))
+    with shown() as progress:
+        if plan:
+            file = data_file(sources)
+            asked = compared(given, names, backbone, seeds, choose_preset(preset, file), chosen, change)
+            where = paths.run_folder(folder, "compare")
+            plans = [
+                make_plan(recipe, file, where, store or paths.stores(), machine, progress) for recipe in asked
+            ]
+            raise typer.Exit(print_plans(plans, as_json))
+        made = api.compare(
+            sources, given, names, backbone, seeds, folder, preset, chosen, change, store, machine, progress=progress
+        )  # fmt: skip
+    if as_json:
+        out.print_json(json.dumps(made.results.data))
+    else:
+        out.print(made.table(), markup=False)
+        out.print(str(made.report_file))
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe or a YAML file.")],
+    change: Annotated[list[str], typer.Argument(metavar="[PATH=VALUE...]", help="Leaves to change.")] = [],  # noqa: B006
+    data: Annotated[
+        list[str], typer.Option("--data", help="A data file, a folder or KIND=ROOT; may be given again.")
+    ] = [],  # noqa: B006
+    backbone: Backbone = None,
+    preset: PresetName = "auto",
+    folder: Out = None,
+    store: Store = None,
+    plan: Plan = False,
+    device: Device = "auto",
+    threads: Threads = 0,
+    as_json: AsJson = False,
+) -> None:
+    """A whole recipe: its stages, its fine-tuning, its scores, a report. The same command resumes.
+
+    Example: muscle run muscle --data data.yaml stages.1.schedule.rounds=5
+    """
+    from muscle import api, starts
+    from muscle.machine import Machine
+    from muscle.plan import plan as make_plan
+
+    machine = Machine(device=device, threads=threads)
+    with shown() as progress:
+        file = starts.data_file(data)
+        found = starts.load_recipe(recipe, starts.choose_preset(preset, file), backbone, change)
+        where = paths.run_folder(folder, found.name)
+        if plan:
+            made_plan = make_plan(found, file, where, store or paths.stores(), machine, progress)
+            raise typer.Exit(print_plans([made_plan], as_json))
+        made = api.run(found, file, where, store, machine, progress)
+    if as_json:
+        out.print_json(json.dumps(made.results.data))
+        return
+    out.print(made.table(), markup=False)
+    for stage in made.results.data["stages"]:
+        out.print(f"{stage['name']}: sha256 {stage['sha256']}", markup=False)
+    out.print(str(made.report_file))
+
+
+@app.command()
+def show(
+    recipe: Annotated[
+        str, typer.Argument(help="A shipped recipe or a YAML file; without one, their names.")
+    ] = "",
+    change: Annotated[list[str], typer.Argument(metavar="[PATH=VALUE...]")] = [],  # noqa: B006
+    backbone: Backbone = None,
+    preset: PresetName = "paper",
+) -> None:
+    """A recipe as YAML, every field resolved; `muscle run FILE` takes it back.
+
+    Example: muscle show muscle --preset small > mine.yaml
+    """
+    from muscle import starts
+    from muscle.recipes import PRESETS, RECIPES
+
+    if not recipe:
+        for name, make in RECIPES.items():
+            found = make(PRESETS["paper"])
+            out.print(
+                f"{name}: {found.title}: {', then '.join(s.name for s in found.stages) or 'no pre-training'}",
+                markup=False,
+            )
+        return
+    sys.stdout.write(starts.load_recipe(recipe, preset, backbone, change).yaml())
+
+
+@app.command()
+def embed(
+    sources: Sources,
+    start: Annotated[
+        str, typer.Option("--from", help="A run's folder, a file of weights, imagenet, or scratch.")
+    ],
+    to: Annotated[Path, typer.Option("--to", help="The Parquet file to write.")] = Path("features.parquet"),
+    backbone: Backbone = None,
+    store: Store = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Frozen features of every image, as Parquet.
+
+    Example: muscle embed /data/films --from runs/md-moco --to features.parquet
+    """
+    from muscle import api
+    from muscle.machine import Machine
+
+    with shown() as progress:
+        made = api.embed(
+            sources, start, to, backbone, store, Machine(device=device, threads=threads), progress
+        )
+    out.print(str(made))
+
+
+def print_plans(plans: list[dict[str, Any]], as_json: bool) -> int:
+    """Prints the plan of each recipe, as JSON one of them alone or a list; the exit code."""
+    if as_json:
+        out.print_json(json.dumps(plans[0] if len(plans) == 1 else plans))
+    for made in plans if not as_json else ():
+        table(("plan", ""), [(name, value) for name, value in made.items() if name != "stages"])
+        if made["stages"]:
+            table(tuple(made["stages"][0]), [tuple(stage.values()) for stage in made["stages"]])
+    return 0 if all(made["fits"] == "yes" for made in plans) else 1

@@ -1,0 +1,171 @@
+"""From what a user names to a recipe: shipped names, YAML files, run folders, files of weights, presets, tasks."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from muscle.data.decode import Decode
+from muscle.data.normalization import Normalization
+from muscle.data.source import DataFile
+from muscle.errors import UsageError, UserError
+from muscle.parts import from_yaml, override
+from muscle.recipe import ImageNet, Recipe, Weights
+from muscle.recipes import RECIPES, recipe
+
+SMALL_POOL = 20_000  # below this many images the preset `auto` is `small` (METHODS 9: K = 24,576 needs more)
+BACKBONE = "resnet18"  # where nobody says which
+
+Sources = str | Path | DataFile | Sequence[str | Path]
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A backbone to take home: ``backbone_file`` opens with timm, ``about`` is what ``backbone.json`` says."""
+
+    out: Path
+    backbone_file: Path
+    sha256: str
+    about: dict[str, Any]
+
+
+def data_file(sources: Sources) -> DataFile:
+    """The data file behind anything that a SOURCE may be: a folder, ``KIND=ROOT``, a data file, or several."""
+    if isinstance(sources, DataFile):
+        return sources
+    return DataFile.of([str(s) for s in ([sources] if isinstance(sources, (str, Path)) else sources)])
+
+
+def choose_preset(preset: str, file: DataFile) -> str:
+    """``auto`` resolved by the number of images; anything else unchanged."""
+    if preset != "auto":
+        return preset
+    return "small" if sum(len(samples) for samples, _ in file.read().values()) < SMALL_POOL else "paper"
+
+
+def load_recipe(
+    name: str,
+    preset: str = "paper",
+    backbone: str | None = None,
+    overrides: Sequence[str] = (),
+    init: str | Path | None = None,
+) -> Recipe:
+    """A shipped recipe or one from a YAML file, with leaves overridden, checked.
+
+    Raises:
+        UsageError: every mistake at once.
+    """
+    if name in RECIPES or not (name.endswith((".yaml", ".yml")) or Path(name).is_file()):
+        found = recipe(name, preset, backbone or BACKBONE)
+    else:
+        file = Path(name)
+        if not file.is_file():
+            raise UsageError(f"recipe {name}: no such file; known recipes: {', '.join(RECIPES)}")
+        try:
+            text = file.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError:
+            raise UsageError(f"recipe {name}: not UTF-8 text; give a YAML file") from None
+        found = Recipe.parse(from_yaml(text, name))
+    if init is not None:
+        found = found.with_(init=ImageNet() if str(init) == "imagenet" else Weights(file=str(init)))
+    found = override(found, tuple(overrides))
+    found.check()
+    return found
+
+
+def start_recipe(start: str | Path | Pretrained, preset: str, backbone: str | None = None) -> Recipe:
+    """A recipe that only fine-tunes: from ``scratch``, ``imagenet``, a run's folder, or a file of weights.
+
+    A run's own network, size, normalization and decoding are taken over, for its weights know no others.
+
+    Raises:
+        UsageError: nothing there, or a ``backbone`` other than the run's.
+    """
+    if isinstance(start, Pretrained):
+        start = start.out
+    if str(start) in ("scratch", "imagenet"):
+        return recipe(str(start), preset, backbone or BACKBONE)
+    path = Path(start)
+    file = path / "backbone.safetensors" if path.is_dir() else path
+    if not file.is_file():
+        raise UsageError(
+            f"start {str(start)!r}: allowed: scratch, imagenet, a folder with backbone.safetensors, a file of weights"
+        )
+    name = re.sub(r"[^A-Za-z0-9-]+", "-", path.name if path.is_dir() else path.stem)
+    found = recipe("scratch", preset, backbone or BACKBONE)
+    found = found.with_(name=name, title=name, init=Weights(file=str(file)))
+    taken = _of_run(file)
+    if taken and backbone and taken["backbone"].get("name") != backbone:
+        raise UsageError(
+            f"backbone {backbone!r}: {path} holds a {taken['backbone'].get('name')}; leave --backbone out"
+        )
+    return found.with_(**taken)
+
+
+def _of_run(file: Path) -> dict[str, Any]:
+    """The fields of a recipe that a run's ``backbone.json`` fixes; none for weights from elsewhere."""
+    about_file = file.with_name("backbone.json")
+    if file.name != "backbone.safetensors" or not about_file.is_file():
+        return {}
+    try:
+        about = json.loads(about_file.read_text(encoding="utf-8"))
+        return {
+            "backbone": about["recipe"]["backbone"], "size": tuple(about["size"]), "fit": about["fit"],
+            "normalization": Normalization.parse(about["normalization"]), "decode": Decode.parse(about["decode"]),
+        }  # fmt: skip
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{about_file}: not as pretrain writes it ({error!r}); give the command of that run again to write it anew"
+        ) from None
+
+
+def compared(
+    starts: Sequence[str | Path | Pretrained], recipes: Sequence[str], backbone: str | None, seeds: int, preset: str,
+    tasks: Sequence[str], overrides: Sequence[str],
+) -> list[Recipe]:  # fmt: skip
+    """The recipes that ``compare`` runs; arguments as there, ``preset`` not auto.
+
+    Scratch, ImageNet, weights from elsewhere and whole recipes are rivals of a run only on its network and its
+    pixels: where the runs agree, all others take over network, size, fit, decoding and normalization.
+
+    Raises:
+        UsageError: nothing to compare, runs that differ in these, or a recipe that breaks its rules.
+    """
+    found = [start_recipe(start, preset, backbone) for start in starts]
+    runs = [r for r in found if isinstance(r.init, Weights) and _of_run(Path(r.init.file))]
+    found += [load_recipe(name, preset, backbone) for name in recipes]
+    if not found:
+        raise UsageError("nothing to compare: give starts (--from scratch,imagenet,DIR) or --recipes")
+    for field in ("backbone", "size", "fit", "decode", "normalization") if runs else ():
+        values = {run.name: getattr(run, field) for run in runs}
+        first, *others = values.values()
+        if any(other != first for other in others):
+            shown = ", ".join(f"{name} {value}" for name, value in values.items())
+            raise UsageError(f"starts of different {field} do not compare ({shown}); pre-train them alike")
+        found = [r.with_(**{field: first}) for r in found]
+    found = [override(_restrict(r, tasks).with_(seeds=tuple(range(seeds))), tuple(overrides)) for r in found]
+    for r in found:
+        r.check()
+    return found
+
+
+def _restrict(found: Recipe, tasks: Sequence[str]) -> Recipe:
+    """The recipe with only the tasks asked for: kinds keep their role, targets are named."""
+    if not tasks or found.finetune is None:
+        return found
+    kinds = {t.kind for t in found.finetune.tasks}
+    chosen = [t for t in found.finetune.tasks if t.kind in tasks]
+    for name in tasks:
+        if name not in kinds:
+            kind, _, target = name.partition(":")
+            match = [t for t in found.finetune.tasks if t.kind == kind]
+            if not target or not match:
+                raise UsageError(
+                    f"task {name!r}; allowed: {', '.join(sorted(kinds))}, or KIND:TARGET (classification:pneumonia)"
+                )
+            chosen.append(match[0].with_(data=target))
+    return found.with_(finetune=found.finetune.with_(tasks=tuple(chosen)))
