@@ -209,6 +209,7 @@ def embed(
         "id": rows.ids, "source": rows.sources, "patient": rows.patients, "split": rows.splits,
         "feature": pa.array(list(features), pa.list_(pa.float32())),
     })  # fmt: skip
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, out)
+    whole = pa.BufferOutputStream()
+    pq.write_table(table, whole)
+    paths.atomic_write(out, whole.getvalue().to_pybytes())
     return Path(out)

@@ -136,6 +136,10 @@ def compared(
         UsageError: nothing to compare, runs that differ in these, or a recipe that breaks its rules.
     """
     found = [start_recipe(start, preset, backbone) for start in starts]
+    names = [r.name for r in found]
+    for i, r in enumerate(found):  # folders elsewhere may share a name; two rows of a table may not
+        if before := names[:i].count(r.name):
+            found[i] = r.with_(name=f"{r.name}-{before + 1}", title=f"{r.title}-{before + 1}")
     runs = [r for r in found if isinstance(r.init, Weights) and _of_run(Path(r.init.file))]
     found += [load_recipe(name, preset, backbone) for name in recipes]
     if not found:

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from muscle.backbones import BackboneModule
 from muscle.errors import UserError
+from muscle.paths import offline
 
 ENOUGH = 0.95  # of the backbone's tensors must be in the file; fewer means a wrong network, not a rough fit
 
@@ -158,7 +159,7 @@ def imagenet(module: BackboneModule, name: str, file: Path | str | None = None) 
     if file is not None:
         return load_backbone(module, file)
     remedy = "give a file: init.file=WEIGHTS.pth"
-    if os.environ.get("MUSCLE_OFFLINE", "") not in ("", "0"):
+    if offline():
         raise UserError(f"ImageNet weights of {name}: not fetched because MUSCLE_OFFLINE is set; {remedy}")
     tagged = f"{name}.tv_in1k" if name in ("resnet18", "resnet50") else name
     chatter = logging.getLogger("huggingface_hub")  # its retries would bury the one line that helps

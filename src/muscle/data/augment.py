@@ -7,7 +7,7 @@ comes from. Images, masks and boxes follow the same map, and the stored bytes ar
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +39,8 @@ class Views(Part):
         jitter: strength of brightness and contrast changes, applied to 80 % of the samples (MoCo v2: .4).
         border: what lies outside the image: its nearest pixel, or black (black corners tell the angle).
     """
+
+    revision: ClassVar[int] = 2  # 1 rounded the shift under bf16
 
     flip: Share = 0.5
     rotate: Annotated[float, Field(ge=0, le=180)] = 10.0

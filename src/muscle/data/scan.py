@@ -115,7 +115,7 @@ class Scan:
         return {
             "root": self.root.as_posix(),
             "counts": self.counts,
-            "films": self.rows(),
+            "films": [row | {"images": int(row["images"]), "bits": int(row["bits"])} for row in self.rows()],
             "patients": self.patients,
             "refused": [{"path": path, "why": why} for path, why in self.refused],
             "notes": list(self.notes),
