@@ -217,6 +217,7 @@ def test_penalties_add_up(corpus: Corpus) -> None:
     learner = Learner(
         backbone, planned.stage, planned.tasks, planned.targets, {n: len(r) for n, r in planned.rows.items()}
     )
+    learner.begin_training()
     learner.begin_turn(Turn(index=0, round=0, task="germ", epoch=0, steps=1))
     rows = planned.rows["germ"]
     losses = learner.losses(

@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from muscle.data.corpus import Corpus
 from muscle.data.normalization import ZScore
-from muscle.features import contrast, dense_probe, effective_rank, extract, foreground, knn_score
+from muscle.features import contrast, dense_probe, effective_rank, evaluating, extract, foreground, knn_score
 from muscle.types import Boxes
 
 CPU = torch.device("cpu")
@@ -122,3 +122,12 @@ def test_dense_probe_orders_the_cells_that_it_was_fitted_on(corpus: Corpus) -> N
     other = dense_probe(backbone, rows.train, rows.test, "bones", ZScore(), CPU)
     assert fitted is not None and other is not None
     assert fitted > 0.6 and 0 < other <= 1
+
+
+def test_looking_leaves_every_mode_as_it_was() -> None:
+    """Frozen batch norm is in eval mode inside a training backbone; ``backbone.train()`` would thaw it."""
+    backbone = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2)).train()
+    backbone[1].eval()
+    with evaluating(backbone):
+        assert not any(m.training for m in backbone.modules())
+    assert backbone.training and backbone[0].training and not backbone[1].training

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from muscle.data.corpus import Corpus
+from muscle.features import evaluating
 from muscle.predictions import Predictions
-from muscle.scoring import evaluating, main_score, predict, subset
+from muscle.scoring import main_score, predict, subset
 
 
 @pytest.fixture(scope="module")

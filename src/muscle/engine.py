@@ -26,6 +26,7 @@ from muscle.learner import Learner
 from muscle.machine import DTYPES, Machine
 from muscle.monitor import Monitor
 from muscle.optim import Position, set_rates
+from muscle.paths import atomic_write
 from muscle.progress import SILENT, Progress
 from muscle.types import Batch, Turn
 
@@ -80,6 +81,7 @@ class _Run:
 
     def run(self) -> Checkpoint:
         self._resume()
+        self.learner.begin_training()
         if not self.state.matrix:
             self._look(-1, None)
         for turn in self.turns[self.state.turn :]:
@@ -87,8 +89,6 @@ class _Run:
                 if self.job.stage.optimizer_state == "reset":
                     self.optimizer = self._new_optimizer()
                 self.learner.begin_turn(turn)
-            else:
-                self._modes(turn)
             self._steps(turn)
             if turn.task not in self.state.trained:
                 self.state.trained.append(turn.task)
@@ -96,12 +96,6 @@ class _Run:
             self.state.turn, self.state.step = turn.index + 1, 0
             self._save()
         return self._finish()
-
-    def _modes(self, turn: Turn) -> None:
-        """Train mode without moving the anchors, which the snapshot has brought back."""
-        anchors = {k: v.clone() for k, v in self.learner.regularizers.state_dict().items()}
-        self.learner.begin_turn(turn)
-        self.learner.regularizers.load_state_dict(anchors)
 
     def _steps(self, turn: Turn) -> None:
         job = self.job
@@ -265,6 +259,7 @@ class _Run:
             "scaler": self.scaler.state_dict(),
             **vars(self.state),
         })  # fmt: skip
+        atomic_write(self.snapshot.folder / "log.jsonl", self.state.log)  # to look at meanwhile
 
     def _finish(self) -> Checkpoint:
         job, learner, state = self.job, self.learner, self.state

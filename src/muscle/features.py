@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from muscle.backbones import BackboneModule
@@ -22,18 +24,29 @@ class _Embeds(Protocol):
     def embed_views(self, backbone: BackboneModule, batch: Batch) -> tuple[Tensor, Tensor]: ...
 
 
+@contextlib.contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Eval mode inside, the modes as they were after."""
+    was = [(m, m.training) for module in modules for m in module.modules()]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for m, training in was:
+            m.training = training
+
+
 @torch.no_grad()
 def extract(
     backbone: BackboneModule, rows: Rows, normalization: Normalization, device: torch.device
 ) -> NDArray[np.float32]:
     """Pooled features [N, D] float32 of images as stored, in eval mode and float32, in fixed blocks."""
-    was = backbone.training
-    backbone.eval()
-    found = [
-        backbone(rows.batch(block, normalization, None).to(device).normalized()).pooled.float().cpu()
-        for block in blocks(len(rows))
-    ]
-    backbone.train(was)
+    with evaluating(backbone):
+        found = [
+            backbone(rows.batch(block, normalization, None).to(device).normalized()).pooled.float().cpu()
+            for block in blocks(len(rows))
+        ]
     return torch.cat(found).numpy()
 
 
@@ -142,17 +155,15 @@ def dense_probe(
 def _cells(
     backbone: BackboneModule, rows: Rows, target: str, normalization: Normalization, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    was = backbone.training
-    backbone.eval()
     meaning = next(t for store in rows.stores for t in store.targets if t.name == target)
     xs, ys = [], []
     for block in blocks(len(rows)):
         batch = rows.batch(block, normalization, meaning).to(device)
-        maps = backbone(batch.normalized()).maps[1].float().cpu()
+        with evaluating(backbone):
+            maps = backbone(batch.normalized()).maps[1].float().cpu()
         inside = foreground(batch)
         ys.append((F.adaptive_avg_pool2d(inside[:, None], maps.shape[-2:])[:, 0] > 0.5).flatten())
         xs.append(maps.permute(0, 2, 3, 1).flatten(0, 2))
-    backbone.train(was)
     return torch.cat(xs).double(), torch.cat(ys).double()
 
 

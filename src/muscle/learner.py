@@ -59,13 +59,16 @@ class Learner(nn.Module):
     def _regularizers(self) -> list[RegularizerModule]:
         return [r for r in self.regularizers if isinstance(r, RegularizerModule)]
 
-    def begin_turn(self, turn: Turn) -> None:
-        """Train mode, and the anchors set."""
+    def begin_training(self) -> None:
+        """Train mode, but for the backbone's batch norm where the stage freezes it."""
         self.train()
         if self.frozen_norm:
             for m in self.backbone.modules():
                 if isinstance(m, nn.modules.batchnorm._BatchNorm):
                     m.eval()
+
+    def begin_turn(self, turn: Turn) -> None:
+        """Moves the anchors. Not called when a turn is resumed in its middle: the snapshot holds its anchors."""
         for regularizer in self._regularizers():
             regularizer.begin_turn(self.backbone, turn)
 

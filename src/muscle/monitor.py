@@ -10,8 +10,8 @@ from muscle.backbones import BackboneModule
 from muscle.data.corpus import Corpus
 from muscle.data.normalization import Normalization
 from muscle.data.rows import TaskRows
-from muscle.features import contrast, dense_probe, effective_rank, extract, knn_score
-from muscle.scoring import evaluating, main_score, predict, recomputed_statistics, subset
+from muscle.features import contrast, dense_probe, effective_rank, evaluating, extract, knn_score
+from muscle.scoring import main_score, predict, recomputed_statistics, subset
 from muscle.tasks import TaskModule
 
 MOST_TRAIN, MOST_VALID, MOST_DENSE = 1000, 256, 64  # images that a look may cost

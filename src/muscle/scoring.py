@@ -13,6 +13,7 @@ from muscle.backbones import BackboneModule
 from muscle.data.normalization import Normalization
 from muscle.data.rows import Rows
 from muscle.data.sampling import blocks, seed_of
+from muscle.features import evaluating
 from muscle.metrics import score
 from muscle.predictions import Predictions
 from muscle.tasks import TaskModule
@@ -69,19 +70,6 @@ def main_score(predictions: Predictions) -> float | None:
     found = score(predictions)
     value = found.get(MAIN[predictions.kind], found.get(FALLBACK[predictions.kind]))
     return float(value) if value is not None else None
-
-
-@contextlib.contextmanager
-def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Eval mode inside, the modes as they were after."""
-    was = [(m, m.training) for module in modules for m in module.modules()]
-    for module in modules:
-        module.eval()
-    try:
-        yield
-    finally:
-        for m, training in was:
-            m.training = training
 
 
 def subset(rows: Rows, most: int, *place: object) -> Rows:
