@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tiny
 import torch
+from films import Bone
+from numpy.typing import NDArray
 
+from muscle import monitor as monitor_module
 from muscle.data.corpus import Corpus
+from muscle.data.rows import Rows
 from muscle.data.source import DataFile
 from muscle.monitor import Monitor
+from muscle.tasks.classification import Classification
+from muscle.types import Batch
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +83,53 @@ def test_an_empty_validation_part_scores_nothing(corpus: Corpus) -> None:
     assert _monitor(corpus).task(backbone, module, empty, 64) == (None, 0)
     value, n = _monitor(corpus).task(backbone, module, rows, 3)
     assert n == 3 and (value is None or 0 <= value <= 1)
+
+
+def test_statistics_are_recomputed_on_training_films_and_scored_on_validation_films(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batch norm that is in train mode counts what it sees; in eval mode it only uses what was counted."""
+    backbone = Bone()
+    rows = corpus.tasks["pneumonia"]
+    module = Classification(batch_size=8).build(backbone, rows.target, len(rows.train))
+    seen: dict[bool, list[str]] = {True: [], False: []}
+    predict = module.predict
+
+    def heard(given: Bone, batch: Batch) -> list[Any]:
+        seen[given.net[1].training] += batch.ids
+        return predict(given, batch)
+
+    monkeypatch.setattr(module, "predict", heard)
+    _monitor(corpus).task_recomputed(backbone, module, rows, 64, 128)
+    assert sorted(seen[True]) == sorted(rows.train.ids)
+    assert seen[False] == rows.valid.ids
+    assert not {*rows.train.ids} & {*rows.valid.ids}
+
+
+def test_neighbours_are_training_films_and_the_judged_are_validation_films(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose features and labels reach the score, by following each array from where it was made."""
+    whose: dict[int, Rows] = {}
+    held: list[NDArray[np.float32]] = []  # so that no id is used twice
+    judged: list[tuple[list[str], list[str]]] = []
+    extract, knn_score = monitor_module.extract, monitor_module.knn_score
+
+    def extracted(backbone: Any, rows: Rows, *given: Any) -> NDArray[np.float32]:
+        held.append(extract(backbone, rows, *given))
+        whose[id(held[-1])] = rows
+        return held[-1]
+
+    def scored(near: Any, labels: Any, far: Any, truth: Any, *given: Any) -> float | None:
+        train, valid = whose[id(near)], whose[id(far)]
+        judged.append((train.ids, valid.ids))
+        target = next(r.target for r in corpus.internal_tasks.values() if r.train.ids == train.ids)
+        np.testing.assert_array_equal(labels, train.labels(target))
+        np.testing.assert_array_equal(truth, valid.labels(target))
+        return knn_score(near, labels, far, truth, *given)
+
+    monkeypatch.setattr(monitor_module, "extract", extracted)
+    monkeypatch.setattr(monitor_module, "knn_score", scored)
+    _monitor(corpus).backbone(Bone())
+    labelled = [r for r in corpus.internal_tasks.values() if r.target.kind == "labels"]
+    assert judged == [(rows.train.ids, rows.valid.ids) for rows in labelled] and len(judged) == 2

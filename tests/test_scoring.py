@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from films import Bone
 from torch import nn
 
 from muscle.data.corpus import Corpus
 from muscle.features import evaluating
 from muscle.predictions import Predictions
-from muscle.scoring import main_score, predict, subset
+from muscle.scoring import main_score, predict, recomputed_statistics, subset
+from muscle.tasks.classification import Classification
+from muscle.tasks.segmentation import Segmentation
+from muscle.types import Target
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +78,43 @@ def test_predictions_of_untrained_models(name: str, corpus: Corpus) -> None:
     else:
         for xyxy, scores, labels in made.output:
             assert xyxy.shape == (len(scores), 4) and xyxy.dtype == np.float32 and labels.dtype == np.int64
+
+
+SIXTY_FOUR = np.arange(64)  # two blocks of 32, so that the mean over blocks is the mean over films
+
+
+def test_recomputed_statistics_are_the_plain_mean_over_films(corpus: Corpus) -> None:
+    """Oracle: the convolution's outputs on all films at once, in float64; variances within each block."""
+    rows, normalization = corpus.all_rows.take(SIXTY_FOUR), tiny.small("scratch").normalization
+    torch.manual_seed(0)
+    backbone = Bone()
+    norm = backbone.net[1]
+    norm.running_mean.fill_(7.0)  # what another task left behind
+    norm.running_var.fill_(9.0)
+    target = corpus.tasks["germ"].target
+    module = Classification(batch_size=8).build(backbone, target, 64)
+    with torch.no_grad():
+        values = backbone.net[0](rows.batch(SIXTY_FOUR, normalization, None).normalized()).double()
+    blocks = [block.transpose(0, 1).flatten(1) for block in values.split(32)]
+    with recomputed_statistics(backbone, module, rows, normalization, torch.device("cpu")):
+        torch.testing.assert_close(norm.running_mean.double(), values.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+        within = torch.stack([block.var(1) for block in blocks]).mean(0)
+        torch.testing.assert_close(norm.running_var.double(), within, rtol=1e-4, atol=1e-5)
+    assert (norm.running_mean == 7).all() and (norm.running_var == 9).all() and norm.momentum == 0.1
+
+
+def test_statistics_of_the_head_are_recomputed_too_and_put_back(corpus: Corpus) -> None:
+    rows, normalization = corpus.all_rows.take(SIXTY_FOUR), tiny.small("scratch").normalization
+    torch.manual_seed(0)
+    backbone = Bone()
+    target = Target(name="lung", kind="mask", classes=("lung",))
+    module = Segmentation(batch_size=4, width=4).build(backbone, target, 64)
+    norms = [m for m in module.head.modules() if isinstance(m, nn.BatchNorm2d)]
+    before = [{name: b.clone() for name, b in m.named_buffers()} for m in norms]
+    assert len(norms) == 7  # five branches of the pyramid, their projection, and the layer after it
+    with recomputed_statistics(backbone, module, rows, normalization, torch.device("cpu")):
+        for m, was in zip(norms, before, strict=True):
+            assert not torch.equal(m.running_mean, was["running_mean"])
+            assert not torch.equal(m.running_var, was["running_var"])
+    for m, was in zip(norms, before, strict=True):
+        assert all(torch.equal(b, was[name]) for name, b in m.named_buffers())

@@ -8,7 +8,8 @@ from films import Bone, batch
 
 from muscle.data.augment import Views
 from muscle.errors import UsageError
-from muscle.tasks.moco import MoCo
+from muscle.tasks.moco import MoCo, _MoCo
+from muscle.types import Batch
 
 STILL = Views(flip=0.0, rotate=0.0, shift=0.0)
 
@@ -152,3 +153,51 @@ def test_momentum_of_one_keeps_the_keys_and_of_zero_copies_the_queries() -> None
         module.after_step(backbone)
         same = torch.equal(module.scaffold["key_backbone"].net[0].weight, backbone.net[0].weight)  # type: ignore[index]
         assert same == equal
+
+
+def test_query_and_key_see_two_views_drawn_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    views: list[torch.Tensor] = []
+    fed: list[tuple[torch.nn.Module, torch.Tensor]] = []
+    draw, embed = Views.__call__, _MoCo._embed
+
+    def drawn(self: Views, given: Batch) -> torch.Tensor:
+        views.append(draw(self, given))
+        return views[-1]
+
+    def embedded(
+        self: _MoCo, backbone: torch.nn.Module, project: torch.nn.Module, images: torch.Tensor
+    ) -> torch.Tensor:
+        fed.append((backbone, images))
+        return embed(self, backbone, project, images)
+
+    monkeypatch.setattr(Views, "__call__", drawn)
+    monkeypatch.setattr(_MoCo, "_embed", embedded)
+    torch.manual_seed(0)
+    backbone = Bone().train()
+    module = MoCo(queue=8, batch_size=8, dim=6).build(backbone, None, 100).train()
+    module.losses(backbone, batch(8))
+    assert len(views) == len(fed) == 2
+    (query, first), (key, second) = fed
+    assert query is backbone and key is module.scaffold["key_backbone"]  # type: ignore[index]
+    assert torch.equal(first, views[0]) and torch.equal(second, views[1])
+    assert all(not torch.allclose(a, b, atol=1e-3) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["split", "shuffle"])
+def test_running_statistics_of_the_query_are_of_its_groups(kind: str) -> None:
+    """Oracle: mean and variance of each group's convolution, averaged with momentum one group after another."""
+    torch.manual_seed(0)
+    backbone = Bone().train()
+    task = MoCo.parse({"queue": 8, "batch_size": 8, "batch_norm": kind, "groups": 2, "dim": 6})
+    module = task.with_(views=STILL).build(backbone, None, 100).train()
+    given = batch(8)
+    mean, variance = torch.zeros(8), torch.ones(8)
+    with torch.no_grad():
+        for group in given.normalized().split(4):
+            values = backbone.net[0](group).transpose(0, 1).flatten(1)
+            mean, variance = 0.9 * mean + 0.1 * values.mean(1), 0.9 * variance + 0.1 * values.var(1)
+    module.losses(backbone, given)
+    norm = backbone.net[1]
+    torch.testing.assert_close(norm.running_mean, mean)
+    torch.testing.assert_close(norm.running_var, variance)
+    assert norm.num_batches_tracked == 2
