@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from muscle.data.film import Film
 from muscle.data.journal import COMMIT, Journal
@@ -53,3 +55,27 @@ def test_a_journal_of_another_key_is_begun_anew(tmp_path: Path) -> None:
         assert journal.rows == 0
         journal.finish()
     assert np.load(tmp_path / "s/images.npy").shape == (0, 2, 3)
+
+
+@pytest.mark.parametrize("lost", ["images.npy", "mask-0.npy"])
+@pytest.mark.parametrize("short", [False, True])
+def test_a_journal_whose_arrays_are_gone_or_short_is_begun_anew(
+    tmp_path: Path, lost: str, short: bool
+) -> None:
+    """Zero-extended, the rows that are gone would be black films that nothing finds again."""
+    with opened(tmp_path / "s") as journal:
+        for value in (1, 2):
+            journal.append(row(value, True))
+        journal.commit()
+    if short:
+        os.truncate(tmp_path / "s" / lost, (tmp_path / "s" / lost).stat().st_size - 1)
+    else:
+        (tmp_path / "s" / lost).unlink()
+    with opened(tmp_path / "s") as journal:
+        assert journal.rows == len(journal.entries) == 0
+        journal.append(row(3, True))
+        journal.finish()
+    with opened(tmp_path / "s") as journal:
+        assert journal.rows == 1
+    assert np.load(tmp_path / "s/images.npy")[:, 0, 0].tolist() == [3]
+    assert np.load(tmp_path / "s/mask-0.npy")[:, 0, 0].tolist() == [103]

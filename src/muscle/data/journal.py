@@ -36,18 +36,22 @@ class Journal:
 
         Args:
             folder: where the arrays grow; the journal lies beside it.
-            key: of the finished store; a journal of another key is begun anew.
+            key: of the finished store; a journal of another key is begun anew, and so is one whose arrays are
+                missing or shorter than it says.
             arrays: file name of each mask by target; ``images.npy`` is implied.
             size: (H, W) of a row.
         """
         self.folder, self.size = folder, size
         self.path = folder.with_name(folder.name + ".journal")
         folder.mkdir(parents=True, exist_ok=True)
+        self._names = {"": "images.npy"} | arrays
         self.entries = self._read(key)
         self.rows = sum("reason" not in entry for entry in self.entries)
+        if not self._whole():
+            self.path.unlink()
+            self.entries, self.rows = self._read(key), 0
         self._pending: list[dict[str, Any]] = []
         self._rows_pending = 0
-        self._names = {"": "images.npy"} | arrays
         self._files = {target: self._open(folder / name) for target, name in self._names.items()}
         self._log: BinaryIO = self.path.open("ab")
 
@@ -62,6 +66,11 @@ class Journal:
         if len(whole) < len(found):
             os.truncate(self.path, len(whole))
         return [json.loads(line) for line in whole.splitlines()[1:]]
+
+    def _whole(self) -> bool:
+        """Whether every journalled row is there; growing a file would put zeros, black films, in its place."""
+        files = [self.folder / name for name in self._names.values()]
+        return not self.rows or all(f.is_file() and f.stat().st_size >= self._end(self.rows) for f in files)
 
     def _open(self, path: Path) -> BinaryIO:
         file = path.open("r+b" if path.exists() else "w+b")
