@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from muscle.data.decode import Decode, decode, decode_mask, image_size
+from muscle.data.files import images
+from muscle.data.film import Job, film
 from muscle.data.grey import MAX_PIXELS
 from muscle.errors import UserError
 
@@ -294,3 +298,57 @@ def test_dicom_without_a_suffix_is_known_by_its_mark(tmp_path: Path, ramp: np.nd
     assert decode(path, UNIFIED).pixels[-1, -1] == 255
     assert image_size(path) == (64, 64)
     assert pydicom.dcmread(path).Modality == "DX"
+
+
+def tiff(path: Path, values: np.ndarray, photometric: int) -> Path:
+    """An uncompressed TIFF by hand (TIFF 6.0, section 4), for Pillow writes no 16-bit WhiteIsZero."""
+    height, width = values.shape
+    size = values.dtype.itemsize
+    tags = [(256, width), (257, height), (258, 8 * size), (259, 1), (262, photometric), (273, 8), (277, 1),
+            (278, height), (279, values.size * size)]  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    head = b"II*\0" + struct.pack("<I", 8 + values.size * size)
+    path.write_bytes(head + values.tobytes() + struct.pack("<H", len(tags)) + entries + bytes(4))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["u1", "<u2"])
+def test_a_tiff_in_which_white_is_zero_is_the_inverted_twin(tmp_path: Path, kind: str) -> None:
+    values = (np.arange(64).reshape(8, 8) * (4 if kind == "u1" else 1000)).astype(kind)
+    black, white = (decode(tiff(tmp_path / f"{i}.tif", values, i), UNIFIED) for i in (1, 0))
+    assert black.pixels[0, 0] == 0
+    assert np.array_equal(white.pixels, 255 - black.pixels)
+    raw = [decode(tmp_path / f"{i}.tif", RAW).pixels[0, 0] for i in (1, 0)]
+    if kind == "<u2":
+        assert raw == [0, 0]  # polarity as stored
+        assert any("inverted" in step for step in white.steps)
+        assert not any("inverted" in step for step in black.steps)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_mask_of_none_of_the_listed_levels_is_an_error(tmp_path: Path, kind: type[np.generic]) -> None:
+    path = tmp_path / "m.png"
+    Image.fromarray(np.array([[0, 254], [254, 3]], kind)).save(path)
+    with pytest.raises(
+        UserError, match=r"m.png: holds levels 3, 254, none of the listed 127, 255; name its levels"
+    ):
+        decode_mask(path, ((255, 1), (127, 255)))
+    assert decode_mask(path, ((254, 1),)).tolist() == [[0, 1], [1, 0]]
+    Image.fromarray(np.zeros((2, 2), kind)).save(path)
+    assert decode_mask(path, ((255, 1),)).max() == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFO on this system")
+def test_what_is_no_regular_file_is_refused_unopened(tmp_path: Path) -> None:
+    for name in ("x.png", "x.dcm", "x"):
+        os.mkfifo(tmp_path / name)
+        for read in (lambda p: decode(p, UNIFIED), lambda p: decode_mask(p, ((255, 1),)), image_size):
+            with pytest.raises(UserError, match="not a regular file"):
+                read(tmp_path / name)
+    assert images(tmp_path) == ["x.dcm", "x.png"]
+    assert (
+        film(Job(str(tmp_path), "x.png", (4, 4), UNIFIED, "stretch"))
+        == "not a regular file; give files of pixels"
+    )
+    with pytest.raises(UserError, match="not a regular file"):
+        decode(tmp_path, UNIFIED)

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from muscle.data.dicom import decode_dicom, is_dicom, read_header
 from muscle.data.grey import (
@@ -19,6 +20,7 @@ from muscle.data.grey import (
     Pixels,
     Values,
     check_one_frame,
+    check_regular,
     check_size,
     grey_channels,
     percentiles,
@@ -47,7 +49,8 @@ def decode(path: Path, settings: Decode) -> Decoded:
     """One file as 8-bit grey.
 
     Raises:
-        UserError: the file is missing, damaged, too large, has several frames, or is of no known kind; one line.
+        UserError: the file is missing, no regular file, damaged, too large, has several frames, or is of no known
+            kind; one line.
     """
     unified = settings.grey == "unified"
     try:
@@ -67,7 +70,7 @@ def decode_mask(path: Path, levels: tuple[tuple[int, int], ...]) -> Pixels:
     levels are blurred, each pixel takes the nearest of 0 and the listed levels.
 
     Raises:
-        UserError: unreadable, too large, or in colours.
+        UserError: unreadable, too large, in colours, or with levels above 0 of which none is listed.
     """
     try:
         with _opened(path) as image:
@@ -85,6 +88,14 @@ def decode_mask(path: Path, levels: tuple[tuple[int, int], ...]) -> Pixels:
     if lossy:
         known = np.array(sorted({0, *(level for level, _ in levels)}))
         values = known[np.abs(values[..., None].astype(int) - known).argmin(-1)]
+    listed = sorted({level for level, _ in levels})
+    if values.any() and not np.isin(values, listed).any():  # not an empty mask: one of other levels
+        found = np.unique(values[values != 0])
+        shown = ", ".join(f"{level:g}" for level in found[:5]) + (", ..." if len(found) > 5 else "")
+        raise UserError(
+            f"{path}: holds levels {shown}, none of the listed {', '.join(map(str, listed))}; name its levels in "
+            "the data file"
+        )
     mask = np.zeros(values.shape, np.uint8)
     for level, value in levels:
         mask[values == level] = value
@@ -113,6 +124,7 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def _opened(path: Path) -> Image.Image:
+    check_regular(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
@@ -136,6 +148,10 @@ def _picture(path: Path, unified: bool) -> Decoded:
         check_one_frame(path, getattr(image, "n_frames", 1))
         width, height = image.size
         steps = [f"{image.format} of {width} x {height}, mode {image.mode}"]
+        # TIFF's PhotometricInterpretation WhiteIsZero; of 8 bits Pillow inverts it, of 16 it does not
+        inverse = (
+            isinstance(image, TiffImageFile) and image.tag_v2.get(262) == 0 and image.mode.startswith("I;16")
+        )
         if image.mode in ("P", "PA", "CMYK", "YCbCr", "HSV", "LAB"):
             steps.append("palette looked up" if image.mode in ("P", "PA") else "converted to RGB")
             alpha = "transparency" in image.info or image.mode == "PA"
@@ -157,7 +173,11 @@ def _picture(path: Path, unified: bool) -> Decoded:
     low, high = percentiles(values, bits, steps) if unified else full
     if not unified:
         steps.append(f"raw: {bits}-bit values from {low:g}..{high:g} to 0..255")
-    return Decoded(to_bytes(values, low, high), tuple(steps), bits)
+    grey = to_bytes(values, low, high)
+    if unified and inverse:
+        grey = 255 - grey
+        steps.append("inverted, so that dense is bright: TIFF WhiteIsZero")
+    return Decoded(grey, tuple(steps), bits)
 
 
 def _without_alpha(values: Values, steps: list[str]) -> Values:

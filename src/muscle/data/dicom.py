@@ -15,6 +15,7 @@ from muscle.data.grey import (
     Decoded,
     Values,
     check_one_frame,
+    check_regular,
     check_size,
     percentiles,
     reason,
@@ -26,6 +27,7 @@ from muscle.errors import UserError
 
 def is_dicom(path: Path) -> bool:
     """Whether the file is DICOM: by its mark at byte 128, or without one by its suffix."""
+    check_regular(path)
     try:
         with path.open("rb") as file:
             head = file.read(132)

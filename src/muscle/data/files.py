@@ -41,6 +41,8 @@ def looks_like_image(path: Path) -> bool:
         return True
     if suffix and not suffix[1:].isdigit():
         return False
+    if not path.is_file():  # opening a pipe would wait for ever
+        return False
     try:
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muscle.data.decode import Decode, decode, decode_mask
+from muscle.data.grey import check_regular
 from muscle.errors import UserError
 
 Fit = Literal["stretch", "pad"]
@@ -105,6 +106,7 @@ def film(job: Job) -> Film | str:
 
 def _film(job: Job) -> Film:
     path = Path(job.root) / job.path
+    check_regular(path)
     try:
         source = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

@@ -71,6 +71,12 @@ def check_size(path: Path, width: int, height: int) -> None:
         raise UserError(f"{path}: {width} x {height} pixels; allowed: at most {MAX_PIXELS:,} in all")
 
 
+def check_regular(path: Path) -> None:
+    """Refuses folders, pipes and devices before they are opened: reading from a pipe waits for ever."""
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: not a regular file; give files of pixels")
+
+
 def check_one_frame(path: Path, frames: int) -> None:
     """Refuses films of several frames: which one is meant is not ours to choose."""
     if frames > 1:
