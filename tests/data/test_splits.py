@@ -90,6 +90,11 @@ def test_official_parts_are_kept_and_a_missing_validation_is_drawn_by_person() -
     assert OfficialSplit().assign(published, [TARGET]) == [s.split for s in published]
 
 
+def test_who_has_a_published_test_film_is_never_drawn_for_validation() -> None:
+    both = [sample("a", i, f"p{i // 2}", ("train", "test")[i % 2]) for i in range(400)]  # type: ignore[arg-type]
+    assert set(OfficialSplit(valid=0.9).assign(both, [TARGET])) == {"train", "test"}
+
+
 def test_official_without_published_parts_says_what_to_do() -> None:
     with pytest.raises(UsageError, match="1 of 2 images have no published part.*use the split patient"):
         OfficialSplit().assign([sample("a", 0, part="train"), sample("a", 1)], [TARGET])

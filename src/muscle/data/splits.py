@@ -73,7 +73,7 @@ class OfficialSplit(Split):
     """The publisher's parts.
 
     Where the publisher has no validation part, persons of its training part are drawn for it by the hash that
-    ``patient`` uses; ``valid`` is their share.
+    ``patient`` uses; ``valid`` is their share. Whoever has a test film as well is not drawn.
 
     Raises:
         UsageError: from ``assign``, when the source says nothing about parts.
@@ -94,11 +94,12 @@ class OfficialSplit(Split):
             )
         if any(sample.split == "valid" for sample in samples):
             return [sample.split or "train" for sample in samples]
-        return [self._part(sample) for sample in samples]
+        tested = {sample.patient for sample in samples if sample.split == "test"}
+        return [self._part(sample, tested) for sample in samples]
 
-    def _part(self, sample: Sample) -> SplitName:
-        drawn = sample.split == "train" and chance(self.seed, sample.patient) < self.valid
-        return "valid" if drawn else sample.split or "train"
+    def _part(self, sample: Sample, tested: set[str]) -> SplitName:
+        free = sample.split == "train" and sample.patient not in tested
+        return "valid" if free and chance(self.seed, sample.patient) < self.valid else sample.split or "train"
 
 
 class PaperSplit(Split):
