@@ -53,9 +53,10 @@ def score(p: Predictions, threshold: float = THRESHOLD) -> dict[str, float]:
     mask: ``dice`` and ``dice:<class>``: Dice of each case, averaged over cases, then over the classes (not the
     background) that occur in the truth; a case without the class and without a prediction of it has Dice 1.
     ``miou``: intersection over union of the background and of each class that occurs, pixels pooled over all
-    cases, averaged. Pixels with truth 255 count nowhere. The paper says neither how cases are averaged nor what is
-    in its mean; its numbers fit Dice of the lungs and the mean of lungs and background (95.37 -> IoU .9115 and,
-    with background .973, mIoU .9422: METHODS 7.18), and pooling is what PaddleSeg, its framework, does.
+    cases, averaged. Pixels with truth 255 count nowhere, nor do cases of nothing else. The paper says neither how
+    cases are averaged nor what is in its mean; its numbers fit Dice of the lungs and the mean of lungs and
+    background (95.37 -> IoU .9115 and, with background .973, mIoU .9422: METHODS 7.18), and pooling is what
+    PaddleSeg, its framework, does.
 
     boxes: ``ap50`` and ``ap50:<class>``: average precision at IoU .5; ``map``: mean over IoU .5 to .95; both by
     COCO's 101 recall points, greedy matching in the order of the scores, at most 100 detections an image and
@@ -165,15 +166,20 @@ def _mask(p: Predictions) -> Scorer:
     size = (there + said)[:, 1:]
     dice = np.where(size > 0, 2 * both[:, 1:] / np.maximum(size, 1), 1.0)
     union = there + said - both
+    counts = (truth != IGNORE).any(axis=(1, 2))  # [N]: cases of which anything is known
 
     def values(weights: Floats) -> Values:
         present = weights @ there > 0  # [T, 1 + C]
-        each = np.where(present[:, 1:], _ratio(weights @ dice, weights.sum(1, keepdims=True)), np.nan)
+        each = np.where(
+            present[:, 1:], _ratio(weights @ (dice * counts[:, None]), weights @ counts[:, None]), np.nan
+        )
         overlap = np.where(present, _ratio(weights @ both, weights @ union), np.nan)
         found = {"dice": _mean(each), "miou": _mean(overlap)}
         return found | {f"dice:{name}": each[:, i] for i, name in enumerate(p.classes)}
 
-    return Scorer(values, {n: len(p) for n in ("dice", "miou", *(f"dice:{name}" for name in p.classes))})
+    return Scorer(
+        values, {n: int(counts.sum()) for n in ("dice", "miou", *(f"dice:{name}" for name in p.classes))}
+    )
 
 
 # --- boxes ----------------------------------------------------------------------------------------------------

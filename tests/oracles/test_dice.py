@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from muscle.metrics import score
+from muscle.metrics import score, scorer
 from muscle.predictions import Predictions
 
 
@@ -32,6 +32,15 @@ def test_ignored_pixels_and_empty_cases_by_hand() -> None:
     output = np.array([[[1, 1, 0, 0]], [[0, 0, 0, 0]], [[1, 0, 0, 1]]])
     # 1: 255 ignored, so perfect; 2: nothing there, nothing said: 1; 3: something said where nothing is: 0
     assert score(masks(truth, output))["dice"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.oracle
+def test_a_case_of_ignored_pixels_alone_counts_nowhere() -> None:
+    truth = np.array([[[1, 1, 0, 0]], [[255, 255, 255, 255]]])
+    output = np.array([[[1, 0, 0, 0]], [[0, 0, 1, 0]]])
+    assert score(masks(truth, output)) == score(masks(truth[:1], output[:1]))
+    assert scorer(masks(truth, output)).cases["dice"] == 1
+    assert score(masks(truth[1:], output[1:])) == {}
 
 
 @pytest.mark.oracle
