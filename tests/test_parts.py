@@ -332,13 +332,28 @@ def test_what_is_not_plain_yaml_is_one_line(text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_aliases_and_bottomless_nesting_are_refused() -> None:
+    """Oracle: nine lines of eight aliases each stand for 8^9 items, which no loader survives."""
+    bomb = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 8)}]\n" for i in range(1, 10))
+    with pytest.raises(UsageError, match=r"my\.yaml line 1: anchors and aliases .* write the value out"):
+        from_yaml(bomb, "my.yaml")
+    with pytest.raises(UsageError, match=r"my\.yaml: nested too deeply"):
+        from_yaml("a: " + "[" * 3000 + "]" * 3000, "my.yaml")
+    assert from_yaml("a: '*b'\nc: x&y") == {"a": "*b", "c": "x&y"}
+
+
 # --- keys -----------------------------------------------------------------------------------------------------
 
 
 def test_the_key_is_the_digest_of_every_leaf() -> None:
-    tree = {"kind": "cat", "revision": 1, "fields": {"lives": 9}, "plugin": None}
-    text = json.dumps(tree, sort_keys=True, separators=(",", ":"))
-    assert Cat().key() == hashlib.sha256(text.encode()).hexdigest()
+    """Of a part of the package no file counts; of one defined elsewhere, as here, the file that defines it."""
+    from muscle.data.splits import AllTrain
+
+    here = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    for part, kind, fields, file in ((Cat(), "cat", {"lives": 9}, here), (AllTrain(), "all_train", {}, None)):
+        tree = {"kind": kind, "revision": 1, "fields": fields, "plugin": file}
+        text = json.dumps(tree, sort_keys=True, separators=(",", ":"))
+        assert part.key() == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_a_revision_deep_inside_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -447,6 +462,20 @@ def test_the_file_of_a_plugin_enters_the_key(tmp_path: Path) -> None:
     first = key(_plugin(tmp_path, "shiny_two"))
     assert key(_plugin(tmp_path, "shiny_two")) == first
     assert key(_plugin(tmp_path, "shiny_two", "# one more line\n")) != first
+
+
+def test_the_file_of_a_script_enters_the_key(tmp_path: Path) -> None:
+    """A part defined in the script that is run, without ``--plugin``: other code is another key."""
+
+    def key(extra: str) -> str:
+        file = _plugin(tmp_path, "shiny_three", f"print(Shiny().key())\n{extra}")
+        call = [sys.executable, str(file)]
+        return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
+
+    first = key("")
+    assert len(first) == 64
+    assert key("") == first
+    assert key("# one more line\n") != first
 
 
 def test_a_plugin_that_cannot_be_run_is_one_line(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ import io
 import json
 import math
 import pkgutil
+import sys
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar, get_args
 
@@ -22,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationErro
 from pydantic_core import CoreSchema, core_schema
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.tokens import AliasToken, AnchorToken
 
 from muscle.errors import UsageError
 
@@ -130,12 +133,21 @@ def _keyed(value: Any) -> Any:
     if isinstance(value, Part):
         fields = {name: _keyed(getattr(value, name)) for name in type(value).model_fields}
         return {"kind": value.kind or type(value).__name__, "revision": value.revision, "fields": fields,
-                "plugin": _PLUGINS.get(type(value).__module__)}  # fmt: skip
+                "plugin": _PLUGINS.get(type(value).__module__) or _code(type(value).__module__)}  # fmt: skip
     if isinstance(value, tuple):
         return [_keyed(v) for v in value]
     if isinstance(value, dict):
         return {str(k): _keyed(v) for k, v in value.items()}
     return _plain(value)
+
+
+@cache
+def _code(module: str) -> str | None:
+    """SHA-256 of the file of a module outside this package; None inside it, where ``revision`` says what changed."""
+    if module.partition(".")[0] == __package__:
+        return None
+    file = getattr(sys.modules.get(module), "__file__", None)  # None: typed in, as in a notebook
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
 
 
 def _tuples(value: Any) -> Any:
@@ -248,16 +260,23 @@ def from_yaml(text: str, name: str = "YAML") -> Any:
     """Plain data from YAML 1.2.
 
     Raises:
-        UsageError: not YAML, a key given twice, or a number that is not finite; with the line.
+        UsageError: not YAML, a key given twice, an alias (a few lines of them can stand for any amount of data), or
+            a number that is not finite; with the line.
     """
     try:
+        for token in _yaml().scan(text):
+            if isinstance(token, (AnchorToken, AliasToken)):
+                where = f"{name} line {token.start_mark.line + 1}"
+                raise UsageError(f"{where}: anchors and aliases (&, *) are not allowed; write the value out")
         data = _yaml().load(text)
+        _check_finite(data, name)
+    except RecursionError:
+        raise UsageError(f"{name}: nested too deeply; allowed: what a person would write") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         problem = str(getattr(error, "problem", None) or error).splitlines()[0]
         raise UsageError(f"{name}{line}: {problem}") from None
-    _check_finite(data, name)
     return data
 
 
