@@ -114,6 +114,15 @@ def test_targets_can_be_left_out_and_renamed(tmp_path: Path) -> None:
             read(tmp_path, labels="folder", **fields)
 
 
+@pytest.mark.parametrize("name", ["a/../../x", "..", ".x", "a b", "", "a\\b"])
+def test_names_of_targets_are_names_of_files(tmp_path: Path, name: str) -> None:
+    films(tmp_path, "normal/1.png", "fracture/2.png")
+    with pytest.raises(UsageError, match="source s: target .*; allowed: letters, digits.*rename") as error:
+        read(tmp_path, labels="folder", rename={"s": name})
+    assert "\n" not in str(error.value)
+    assert read(tmp_path, labels="folder", target="a b", rename={"a b": "a-b"})[1][0].name == "a-b"
+
+
 def test_missing_empty_and_one_class_folders(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         read(tmp_path / "no")

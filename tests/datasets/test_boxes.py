@@ -71,6 +71,7 @@ def test_copies_of_one_source_are_one_patient(tmp_path: Path) -> None:
     samples, _ = Yolo(root=tmp_path.as_posix()).read("y")
     assert [s.patient for s in samples] == ["y:a_jpg", "y:a_jpg", "y/train/images/b.png"]
     assert {s.split for s in samples} == {"train"}
+    assert Yolo(root=tmp_path.as_posix(), collection="clinic").read("y")[0][0].patient == "clinic:a_jpg"
 
 
 @pytest.mark.parametrize(
@@ -125,6 +126,8 @@ def test_coco_boxes_are_corners_and_category_ids_may_have_gaps(tmp_path: Path) -
     source = Coco(root=coco(tmp_path).as_posix())
     assert truths(source) == {"1": BoxList(((10.0, 20.0, 40.0, 60.0),), (2,)), "2": None}
     assert truths(source.with_(empty="negative"))["2"] == BoxList((), ())
+    one = source.with_(patient_pattern="([0-9])[.]png$", collection="clinic").read("y")[0]
+    assert [s.patient for s in one] == ["clinic:2", "clinic:1"]
 
 
 @pytest.mark.parametrize(
@@ -159,6 +162,10 @@ def test_coco_boxes_are_corners_and_category_ids_may_have_gaps(tmp_path: Path) -
             "1 of 1 images are missing",
         ),
         ({"categories": None}, "not COCO: TypeError"),
+        (
+            {"images": [{"id": 5, "file_name": "a/1.png", "width": 100, "height": 200}]},
+            "image 5: images/a/1.png is 200 x 100; the JSON says 100 x 200",
+        ),
     ],
 )
 def test_wrong_coco_is_named(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
@@ -174,3 +181,9 @@ def test_json_that_is_not_coco(tmp_path: Path) -> None:
             Coco(root=tmp_path.as_posix()).read("y")
     with pytest.raises(UserError, match="No such file"):
         Coco(root=tmp_path.as_posix(), file="other.json").read("y")
+
+
+def test_an_alias_bomb_in_data_yaml_is_refused(tmp_path: Path) -> None:
+    yolo(tmp_path, names="&a [x, x]\nother: *a", one="0 .5 .5 .1 .1")
+    with pytest.raises(UserError, match="data.yaml line 1: .*anchors"):
+        Yolo(root=tmp_path.as_posix()).read("y")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pydicom
 import pytest
 from PIL import Image
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from muscle.datasets.folder import Folder
 from muscle.datasets.masks import Masks
@@ -144,6 +148,44 @@ def test_a_wrong_cell_is_named(tmp_path: Path, old: str, new: str, reason: str) 
     with pytest.raises(UserError, match=reason) as error:
         table(tmp_path, TABLE.replace(old, new)).read("t")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("word", ["nan", "NA", "NaN", ""])
+def test_an_unknown_class_or_person_is_none(tmp_path: Path, word: str) -> None:
+    text = f"image,kind,who\n1.png,a,p1\nsub/2.png,{word},{word}\n3.png,b,{word}\n"
+    source = table(tmp_path, text, labels=(), label="kind", value="", patient="who", split_column="")
+    samples, targets = source.read("t")
+    assert targets[0].classes == ("a", "b")
+    assert [s.annotations.get("t") for s in samples] == [Labels((1.0, 0.0)), Labels((0.0, 1.0)), None]
+    assert [s.patient for s in samples] == ["t:p1", "t/3.png", "t/sub/2.png"]
+
+
+def test_sources_of_one_collection_agree_on_who_is_who(tmp_path: Path) -> None:
+    films(tmp_path, "images/0012_1.png", "masks/0012_1.png")
+    root = tmp_path.as_posix()
+    (tmp_path / "list.csv").write_text("image,who\nimages/0012_1.png,0012\n")
+    pattern = "([0-9]+)_"
+    sources = (
+        Folder(root=root, patient_pattern=pattern, exclude=("masks/*",), collection="clinic"),
+        Masks(root=root, patient_pattern=pattern, collection="clinic"),
+        Table(root=root, patient="who", collection="clinic"),
+    )
+    for name, source in zip("abc", sources, strict=True):
+        assert [s.patient for s in source.read(name)[0]] == ["clinic:0012"]
+        assert [s.patient for s in source.with_(collection="").read(name)[0]] == [f"{name}:0012"]
+
+
+def test_a_dicom_patient_is_one_person_in_every_source(tmp_path: Path) -> None:
+    """Oracle: sha256sum. Two persons taken for one cost some films; one taken for two spoils a test set."""
+    ds = pydicom.Dataset()
+    ds.PatientID = "P7"
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.save_as(tmp_path / "x.dcm", enforce_file_format=False)
+    key = hashlib.sha256(b"P7").hexdigest()[:16]
+    source = Folder(root=tmp_path.as_posix())
+    assert {source.read(name)[0][0].patient for name in ("a", "b")} == {f"dicom:{key}"}
+    assert source.with_(collection="clinic").read("a")[0][0].patient == f"clinic:{key}"
 
 
 def test_which_table_must_be_clear(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ class Source(Part):
         root: the folder; in a data file, relative to that file.
         external: kept out of every stage before its own fine-tuning.
         split: this source's own rule instead of the data file's.
+        collection: whose patient keys these are: two sources of one collection agree on who is who. Empty: the
+            source's own name, and for DICOM the Patient ID itself. Public sources know theirs.
         body_part: for images whose adapter does not know it.
         targets: which of the adapter's targets to use; None is all, an empty list is images alone.
         rename: other names for targets, for instance so that two sources teach one task together.
@@ -42,6 +44,7 @@ class Source(Part):
     root: str
     external: bool = False
     split: Split | None = None
+    collection: str = ""
     body_part: str = ""
     targets: tuple[str, ...] | None = None
     rename: dict[str, str] = {}
@@ -78,8 +81,13 @@ class Source(Part):
                 f"source {name}: no image in {root} for kind {self.kind}; `muscle data scan` shows what is there"
             )
         targets = self._chosen(name, targets)
-        kept = {target.name for target in targets}
-        mapping = {old: self.rename.get(old, old) for old in kept}
+        mapping = {target.name: self.rename.get(target.name, target.name) for target in targets}
+        for new in mapping.values():
+            if not _NAME.fullmatch(new):  # it becomes part of file names
+                raise UsageError(
+                    f"source {name}: target {new!r}; allowed: letters, digits, '.', '-', '_', a letter or digit first; "
+                    "give it another name with rename or target"
+                )
         finished = sorted((self._finish(sample, mapping) for sample in samples), key=lambda sample: sample.id)
         for before, after in zip(finished, finished[1:], strict=False):
             if before.id == after.id:
@@ -90,6 +98,10 @@ class Source(Part):
         for target in targets:
             _check_two_classes(name, target, finished)
         return finished, targets
+
+    def person(self, name: str, key: str) -> str:
+        """The global key of a person called ``key`` in the collection; ``name`` stands for an unnamed one."""
+        return f"{self.collection or name}:{key}"
 
     @property
     def folder(self) -> Path:

@@ -44,4 +44,4 @@ class NamedPatients(Source):
             raise UserError(
                 f"source {name}: patient_pattern {self.patient_pattern!r} finds no patient in {path}"
             )
-        return f"{name}:{match[1]}"
+        return self.person(name, match[1])

@@ -7,6 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, ClassVar
 
+from muscle.data.decode import image_size
 from muscle.data.files import inside, part_of
 from muscle.datasets._boxes import BoxSource
 from muscle.datasets._example import drawn, save
@@ -62,6 +63,8 @@ class Coco(BoxSource, NamedPatients):
             if not (self.folder / path).is_file():
                 missing.append(path)
             mine = boxes.pop(image["id"], [])
+            if mine:
+                self._check_size(path, image, where)
             kept = [(self._fitted(box, image, w), label[c]) for box, c, w in mine if c in label]
             truth = {target.name: BoxList(tuple(b for b, _ in kept), tuple(c for _, c in kept))}
             known_truth = bool(mine) or self.empty == "negative"
@@ -75,6 +78,16 @@ class Coco(BoxSource, NamedPatients):
                 f"{next(iter(boxes.values()))[0][2]}: its image {next(iter(boxes))} is not listed in images"
             )
         return found, [target]
+
+    def _check_size(self, path: str, image: dict[str, Any], where: str) -> None:
+        try:
+            found = image_size(self.folder / path)
+        except UserError:
+            return  # it is missing, or prepare says why this picture cannot be used
+        said = int(image["width"]), int(image["height"])
+        if found != said:  # the boxes would land elsewhere
+            raise UserError(f"{where}: {path} is {found[0]} x {found[1]}; the JSON says {said[0]} x {said[1]}; "
+                            "give the images that were annotated, or correct the JSON")  # fmt: skip
 
     def _fitted(self, box: Any, image: dict[str, Any], where: str) -> tuple[float, float, float, float]:
         x, y, width, height = (float(v) for v in box)

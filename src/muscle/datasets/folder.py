@@ -64,9 +64,21 @@ class Folder(NamedPatients):
         return [self._sample(name, path, {target.name: truths[_above(path)]}) for path in paths], [target]
 
     def _sample(self, name: str, path: str, truth: dict[str, Labels] | None = None) -> Sample:
-        patient = self.patient(name, path) if self.patient_pattern else patient_of(self.folder / path, name)
+        patient = self.patient(name, path) if self.patient_pattern else self._dicom_patient(path)
         return Sample(id=f"{name}/{path}", path=path, source=name, patient=patient or f"{name}/{path}",
                       split=part_of(path), annotations=truth or {})  # fmt: skip
+
+    def _dicom_patient(self, path: str) -> str:
+        """The patient that a DICOM header names, as a key that does not show the ID; empty for other files.
+
+        One ID is one person in every source: two persons taken for one cost some films, one for two spoils a test.
+        """
+        file = self.folder / path
+        try:
+            identity = str(read_header(file).get("PatientID") or "").strip() if is_dicom(file) else ""
+        except Exception:  # a damaged header: prepare says why this file cannot be used
+            return ""
+        return self.person("dicom", hashlib.sha256(identity.encode()).hexdigest()[:16]) if identity else ""
 
     def _classes(self, name: str, paths: list[str]) -> tuple[str, ...]:
         for path in paths:
@@ -99,15 +111,6 @@ class Folder(NamedPatients):
             )
             save(file, deep if i % 6 == 0 else phantom.image)
         (root / "normal" / "._0000_0.png").write_bytes(b"\0\5\26\7")
-
-
-def patient_of(file: Path, name: str) -> str:
-    """The patient that a DICOM header names, as a key that does not show the ID; empty for other files."""
-    try:
-        identity = str(read_header(file).get("PatientID") or "").strip() if is_dicom(file) else ""
-    except Exception:  # a damaged header: prepare says why this file cannot be used
-        return ""
-    return f"{name}:{hashlib.sha256(identity.encode()).hexdigest()[:16]}" if identity else ""
 
 
 def _above(path: str) -> str:

@@ -26,7 +26,7 @@ class Table(Source):
         image: the path of the film, relative to the folder ``images``.
         images: the folder of the films, relative to the root.
         labels: columns of 1, 0 or blank (unknown), each a finding of its own.
-        label: one column that names the class instead; blank is unknown.
+        label: one column that names the class instead; blank, "nan" and "NA" are unknown, here and everywhere.
         classes: the classes of ``label`` in order, of two the negative first; None: as found, sorted.
         target: the name of the classification; by default the source's.
         value: a column with a number, taught under the column's name; blank is unknown.
@@ -75,11 +75,11 @@ class Table(Source):
             path = inside(f"{self.images}/{inside(row[self.image], where)}", where)
             if not (self.folder / path).is_file():
                 missing.append(path)
-            person = row.get(self.patient, "")
+            who = _known(row.get(self.patient, ""))
             found.append(Sample(id=f"{name}/{path}", path=path, source=name, body_part=row.get(self.part_column, ""),
-                                patient=f"{name}:{person}" if person else f"{name}/{path}", view=row.get(self.view, ""),
-                                study=row.get(self.study, ""), split=self._part(row, where),
-                                annotations=self._annotations(row, targets, where)))  # fmt: skip
+                                patient=self.person(name, who) if who else f"{name}/{path}",
+                                view=row.get(self.view, ""), study=row.get(self.study, ""),
+                                split=self._part(row, where), annotations=self._annotations(row, targets, where)))  # fmt: skip
         if missing:
             raise UserError(f"{file}: {len(missing)} of {len(found)} images are missing, such as {missing[0]}; "
                             "images: names the folder they are in, relative to the root")  # fmt: skip
@@ -103,7 +103,7 @@ class Table(Source):
                 Target(name=self.target or name, kind="labels", classes=self.labels, exclusive=False)
             )
         elif self.label:
-            classes = self.classes or tuple(sorted({row[self.label] for row in rows} - {""}))
+            classes = self.classes or tuple(sorted({_known(row[self.label]) for row in rows} - {""}))
             targets.append(Target(name=self.target or name, kind="labels", classes=classes))
         if self.value:
             targets.append(Target(name=self.value, kind="value"))
@@ -119,7 +119,7 @@ class Table(Source):
                 values = tuple(_mark(row[column], f"{where} column {column}") for column in self.labels)
                 if not all(math.isnan(v) for v in values):
                     found[target.name] = Labels(values)
-            elif row[self.label]:
+            elif _known(row[self.label]):
                 if row[self.label] not in target.classes:
                     allowed = ", ".join(target.classes)
                     raise UserError(
@@ -146,6 +146,11 @@ class Table(Source):
             save(root / "films" / f"{i:04d}.png", drawn("chest", seed + i, pneumonia=i % 2).image)
             lines.append(f'films/{i:04d}.png,{("normal", "pneumonia")[i % 2]},{i // 4:04d},"PA, erect"')
         windows_text(root / "table.csv", lines)
+
+
+def _known(cell: str) -> str:
+    """The cell, empty where it says that nothing is known."""
+    return "" if cell.lower() in _UNKNOWN else cell
 
 
 def _mark(cell: str, where: str) -> float:

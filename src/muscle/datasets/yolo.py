@@ -35,7 +35,7 @@ class Yolo(BoxSource):
             boxes = self._boxes(root, path, names, label)
             source, mark, _ = PurePosixPath(path).name.partition(".rf.")
             found.append(Sample(id=f"{name}/{path}", path=path, source=name, split=part_of(path),
-                                patient=f"{name}:{source}" if mark else f"{name}/{path}",
+                                patient=self.person(name, source) if mark else f"{name}/{path}",
                                 annotations={target.name: boxes} if boxes is not None else {}))  # fmt: skip
         return found, [target]
 
