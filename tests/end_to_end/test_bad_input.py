@@ -96,7 +96,7 @@ def test_masks_of_another_size(tmp_path: Path) -> None:
         picture(tmp_path / "m" / "images" / f"{i}.png", seed=i)
         picture(tmp_path / "m" / "masks" / f"{i}.png", (20, 24) if i else (40, 48), seed=i)
     data = write(tmp_path / "m.yaml", "sources: {m: {kind: masks, root: m, images: images, masks: masks, "
-                                      "classes: {bone: [255]}}}\nsplit: all_train\n")  # fmt: skip
+                                      f"classes: {{bone: {list(range(1, 255))}}}}}}}\nsplit: all_train\n")  # fmt: skip
     ended = prepare(data, tmp_path)
     assert ended.done().count("set aside: ") == 2 and "20" in ended.out
     (tmp_path / "m" / "images" / "0.png").unlink()

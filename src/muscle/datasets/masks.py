@@ -20,7 +20,8 @@ class Masks(NamedPatients):
     Attributes:
         images, masks: the two folders, relative to the root.
         prefix, suffix: the mask of ``a/x.jpg`` is ``a/<prefix>x<suffix>.png`` (any picture suffix).
-        classes: class -> grey levels in the mask; levels not listed are background.
+        classes: class -> grey levels in the mask; levels not listed are background, but a mask of other levels
+            alone is set aside.
         ignore: grey levels that count neither for the loss nor for a score.
         target: the name of the segmentation; by default the source's.
 

@@ -79,7 +79,8 @@ class Table(Source):
             found.append(Sample(id=f"{name}/{path}", path=path, source=name, body_part=row.get(self.part_column, ""),
                                 patient=self.person(name, who) if who else f"{name}/{path}",
                                 view=row.get(self.view, ""), study=row.get(self.study, ""),
-                                split=self._part(row, where), annotations=self._annotations(row, targets, where)))  # fmt: skip
+                                split=self._part(row, where),
+                                annotations=self._annotations(row, targets, where)))  # fmt: skip
         if missing:
             raise UserError(f"{file}: {len(missing)} of {len(found)} images are missing, such as {missing[0]}; "
                             "images: names the folder they are in, relative to the root")  # fmt: skip
