@@ -1,4 +1,4 @@
-"""Breaks the code once for each oracle and demands that the oracle's test turns red.
+"""Breaks the code once for each oracle, and where parts are called, and demands that the test of it turns red.
 
     python tests/break_it.py [WORD]      only mutations with WORD in their name
 
@@ -34,6 +34,7 @@ class Mutation:
 
 
 ORACLES = "oracles/test_"
+CALLS = "relations/test_engine_calls.py::test_"
 MUTATIONS = (
     Mutation(
         "InfoNCE without temperature", "losses.py",
@@ -59,8 +60,9 @@ MUTATIONS = (
     ),
     Mutation(
         "momentum forgets the projector", "tasks/moco.py",
-        '[*self.scaffold["key_backbone"].parameters(), *self.scaffold["key_projector"].parameters()]',
-        '[*self.scaffold["key_backbone"].parameters()]',
+        '            *self.scaffold["key_projector"].parameters(),\n        ]\n'
+        '        queries: list[Tensor] = [*backbone.parameters(), *self.scaffold["projector"].parameters()]\n',
+        "        ]\n        queries: list[Tensor] = [*backbone.parameters()]\n",
         f"{ORACLES}momentum.py",
     ),
     Mutation(
@@ -173,6 +175,79 @@ MUTATIONS = (
         "ImageList(maps[0], [size] * len(maps[0]))",
         "ImageList(maps[0], [(4 * maps[0].shape[-2], 4 * maps[0].shape[-1])] * len(maps[0]))",
         f"{ORACLES}detection_transform.py",
+    ),
+    Mutation(
+        "engine: the key encoder is never moved", "engine.py",
+        "self.learner.module(turn.task).after_step(self.learner.backbone)", "pass",
+        f"{CALLS}the_key_encoder_follows_the_query_after_every_step",
+    ),
+    Mutation(
+        "engine: turns begin once a stage", "engine.py",
+        "self.learner.begin_turn(turn)", "turn.index or self.learner.begin_turn(turn)",
+        f"{CALLS}the_anchor_stands_where_it_should_in_every_turn",
+    ),
+    Mutation(
+        "engine: the optimizer is never reset", "engine.py",
+        'if self.job.stage.optimizer_state == "reset":', "if False:",
+        f"{CALLS}optimizer_state_is_empty_at_each_turn_under_reset_alone",
+    ),
+    Mutation(
+        "engine: every epoch in one order", "engine.py",
+        "job.stage.name, turn.task, turn.epoch)", "job.stage.name, turn.task)",
+        f"{CALLS}each_epoch_shows_all_films_in_another_order",
+    ),
+    Mutation(
+        "engine: the best backbone with the last head", "engine.py",
+        'learner.module(name).load_state_dict(state.best_weights["module"])', "pass",
+        f"{CALLS}the_head_of_the_best_epoch_is_kept_with_its_backbone",
+    ),
+    Mutation(
+        "engine: a round forgets its earlier turns", "engine.py",
+        "round=(step + sum(t.steps for t in mine if t.index < turn.index),", "round=(step,",
+        f"{CALLS}the_rates_follow_eq1_over_their_period",
+    ),
+    Mutation(
+        "evaluation: intervals of images and few trials", "evaluate.py",
+        "intervals(predictions).items()", 'intervals(predictions, 100, cluster="image").items()',
+        f"{CALLS}intervals_of_a_cell_are_of_patients_and_a_thousand_trials",
+    ),
+    Mutation(
+        "job: validation labels outside the key", "job.py",
+        "found.valid.digest(found.target)", "found.valid.digest()",
+        f"{CALLS}one_validation_label_is_in_the_key_where_it_selects",
+    ),
+    Mutation(
+        "MoCo: one view for two", "tasks/moco.py",
+        "        first, second = self.config.views(batch), self.config.views(batch)\n        query =",
+        "        first = second = self.config.views(batch)\n        query =",
+        "tasks/test_moco.py::test_query_and_key_see_two_views_drawn_apart",
+    ),
+    Mutation(
+        "MoCo: queries in one group", "tasks/moco.py",
+        'query = self._embed(backbone, self.scaffold["projector"], first)',
+        'query = F.normalize(self.scaffold["projector"](backbone(first).pooled).float(), dim=1)',
+        "tasks/test_moco.py::test_running_statistics_of_the_query_are_of_its_groups",
+    ),
+    Mutation(
+        "recomputed statistics: by momentum", "scoring.py",
+        "m.momentum = None", "m.momentum = 0.1",
+        "test_scoring.py::test_recomputed_statistics_are_the_plain_mean_over_films",
+    ),
+    Mutation(
+        "recomputed statistics: without the head", "scoring.py",
+        "for part in (backbone, module.head)", "for part in (backbone,)",
+        "test_scoring.py::test_statistics_of_the_head_are_recomputed_too_and_put_back",
+    ),
+    Mutation(
+        "recomputed statistics: of validation films", "monitor.py",
+        "train = subset(rows.train, films,", "train = subset(rows.valid, films,",
+        "test_monitor.py::test_statistics_are_recomputed_on_training_films_and_scored_on_validation_films",
+    ),
+    Mutation(
+        "neighbours are asked about themselves", "monitor.py",
+        "near, train.labels(target), far, valid.labels(target)",
+        "near, train.labels(target), near, train.labels(target)",
+        "test_monitor.py::test_neighbours_are_training_films_and_the_judged_are_validation_films",
     ),
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Every oracle's test turns red when the code it guards is broken."""
+"""Every oracle's test, and those of what a run calls, turn red when the code they guard is broken."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def test_each_oracle_has_a_mutation_that_can_still_be_applied(break_it: ModuleTy
         file, _, test = mutation.test.partition("::")
         assert f"def {test}" in (TESTS / file).read_text("utf-8")
     guarded = {mutation.test.partition("::")[0] for mutation in break_it.MUTATIONS}
-    assert guarded == {f"oracles/{path.name}" for path in TESTS.glob("oracles/test_*.py")}
+    assert guarded >= {f"oracles/{path.name}" for path in TESTS.glob("oracles/test_*.py")}
 
 
 @pytest.mark.slow
-def test_each_mutation_turns_its_oracle_red(break_it: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_mutation_turns_its_test_red(break_it: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     survived = break_it.main()
     assert survived == 0, capsys.readouterr().out
