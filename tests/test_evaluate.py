@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+from pathlib import Path
 
-from muscle.evaluate import scores
+import numpy as np
+import pyarrow as pa
+import pytest
+import tiny
+
+from muscle.data.corpus import Corpus
+from muscle.evaluate import run_recipe, scores
 from muscle.metrics import score
 from muscle.predictions import Predictions
+from muscle.recipe import Recipe
+from muscle.results import Results
 
 
 def predictions(n: int) -> Predictions:
@@ -32,3 +41,52 @@ def test_every_score_has_its_interval() -> None:
 
 def test_no_case_no_score() -> None:
     assert scores(predictions(0)) == {}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return tiny.corpus(tmp_path_factory.getbasetemp() / "tiny")
+
+
+def scored(method: Recipe, corpus: Corpus, where: Path) -> list[dict[str, object]]:
+    """The cells after a run in one folder."""
+    results = Results(where / "out", "t", True, tiny.MACHINE)
+    run_recipe(method, corpus, tiny.MACHINE, where / "checkpoints", results)
+    found: list[dict[str, object]] = Results(where / "out", "t", True, tiny.MACHINE).data["cells"]
+    return found
+
+
+def germ_only(epochs: int = 1) -> Recipe:
+    """Scratch on one quick task."""
+    method = tiny.small("scratch")
+    assert method.finetune is not None
+    task = next(t for t in method.finetune.tasks if t.kind == "classification")
+    return method.with_(finetune=method.finetune.with_(tasks=(task.with_(data="germ"),), epochs=epochs))
+
+
+def test_a_corrected_test_part_is_scored_anew(corpus: Corpus, tmp_path: Path) -> None:
+    """The model's key knows nothing of the test part: with its labels swapped, the AUC must become 1 - AUC."""
+    (before,) = scored(germ_only(), corpus, tmp_path)
+    germ = corpus.tasks["germ"]
+    index = germ.test.stores[0].index
+    column = index.schema.get_field_index("labels:germ")
+    held = set(germ.test.ids)
+    turned = [
+        row[::-1] if row is not None and name in held else row
+        for name, row in zip(index["id"].to_pylist(), index["labels:germ"].to_pylist(), strict=True)
+    ]
+    field = index.schema.field(column)
+    swapped = index.set_column(column, field, pa.array(turned, field.type))
+    stores = (replace(corpus.stores[0], index=swapped, digest="other", _cache={}), *corpus.stores[1:])
+    (after,) = scored(germ_only(), Corpus(corpus.file, stores), tmp_path)
+    assert after["key"] == before["key"] and after["test"] != before["test"]
+    value = [cell["metrics"]["auc"]["value"] for cell in (before, after)]  # type: ignore[index]
+    assert value[1] == pytest.approx(1 - value[0])
+
+
+def test_a_row_never_mixes_settings(corpus: Corpus, tmp_path: Path) -> None:
+    """Two seeds at one epoch, then one seed at two: the second seed's cell belongs to another experiment."""
+    assert len(scored(germ_only().with_(seeds=(0, 1)), corpus, tmp_path)) == 2
+    (cell,) = scored(germ_only(epochs=2), corpus, tmp_path)
+    assert cell["seed"] == 0
+    assert len(scored(germ_only(epochs=2).with_(seeds=(1,)), corpus, tmp_path)) == 2  # more seeds are welcome

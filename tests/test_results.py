@@ -14,6 +14,7 @@ from muscle.errors import UserError
 from muscle.evaluate import run_cell, run_recipe
 from muscle.predictions import Predictions
 from muscle.progress import Progress
+from muscle.recipe import Weights
 from muscle.results import Results, forgetting
 from muscle.tasks.classification import Classification
 
@@ -43,6 +44,30 @@ def test_transfer_and_forgetting_by_hand() -> None:
     assert found["forgetting"] == pytest.approx(((0.9 - 0.6) + (0.7 - 0.75)) / 2)
     assert found["backward_transfer_shared"] == pytest.approx(found["backward_transfer"])
     assert found["tasks"] == ["a", "b", "c"] and len(found["turns"]) == 3
+
+
+def test_what_a_task_learned_in_its_own_block_is_no_transfer() -> None:
+    """Blocks: a learns .5, .7, .9 by itself, then b costs it .15."""
+    found = forgetting([
+        _turn(0, "a", a=0.5, b=None), _turn(1, "a", a=0.7, b=None), _turn(2, "a", a=0.9, b=None),
+        _turn(3, "b", a=0.75, b=0.6),
+    ])  # fmt: skip
+    assert found["backward_transfer"] == pytest.approx(-0.15) == -found["forgetting"]
+
+
+def test_a_start_that_saw_the_test_films_is_told_on(corpus: Corpus, tmp_path: Path) -> None:
+    weights = tmp_path / "mine" / "backbone.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"weights")
+    method = tiny.small("scratch").with_(name="mine", init=Weights(file=str(weights)))
+    results = _results(tmp_path)
+    assert results.put_start(method, corpus) == []
+    seen = corpus.tasks["pneumonia"].test.images_sha256
+    weights.with_name("pool.txt").write_text("\n".join(seen))
+    (text,) = [t for t in results.put_start(method, corpus) if "pneumonia" in t]
+    assert f"on {len(seen)} of {len(seen)} test films of pneumonia" in text
+    facts = _results(tmp_path).data["provenance"] | results.data["provenance"]
+    assert text in facts["leak of mine"] and "sha256" in facts["start of mine"]
 
 
 def test_one_task_forgets_nothing_and_says_nothing() -> None:

@@ -20,7 +20,7 @@ from muscle.pipeline import Pipeline
 from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe
 from muscle.recipes import RECIPES
-from muscle.results import Results, provenance
+from muscle.results import POOL_FILE, Results, provenance
 from muscle.starts import Pretrained, Sources, choose_preset, compared, data_file, load_recipe, start_recipe
 from muscle.tasks import ANNOTATED
 
@@ -79,6 +79,7 @@ def pretrain(
         UserError: in one line, what is wrong with the data, the disk or the run.
     """
     machine = machine or Machine()
+    machine.torch_device()
     file = data_file(sources)
     wanted = load_recipe(method, choose_preset(preset, file), backbone, overrides, init).with_(finetune=None)
     if not wanted.stages:
@@ -99,7 +100,21 @@ def pretrain(
     }  # fmt: skip
     paths.atomic_write(folder / "backbone.json", json.dumps(about, indent=1))
     paths.atomic_write(folder / "recipe.yaml", wanted.yaml())
+    paths.atomic_write(folder / "log.jsonl", last.log_file.read_bytes())
+    paths.atomic_write(folder / POOL_FILE, "\n".join(sorted(corpus.pool.images_sha256)) + "\n")
+    _say_worth(about["features"], progress)
     return Pretrained(folder, backbone_file, last.sha256, about)
+
+
+def _say_worth(features: dict[str, Any], progress: Progress) -> None:
+    """Whether the frozen features became better than those of the start, in one line."""
+    if not features:
+        return
+    start, end = features["start"], features["end"]
+    scores = [name for name in end if name.startswith(("knn:", "probe:")) and name in start]
+    if scores:
+        better = sum(end[name] > start[name] for name in scores)
+        progress.message(f"frozen features: {better} of {len(scores)} scores are above those of the start")
 
 
 def _last_features(matrix: list[dict[str, Any]]) -> dict[str, Any]:
@@ -112,7 +127,6 @@ def run(
     progress: Progress = SILENT,
 ) -> Compared:  # fmt: skip
     """A whole recipe: stages, fine-tuning of every task at every seed, scores, report."""
-    paths.atomic_write(out / f"{recipe.name}.yaml", recipe.yaml())
     where = Path(store) if store else paths.stores()
     results = run_grid(
         [recipe],
@@ -157,8 +171,6 @@ def compare(
     file = data_file(sources)
     found = compared(starts, recipes, backbone, seeds, choose_preset(preset, file), tasks, overrides)
     folder = paths.run_folder(out, "compare")
-    for r in found:
-        paths.atomic_write(folder / f"{r.name}.yaml", r.yaml())
     where = Path(store) if store else paths.stores()
     results = run_grid(found, file, folder, where, machine, title or "Comparison", progress)
     return Compared(folder, results, _report(folder))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -156,7 +157,8 @@ def bench(
 
 
 def main() -> None:
-    """Runs a command; errors meant for the user become one line."""
+    """Runs a command; errors meant for the user become one line. A scheduler's SIGTERM is taken like Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(prog_name="muscle", standalone_mode=False) or 0
     except UserError as error:

@@ -11,6 +11,7 @@ import typer
 
 from muscle import paths
 from muscle.console import out, shown, table
+from muscle.errors import UsageError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -107,7 +108,12 @@ def pretrain(
 def finetune(
     sources: Sources,
     task: Annotated[
-        str, typer.Option(help="classification, segmentation, detection, or KIND:TARGET; all by default.")
+        str,
+        typer.Option(
+            "--task",
+            "--tasks",
+            help="classification, segmentation, detection, or KIND:TARGET; all by default.",
+        ),
     ] = "",
     start: Annotated[
         str, typer.Option("--from", help="A run's folder, a file of weights, imagenet, or scratch.")
@@ -146,7 +152,9 @@ def compare(
     recipes: Annotated[str, typer.Option(help="Comma-separated recipes, run whole.")] = "",
     backbone: Backbone = None,
     seeds: Annotated[int, typer.Option(min=1)] = 1,
-    tasks: Annotated[str, typer.Option(help="Comma-separated kinds or KIND:TARGET; all by default.")] = "",
+    tasks: Annotated[
+        str, typer.Option("--tasks", "--task", help="Comma-separated kinds or KIND:TARGET; all by default.")
+    ] = "",
     preset: PresetName = "auto",
     folder: Out = None,
     store: Store = None,
@@ -212,6 +220,10 @@ def run(
 
     machine = Machine(device=device, threads=threads)
     with shown() as progress:
+        if not data:
+            raise UsageError(
+                "--data is missing; give a data file, a folder or KIND=ROOT, such as --data data.yaml"
+            )
         file = starts.data_file(data)
         found = starts.load_recipe(recipe, starts.choose_preset(preset, file), backbone, change)
         where = paths.run_folder(folder, found.name)

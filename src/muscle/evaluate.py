@@ -8,28 +8,26 @@ from typing import Any
 
 from muscle.data.corpus import Corpus
 from muscle.machine import Machine
-from muscle.pipeline import Pipeline
+from muscle.pipeline import Pipeline, best
 from muscle.predictions import Predictions
 from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe
 from muscle.results import Results
 from muscle.scoring import predict
-from muscle.statistics import intervals
+from muscle.statistics import describe, intervals
 
 
 def run_cell(pipeline: Pipeline, task: str, seed: int, results: Results) -> dict[str, Any]:
     """Fine-tunes, predicts the test part once, writes predictions and scores; a finished cell is found again."""
     recipe, corpus = pipeline.recipe, pipeline.corpus
     backbone = str(getattr(recipe.backbone, "name", recipe.backbone.kind))
-    checkpoint = pipeline.finetune(task, seed)
-    there = results.cell(recipe.name, backbone, task, seed)
-    if (
-        there is not None
-        and there["key"] == checkpoint.about["key"]
-        and (results.out / there["predictions"]).is_file()
-    ):
-        return there
+    tried = pipeline.finetune_grid(task, seed)
+    checkpoint, minutes = best(tried), sum(c.about["minutes"] for c in tried)
     rows = corpus.tasks[task]
+    about = {"key": checkpoint.about["key"], "test": rows.test.digest(rows.target), "intervals": describe()}
+    there = results.cell(recipe.name, backbone, task, seed)
+    if there and about.items() <= there.items() and (results.out / there["predictions"]).is_file():
+        return there
     model, module = pipeline.load(checkpoint, pipeline.tasks()[task], rows.target)
     made = predict(
         model, module, rows.test, rows.target, recipe.normalization, pipeline.machine.torch_device()
@@ -39,12 +37,18 @@ def run_cell(pipeline: Pipeline, task: str, seed: int, results: Results) -> dict
     cell = {
         "recipe": recipe.name, "title": recipe.title or recipe.name, "backbone": backbone, "task": task,
         "kind": rows.target.kind, "classes": list(rows.target.classes), "seed": seed, "metrics": scores(made),
-        "predictions": file, "minutes": checkpoint.about["minutes"], "key": checkpoint.about["key"],
+        "predictions": file, "minutes": minutes, "settings": settings(recipe), "data": corpus.digest, **about,
+        "commit": results.data["provenance"]["commit"], "threads": results.data["provenance"]["threads"],
         "valid": checkpoint.about["best"]["valid"], "best_epoch": checkpoint.about["best"]["turn"] + 1,
         "backbone_rate": checkpoint.about["stage"]["optimizer"]["backbone_rate"], "train_images": len(rows.train),
     }  # fmt: skip
     results.put_cell(cell)
     return cell
+
+
+def settings(recipe: Recipe) -> str:
+    """The key of a recipe whatever its seeds: cells of one row must agree in it."""
+    return recipe.with_(seeds=(0,)).key()
 
 
 def scores(predictions: Predictions) -> dict[str, dict[str, Any]]:
@@ -68,13 +72,20 @@ def run_recipe(
     recipe.check()
     pipeline = Pipeline(recipe, corpus, machine, root, progress)
     pipeline.check()
-    results.put_stages(recipe, pipeline.pretrain())
+    mine = {"recipe": recipe.name, "backbone": str(getattr(recipe.backbone, "name", recipe.backbone.kind))}
+    now = {"settings": settings(recipe), "data": corpus.digest}
+    if dropped := results.drop_cells(lambda c: mine.items() <= c.items() and not now.items() <= c.items()):
+        progress.message(f"{recipe.name}: {dropped} cells of other settings or data leave the table")
+    results.put_stages(recipe, corpus, pipeline.pretrain())
     if recipe.finetune is None:
         return
     for seed in recipe.seeds:
         for task in pipeline.tasks():
             if not len(corpus.tasks[task].test):
-                progress.message(f"{task}: no test part; its split leaves nothing to score on")
+                progress.message(
+                    f"{task}: not scored, its test part is empty; "
+                    "give more films, a larger split.test or another split.seed"
+                )
                 continue
             cell = run_cell(pipeline, task, seed, results)
             shown = ", ".join(

@@ -41,13 +41,21 @@ def run_grid(
         raise UsageError(f"recipes {', '.join(names) or 'none'}: give at least one, each under its own name")
     for recipe in recipes:
         recipe.check()
+    machine.torch_device()
     corpora: dict[tuple[object, ...], Corpus] = {}
     for recipe in recipes:
         pixels = (recipe.size, recipe.decode, recipe.fit)
         if pixels not in corpora:
             corpora[pixels] = prepare(recipe, file, store, machine, progress)
     results = Results(out, title, file.synthetic, machine)
+    known = {corpus.digest for corpus in corpora.values()}
+    if dropped := results.drop_cells(lambda cell: cell.get("data") not in known):
+        progress.message(f"{dropped} cells of other data or pixels leave the table")
     results.put_sources(corpora[recipes[0].size, recipes[0].decode, recipes[0].fit])
+    for recipe in recipes:
+        paths.atomic_write(out / f"{recipe.name}.yaml", recipe.yaml())
+        for text in results.put_start(recipe, corpora[recipe.size, recipe.decode, recipe.fit]):
+            progress.message(f"warning: {text}")
     root = paths.checkpoints(out)
     for seed in sorted({seed for recipe in recipes for seed in recipe.seeds}):
         for recipe in recipes:

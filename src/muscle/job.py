@@ -122,6 +122,10 @@ class Job:
 
 
 def start_key(backbone: Backbone, init: Init, seed: int) -> str:
-    """The key of a start from an init; the seed counts only where the init draws from it."""
-    drawn = seed if not init.identity() else 0
-    return digest({"backbone": backbone.key(), "init": init.key(), "file": init.identity(), "seed": drawn})
+    """The key of a start from an init. A file counts by its bytes, wherever it lies.
+
+    The seed always counts: what a file does not hold is drawn.
+    """
+    identity = init.identity()
+    start = {"kind": init.kind, "sha256": identity} if identity else init.key()
+    return digest({"backbone": backbone.key(), "init": start, "seed": seed})

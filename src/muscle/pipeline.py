@@ -74,6 +74,10 @@ class Pipeline:
 
     def finetune(self, name: str, seed: int) -> Checkpoint:
         """Fine-tunes one task from the last stage at every rate of the grid; the best on validation."""
+        return best(self.finetune_grid(name, seed))
+
+    def finetune_grid(self, name: str, seed: int) -> list[Checkpoint]:
+        """The model of each rate of the grid."""
         assert self.recipe.finetune is not None
         recipe, settings = self.recipe, self.recipe.finetune
         made = self.pretrain()
@@ -85,9 +89,7 @@ class Pipeline:
         for stage in settings.stages(self.tasks()[name]):
             job = self._finetuning(stage, start, seed)
             tried.append(run_stage(job, self.corpus, self.machine, self.root, self.progress))
-        return max(
-            tried, key=lambda c: -1.0 if c.about["best"]["valid"] is None else c.about["best"]["valid"]
-        )
+        return tried
 
     def _finetuning(self, stage: Stage, start: Start, seed: int) -> Job:
         recipe = self.recipe
@@ -108,6 +110,11 @@ class Pipeline:
             raise UsageError(f"{checkpoint.folder}: holds no head for {target.name}; fine-tune it first")
         module.head.load_state_dict(head)
         return backbone.to(device).eval(), module.to(device).eval()
+
+
+def best(tried: list[Checkpoint]) -> Checkpoint:
+    """The one with the highest validation score; the first where none has one."""
+    return max(tried, key=lambda c: -1.0 if c.about["best"]["valid"] is None else c.about["best"]["valid"])
 
 
 def tested(tasks: dict[str, Task], test: Mapping[str, int]) -> dict[str, Task]:

@@ -209,7 +209,7 @@ def recipe(name: str, preset: str = "paper", backbone: str = "resnet18") -> Reci
     if name not in RECIPES:
         raise UsageError(f"recipe {name!r}; known: {', '.join(RECIPES)}, or a YAML file")
     if preset not in PRESETS:
-        raise UsageError(f"preset {preset!r}; known: {', '.join(PRESETS)}")
+        raise UsageError(f"preset {preset!r}; known: {', '.join(PRESETS)}, or auto where there are data")
     if backbone not in ("resnet18", "resnet50"):
         raise UsageError(
             f"backbone {backbone!r}; shipped recipes know resnet18, resnet50; others in a YAML file (kind timm)"

@@ -23,7 +23,7 @@ from muscle.paths import atomic_write
 from muscle.report_figures import Picture
 from muscle.report_plan import Absent, Item, plan
 from muscle.report_scores import grouped
-from muscle.report_tables import Results, Table
+from muscle.report_tables import Results, Table, plain
 from muscle.statistics import describe
 
 VERSION = 1
@@ -69,7 +69,8 @@ def report(out: Path) -> Path:
     for block in blocks:
         if block.table:
             atomic_write(
-                out / "tables" / f"{block.item.name}.md", f"{block.item.title}\n\n{block.table.markdown()}"
+                out / "tables" / f"{block.item.name}.md",
+                f"{plain(block.item.title)}\n\n{block.table.markdown()}",
             )
             atomic_write(out / "tables" / f"{block.item.name}.csv", block.table.csv())
     path = out / "report.html"

@@ -54,10 +54,8 @@ class Table:
         lines = [self.names(), ["---" if i < self.words else "--:" for i in range(len(self.head))]]
         for row in self.rows:
             texts = [f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row]
-            lines.append(
-                [f"**{t}**" if c.strong else t for t, c in zip(map(_plain, texts), row, strict=True)]
-            )
-        lines[0] = [_plain(name) for name in lines[0]]
+            lines.append([f"**{t}**" if c.strong else t for t, c in zip(map(plain, texts), row, strict=True)])
+        lines[0] = [plain(name) for name in lines[0]]
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
     def csv(self) -> str:
@@ -83,7 +81,7 @@ def to_csv(lines: Iterable[Sequence[float | str | None]]) -> str:
     return out.getvalue()
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that Markdown shows as it is."""
     for sign in ("\\", "|", "*", "_", "`", "["):
         text = text.replace(sign, f"\\{sign}")

@@ -9,11 +9,13 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from muscle.checkpoint import Checkpoint
 from muscle.data.corpus import Corpus
@@ -21,9 +23,11 @@ from muscle.errors import UserError
 from muscle.machine import Machine
 from muscle.parts import digest
 from muscle.paths import atomic_write
-from muscle.recipe import Recipe
+from muscle.recipe import Recipe, Weights
 
 VERSION = 1
+POOL_FILE = "pool.txt"  # beside a backbone: SHA-256 of the decoded pixels of each film it was trained on
+STARTED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())  # when this process came here
 PACKAGES = ("muscle-xray", "torch", "torchvision", "timm", "numpy")
 
 
@@ -70,11 +74,30 @@ class Results:
         return next((c for c in self.data["cells"] if mine.items() <= c.items()), None)
 
     def put_cell(self, cell: dict[str, Any]) -> None:
-        """Adds a cell, or replaces the one of the same recipe, backbone, task and seed."""
+        """Adds a cell, or replaces the one of the same recipe, backbone, task and seed.
+
+        The file is read again first: another process may have added cells of its own meanwhile.
+        """
         same = ("recipe", "backbone", "task", "seed")
-        kept = [c for c in self.data["cells"] if any(c[k] != cell[k] for k in same)]
-        self.data["cells"] = [*kept, cell]
-        self.save()
+        self.out.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.out / ".results.lock"):
+            mine = {tuple(c[k] for k in same): c for c in self.data["cells"]}
+            theirs = {tuple(c[k] for k in same): c for c in (self._read() or self.data)["cells"]}
+            merged = theirs | mine | {tuple(cell[k] for k in same): cell}
+            self.data["cells"] = list(merged.values())
+            self.save()
+
+    def drop_cells(self, stale: Callable[[dict[str, Any]], bool]) -> int:
+        """Takes cells out of the table, for a table never mixes settings or data; how many.
+
+        Their models stay, found by key when their settings come back.
+        """
+        kept = [cell for cell in self.data["cells"] if not stale(cell)]
+        dropped = len(self.data["cells"]) - len(kept)
+        if dropped:
+            self.data["cells"] = kept
+            self.save()
+        return dropped
 
     def put_sources(self, corpus: Corpus) -> None:
         """Table 1 as counted here, and what identifies the data."""
@@ -94,37 +117,65 @@ class Results:
             })  # fmt: skip
         self.data["sources"] = rows
         self.data["provenance"]["data_sha256"] = digest([row["digest"] for row in rows])
-        self.data["provenance"]["pool"] = len(corpus.pool)
         self.save()
 
-    def put_stages(self, recipe: Recipe, made: list[Checkpoint]) -> None:
+    def put_start(self, recipe: Recipe, corpus: Corpus) -> list[str]:
+        """Which file of weights a recipe starts from, by its SHA-256; and who of the test parts its pool had seen.
+
+        Returns:
+            A sentence for each target whose test films, pixel for pixel, were pre-trained on. They are kept in the
+            provenance too, so that the report shows them.
+        """
+        if not isinstance(recipe.init, Weights):
+            return []
+        facts = self.data["provenance"]
+        facts[f"start of {recipe.name}"] = f"{Path(recipe.init.file).name}, sha256 {recipe.init.identity()}"
+        pool = Path(recipe.init.file).with_name(POOL_FILE)
+        seen = set(pool.read_text().split()) if pool.is_file() else set()
+        said = []
+        for name, rows in corpus.tasks.items():
+            leaked = sum(image in seen for image in rows.test.images_sha256)
+            if leaked:
+                said.append(
+                    f"{recipe.name} was pre-trained on {leaked} of {len(rows.test)} test films of {name}, so its "
+                    "scores flatter; pre-train from this data file, which keeps them out"
+                )
+        if said:
+            facts[f"leak of {recipe.name}"] = "; ".join(said)
+        self.save()
+        return said
+
+    def put_stages(self, recipe: Recipe, corpus: Corpus, made: list[Checkpoint]) -> None:
         """The stages of a recipe, their logs copied here, and the forgetting of the continual ones."""
         name = recipe.name
-        self.data["stages"] = [s for s in self.data["stages"] if s["recipe"] != name]
-        self.data["forgetting"] = [f for f in self.data["forgetting"] if f["recipe"] != name]
+        backbone = str(getattr(recipe.backbone, "name", recipe.backbone.kind))
+        if made:
+            self.data["provenance"]["films pre-trained on"] = len(corpus.pool)
+        mine = {"recipe": name, "backbone": backbone}
+        for part in ("stages", "forgetting"):
+            self.data[part] = [entry for entry in self.data[part] if not mine.items() <= entry.items()]
         for checkpoint in made:
             about = checkpoint.about
-            log = f"logs/{name}-{about['stage']['name']}.jsonl"
+            log = f"logs/{name}-{backbone}-{about['stage']['name']}.jsonl"
             atomic_write(self.out / log, checkpoint.log_file.read_bytes())
             self.data["stages"].append({
-                "recipe": name, "name": about["stage"]["name"], "key": about["key"], "minutes": about["minutes"],
+                **mine, "name": about["stage"]["name"], "key": about["key"], "minutes": about["minutes"],
                 "sha256": checkpoint.sha256, "log": log,
             })  # fmt: skip
             turns = [entry for entry in about["matrix"] if entry.get("shared") and entry["turn"] >= 0]
             if turns:
-                self.data["forgetting"].append(
-                    {"recipe": name, "title": recipe.title or name, **forgetting(turns)}
-                )
+                self.data["forgetting"].append({**mine, "title": recipe.title or name, **forgetting(turns)})
         self.save()
 
 
 def forgetting(turns: list[dict[str, Any]]) -> dict[str, Any]:
     """Backward transfer and forgetting from the scores after each turn, on recomputed batch-norm statistics.
 
-    Backward transfer: mean over tasks of (score at the end - score right after the task's first turn); forgetting:
-    mean over tasks of (best score before the end - score at the end) (Lopez-Paz and Ranzato 2017; Chaudhry et al.
-    2018). ``*_shared``: the same on the statistics as training left them. The task of the last turn is left out:
-    nothing came after it.
+    Backward transfer: mean over tasks of (score at the end - score right after the task's own last turn), R_T,i -
+    R_i,i of Lopez-Paz and Ranzato 2017; forgetting: mean over tasks of (best score before the end - score at the
+    end), Chaudhry et al. 2018. Where tasks come back round after round, only what followed a task's last visit can
+    transfer. ``*_shared``: the same on the statistics as training left them. The task of the last turn is left
+    out: nothing came after it.
     """
     tasks = list(turns[0]["shared"])
     found: dict[str, Any] = {"tasks": tasks, "turns": turns}
@@ -134,8 +185,9 @@ def forgetting(turns: list[dict[str, Any]]) -> dict[str, Any]:
             if task == turns[-1]["task"]:
                 continue
             scores = [turn[field][task] for turn in turns if turn[field][task] is not None]
-            if len(scores) > 1:
-                transfer.append(scores[-1] - scores[0])
+            own = [turn[field][task] for turn in turns if turn["task"] == task][-1:]
+            if len(scores) > 1 and own and own[0] is not None:
+                transfer.append(scores[-1] - own[0])
                 lost.append(max(scores[:-1]) - scores[-1])
         if transfer:
             found[f"backward_transfer{suffix}"] = sum(transfer) / len(transfer)
@@ -154,7 +206,7 @@ def provenance(machine: Machine) -> dict[str, Any]:
         "device": str(device),
         "threads": machine.thread_count(),
         "versions": {p: version(p) for p in PACKAGES} | {"python": platform.python_version()},
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "started": STARTED,
     }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ FALLBACK: dict[TargetKind, str] = {
     "boxes": "ap50",
 }  # where a class is absent
 PICTURES = 6
+BLOCK = 32  # films that batch-norm statistics are taken over at a time
 
 
 @torch.no_grad()
@@ -103,7 +104,8 @@ def recomputed_statistics(
                 m.reset_running_stats()
                 m.momentum = None  # the plain mean over all blocks
                 m.train()
-            for block in blocks(len(rows)):
+            # Near-equal blocks: the plain mean over blocks is then the mean over films.
+            for block in np.array_split(np.arange(len(rows)), max(1, round(len(rows) / BLOCK))):
                 if len(block) > 1:
                     module.predict(backbone, rows.batch(block, normalization, None).to(device))
         yield

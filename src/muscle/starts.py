@@ -17,7 +17,9 @@ from muscle.parts import from_yaml, override
 from muscle.recipe import ImageNet, Recipe, Weights
 from muscle.recipes import RECIPES, recipe
 
-SMALL_POOL = 20_000  # below this many images the preset `auto` is `small` (METHODS 9: K = 24,576 needs more)
+PAPER_POOL = (
+    30_000  # from this many training images on `auto` is `paper`: its queue of 24,576 must fit the pool
+)
 BACKBONE = "resnet18"  # where nobody says which
 
 Sources = str | Path | DataFile | Sequence[str | Path]
@@ -37,14 +39,21 @@ def data_file(sources: Sources) -> DataFile:
     """The data file behind anything that a SOURCE may be: a folder, ``KIND=ROOT``, a data file, or several."""
     if isinstance(sources, DataFile):
         return sources
-    return DataFile.of([str(s) for s in ([sources] if isinstance(sources, (str, Path)) else sources)])
+    words = [sources] if isinstance(sources, (str, Path)) else sources
+    for word in words:
+        if (Path(word) / "backbone.safetensors").is_file():
+            raise UsageError(
+                f"{word}: a run, not a source; several starts are given as --from scratch,{word}"
+            )
+    return DataFile.of([str(word) for word in words])
 
 
 def choose_preset(preset: str, file: DataFile) -> str:
-    """``auto`` resolved by the number of images; anything else unchanged."""
+    """``auto`` resolved by the number of training images; anything else unchanged."""
     if preset != "auto":
         return preset
-    return "small" if sum(len(samples) for samples, _ in file.read().values()) < SMALL_POOL else "paper"
+    parts = (file.split_of(name).assign(*found) for name, found in file.read().items())
+    return "small" if sum(part.count("train") for part in parts) < PAPER_POOL else "paper"
 
 
 def load_recipe(

@@ -16,6 +16,7 @@ from muscle.data.source import DataFile
 from muscle.data.splits import PaperSplit
 from muscle.data.store import Store
 from muscle.errors import UserError
+from muscle.parts import digest
 from muscle.progress import SILENT, Progress
 from muscle.types import Target
 
@@ -38,7 +39,12 @@ class Corpus:
         workers: int = 2,
         progress: Progress = SILENT,
     ) -> Corpus:
-        """Decodes every source into a store at ``size`` = (height, width), or finds it there."""
+        """Decodes every source into a store at ``size`` = (height, width), or finds it there.
+
+        Raises:
+            UserError: what is wrong with any source's records, before the first of them is decoded.
+        """
+        file.read()
         stores = []
         for name, source in file.sources.items():
 
@@ -68,13 +74,27 @@ class Corpus:
     @cached_property
     def held_out(self) -> HeldOut:
         """Who and what no stage may train on: the validation and test parts of every source together."""
+        return HeldOut.of(self.stores, self._image_level)
+
+    @cached_property
+    def held_out_before(self) -> HeldOut:
+        """As ``held_out``, and all films and persons of external sources: for stages before fine-tuning."""
+        return HeldOut.of(self.stores, self._image_level, self.external)
+
+    @cached_property
+    def _image_level(self) -> frozenset[str]:
         names = self.file.sources
-        return HeldOut.of(self.stores, {n for n in names if isinstance(self.file.split_of(n), PaperSplit)})
+        return frozenset(n for n in names if isinstance(self.file.split_of(n), PaperSplit))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of every store's content: equal digests mean equal films, parts and truth."""
+        return digest([store.digest for store in self.stores])
 
     @cached_property
     def pool(self) -> Rows:
         """Every image that pre-training may see: training parts only, nobody who is held out anywhere."""
-        return pool(self.stores, set(self.external), self.held_out)
+        return pool(self.stores, set(self.external), self.held_out_before)
 
     def pool_of(self, role: str) -> Rows:
         """The pool, or with the role ``pool:chest`` only its images of that body part.
@@ -107,4 +127,4 @@ class Corpus:
     def internal_tasks(self) -> dict[str, TaskRows]:
         """As ``tasks``, without any row of an external source: what stages before fine-tuning learn and look at."""
         inside = [store for store in self.stores if store.name not in self.external]
-        return annotated(inside, self.held_out) if inside else {}
+        return annotated(inside, self.held_out_before) if inside else {}

@@ -69,6 +69,11 @@ class Rows:
         """The body part of each row; empty where unknown."""
         return self._strings("body_part")
 
+    @cached_property
+    def images_sha256(self) -> list[str]:
+        """SHA-256 of the decoded pixels of each row, at the size of the file: equal wherever the same film lies."""
+        return self._strings("sha256")
+
     def take(self, index: NDArray[Any]) -> Rows:
         """Some of these rows, by position or by a mask."""
         return Rows(self.stores, self.store[index], self.row[index])
@@ -246,10 +251,16 @@ class HeldOut:
     images: frozenset[str]
 
     @classmethod
-    def of(cls, stores: Sequence[Store], image_level: Set[str] = frozenset()) -> HeldOut:
-        """``image_level``: names of sources whose split ignores persons, as the paper's does."""
+    def of(
+        cls, stores: Sequence[Store], image_level: Set[str] = frozenset(), external: Set[str] = frozenset()
+    ) -> HeldOut:
+        """``image_level``: names of sources whose split ignores persons, as the paper's does.
+
+        ``external``: sources that are held out whole, their training parts too.
+        """
         rows = all_rows(stores)
-        rows = rows.take(np.array(rows.splits, object) != "train")
+        whole = np.array([s.name in external for s in rows.stores])[rows.store]
+        rows = rows.take((np.array(rows.splits, object) != "train") | whole)
         images = frozenset(rows._strings("sha256"))
         people = zip(rows.patients, rows.sources, strict=True)
         return cls(frozenset(patient for patient, source in people if source not in image_level), images)
