@@ -13,6 +13,7 @@ import tiny
 from muscle import paths, plan
 from muscle.data.source import DataFile
 from muscle.data.splits import PatientSplit
+from muscle.datasets.yolo import Yolo
 from muscle.errors import UserError
 from muscle.parts import override
 from muscle.recipe import Recipe
@@ -37,10 +38,13 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def annotated(tmp_path_factory: pytest.TempPathFactory) -> DataFile:
-    """The tiny corpus; the films of one source stand in another too, split otherwise, and one is external."""
-    given = tiny.sources(tmp_path_factory.mktemp("plan") / "tiny")
+    """The tiny corpus; the films of one source stand in another too, split otherwise; a third source is external."""
+    where = tmp_path_factory.mktemp("plan")
+    given = tiny.sources(where / "tiny")
     again = given["chest"].with_(split=OTHER, rename={"pneumonia": "again", "germ": "germ2"})
-    sources = {"bones": given["bones"], "again": again, "chest": given["chest"].with_(external=True)}
+    Yolo.write_example(where / "elsewhere", 30, 50)
+    outside = Yolo(root=str(where / "elsewhere"), target="bones", external=True)
+    sources = {"bones": given["bones"], "again": again, "chest": given["chest"], "outside": outside}
     return DataFile(sources=sources, split=tiny.SPLIT)
 
 
@@ -86,7 +90,7 @@ def test_few_files_of_many_are_decoded(annotated: DataFile, tmp_path: Path) -> N
 
     recipe = tiny.small("md-moco").with_(finetune=None)
     plan.plan(recipe, annotated, tmp_path, tmp_path, tiny.MACHINE, Watched())
-    assert max(sizes) == plan.FILES // 3
+    assert max(sizes) == plan.FILES // len(annotated.sources)
 
 
 def test_nothing_is_left_behind(films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

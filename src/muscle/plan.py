@@ -159,12 +159,18 @@ def _count(
     held = [(name, sample.patient, film) for name, sample, part, film in rows if part != "train"]
     films = {film for *_, film in held}
     persons = {p for name, p, _ in held if not isinstance(file.split_of(name), PaperSplit)}
+    away = {
+        known
+        for name, sample, _, film in rows
+        if file.sources[name].external
+        for known in (sample.patient, film)
+    }
     pool: dict[str, str] = {}
     inside, outside_too, test = Counter[str](), Counter[str](), Counter[str]()
-    for name, sample, part, film in rows:
+    for _, sample, part, film in rows:
         if part == "train" and film not in films and sample.patient not in persons:
             outside_too.update(sample.annotations.keys())
-            if not file.sources[name].external:
+            if sample.patient not in away and film not in away:
                 inside.update(sample.annotations.keys())
                 pool.setdefault(film, sample.body_part)
         elif part == "test":

@@ -9,6 +9,7 @@ import tiny
 from muscle.data.corpus import Corpus
 from muscle.data.source import DataFile
 from muscle.data.splits import PatientSplit
+from muscle.datasets.yolo import Yolo
 from muscle.job import Job, Start
 from muscle.pipeline import Pipeline
 
@@ -71,10 +72,21 @@ def test_an_external_source_enters_no_stage_before_its_own_fine_tuning(films: Pa
 def test_an_external_source_stays_out_of_a_task_that_it_shares_with_others(
     films: Path, tmp_path: Path
 ) -> None:
-    """Both teach pneumonia; the continual stage learns it from the internal one alone."""
-    given = tiny.sources(films)
-    shared = {"chest": given["chest"], "outside": given["chest"].with_(external=True, split=OTHER)}
+    """Both teach fractures; the continual stage learns them from the internal one alone."""
+    Yolo.write_example(tmp_path / "elsewhere", 30, 50)
+    outside = Yolo(root=str(tmp_path / "elsewhere"), target="bones", external=True, split=OTHER)
+    shared = {**tiny.sources(films), "outside": outside}
     corpus = tiny.prepared(films, DataFile(sources=shared, split=tiny.SPLIT))
     run = tiny.pipeline(tiny.small("muscle"), corpus, tmp_path)
     for index in range(2):
-        assert {s for rows in _job(run, index).rows.values() for s in rows.sources} == {"chest"}
+        assert {s for rows in _job(run, index).rows.values() for s in rows.sources} == {"chest", "bones"}
+    assert "outside" in corpus.tasks["bones"].train.sources  # its own fine-tuning learns from it
+
+
+def test_films_of_an_external_source_stay_out_under_any_other_name(films: Path) -> None:
+    """The same films as an internal source too: whoever is external is external everywhere."""
+    given = tiny.sources(films)
+    shared = {**given, "outside": given["chest"].with_(external=True)}
+    corpus = tiny.prepared(films, DataFile(sources=shared, split=tiny.SPLIT))
+    assert set(corpus.pool.sources) == {"bones"}
+    assert not len(corpus.internal_tasks["germ"].train)
