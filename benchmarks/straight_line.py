@@ -92,7 +92,7 @@ def main() -> None:
     }
     if few:
         sys.exit(f"test parts under {LEAST_TEST} cases: {few}")
-    write(Compared(arguments.out, results, report(arguments.out)), recipes[-1].yaml())
+    write(Compared(arguments.out, results, report(arguments.out)))
 
 
 def _forgetting(entry: dict[str, Any]) -> str:
@@ -123,7 +123,7 @@ def has(data: Any, path: list[str]) -> bool:
     return True
 
 
-def write(made: Compared, settings: str) -> None:
+def write(made: Compared) -> None:
     """``docs/results/straight-line.json`` and ``.md``."""
     data = made.results.data
     files = sorted((s["name"], s["digest"], s["train"], s["valid"], s["test"]) for s in data["sources"])
@@ -145,7 +145,7 @@ def write(made: Compared, settings: str) -> None:
         f"- Command: `{facts['command']}`",
         f"- Commit: `{facts['commit']}`",
         f"- Machine: {facts['machine']}, {facts['threads']} threads, torch {facts['versions']['torch']}",
-        f"- File list: SHA-256 `{kept['file_list_sha256']}`; pool of {facts['pool']} films",
+        f"- File list: SHA-256 `{kept['file_list_sha256']}`; {facts['films pre-trained on']} films pre-trained on",
         f"- Wall time: {facts['wall_s'] / 60:.0f} minutes",
         f"- Settings: preset `small` with {', '.join(f'`{e}`' for e in EFFORT)}",
         "",
