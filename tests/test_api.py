@@ -55,8 +55,10 @@ def test_a_source_may_be_given_in_every_form(films: Path, tmp_path: Path) -> Non
 def test_small_pools_get_the_small_preset(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = DataFile.of([str(films)])
     assert api.choose_preset("auto", file) == "small" and api.choose_preset("paper", file) == "paper"
-    monkeypatch.setattr(DataFile, "read", lambda _: {"a": ([None] * 20_000, [])})
-    assert api.choose_preset("auto", file) == "paper"
+    (name,) = file.sources
+    for films_in_all, preset in ((29_999, "small"), (30_000, "paper")):  # no target: all of them train
+        monkeypatch.setattr(DataFile, "read", lambda _, n=films_in_all: {name: ([None] * n, [])})
+        assert api.choose_preset("auto", file) == preset
 
 
 def test_a_recipe_from_its_yaml_is_the_recipe(tmp_path: Path) -> None:
