@@ -141,7 +141,7 @@ def test_scratch_takes_over_the_backbone_of_the_run(tmp_path: Path) -> None:
              "normalization": {"kind": "zscore"}, "decode": {}}  # fmt: skip
     (tmp_path / "backbone.json").write_text(json.dumps(about))
     (tmp_path / "backbone.safetensors").write_bytes(b"not looked into")
-    found = compared(["scratch", "imagenet", tmp_path], [], "resnet18", 1, "small", [], [])
+    found = compared(["scratch", "imagenet", tmp_path], [], None, 1, "small", [], [])
     assert [(r.backbone.dump()["name"], r.size) for r in found] == [("resnet50", (64, 48))] * 3
 
 
