@@ -46,7 +46,7 @@ class Machine(Part):
     def settle(self) -> None:
         """Sets this process up to compute: its threads, and numbers too small to be normal flushed to zero.
 
-        Denormal numbers make a CPU's step up to thirty times as slow; they appear when a network nears a fit.
+        Arithmetic on denormal numbers is slow on many CPUs, and no score depends on them.
         """
         torch.set_num_threads(self.thread_count())
         torch.set_flush_denormal(True)

@@ -24,8 +24,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Detection(Task):
     """Boxes with classes by Faster R-CNN; MUSCLE names it and nothing else about it.
 
-    The numbers are torchvision's, with a feature pyramid (our choice). They cost: on two cores `lean` is 17 times
-    as quick at 128 x 80, where the heads and not the pixels decide. The views only flip, since the upright hull
+    The numbers are torchvision's, with a feature pyramid (our choice). They cost: at
+    128 x 80 the heads and not the pixels decide, and `lean` is many times as quick. The views only flip, since the upright hull
     of a turned box is looser than the box, and a shift cuts boxes at the border.
 
     Attributes:
