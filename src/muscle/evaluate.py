@@ -20,7 +20,7 @@ from muscle.statistics import describe, intervals
 def run_cell(pipeline: Pipeline, task: str, seed: int, results: Results) -> dict[str, Any]:
     """Fine-tunes, predicts the test part once, writes predictions and scores; a finished cell is found again."""
     recipe, corpus = pipeline.recipe, pipeline.corpus
-    backbone = str(getattr(recipe.backbone, "name", recipe.backbone.kind))
+    backbone = recipe.backbone.architecture
     tried = pipeline.finetune_grid(task, seed)
     checkpoint, minutes = best(tried), sum(c.about["minutes"] for c in tried)
     rows = corpus.tasks[task]
@@ -72,7 +72,7 @@ def run_recipe(
     recipe.check()
     pipeline = Pipeline(recipe, corpus, machine, root, progress)
     pipeline.check()
-    mine = {"recipe": recipe.name, "backbone": str(getattr(recipe.backbone, "name", recipe.backbone.kind))}
+    mine = {"recipe": recipe.name, "backbone": recipe.backbone.architecture}
     now = {"settings": settings(recipe), "data": corpus.digest}
     if dropped := results.drop_cells(lambda c: mine.items() <= c.items() and not now.items() <= c.items()):
         progress.message(f"{recipe.name}: {dropped} cells of other settings or data leave the table")

@@ -98,7 +98,7 @@ def plan(
         "pool": len(counts.pool),
         "unreadable": f"{sum(len(s.quarantine) for s in corpus.stores)} of {counts.tried} tried",
         "size": f"{recipe.size[0]}x{recipe.size[1]}",
-        "backbone": str(getattr(recipe.backbone, "name", recipe.backbone.kind)),
+        "backbone": recipe.backbone.architecture,
         "device": str(machine.torch_device()),
         "precision": machine.precision(recipe.precision),
         "settings": settings,

@@ -148,7 +148,7 @@ class Results:
     def put_stages(self, recipe: Recipe, corpus: Corpus, made: list[Checkpoint]) -> None:
         """The stages of a recipe, their logs copied here, and the forgetting of the continual ones."""
         name = recipe.name
-        backbone = str(getattr(recipe.backbone, "name", recipe.backbone.kind))
+        backbone = recipe.backbone.architecture
         if made:
             self.data["provenance"]["films pre-trained on"] = len(corpus.pool)
         mine = {"recipe": name, "backbone": backbone}

@@ -40,6 +40,11 @@ class Backbone(Part):
 
     home: ClassVar[str] = "muscle.backbones"
 
+    @property
+    def architecture(self) -> str:
+        """What tables and timm call the network: its ``name`` where it has one, else the kind."""
+        return str(getattr(self, "name", self.kind))
+
     def build(self) -> BackboneModule:
         """A freshly initialized network (Kaiming-normal convolutions, as the paper has it)."""
         raise TypeError(f"{type(self).__name__} must define build")

@@ -25,8 +25,8 @@ class Detection(Task):
     """Boxes with classes by Faster R-CNN; MUSCLE names it and nothing else about it.
 
     The numbers are torchvision's, with a feature pyramid (our choice). They cost: at
-    128 x 80 the heads and not the pixels decide, and `lean` is many times as quick. The views only flip, since the upright hull
-    of a turned box is looser than the box, and a shift cuts boxes at the border.
+    128 x 80 the heads and not the pixels decide, and `lean` is many times as quick. The views
+    only flip, since the upright hull of a turned box is looser than the box, and a shift cuts boxes at the border.
 
     Attributes:
         fpn_channels: channels of every level of the pyramid.
