@@ -120,7 +120,7 @@ MUTATIONS = (
     ),
     Mutation(
         "schedule: an epoch too few in blocks", "schedules.py",
-        "for epoch in range(self.epochs_per_task)", "for epoch in range(self.epochs_per_task - 1)",
+        "for epoch in range(epochs[task])", "for epoch in range(epochs[task] - 1)",
         f"{ORACLES}schedule.py::test_cyclic_and_sequential_train_each_task_equally",
     ),
     Mutation(

@@ -18,6 +18,13 @@ def test_sequential_is_one_round() -> None:
     assert {t.round for t in Sequential(epochs_per_task=2).turns({"a": 1, "b": 2}, seed=0)} == {0}
 
 
+def test_short_epochs_are_as_many_as_reach_the_least_steps() -> None:
+    turns = Sequential(epochs_per_task=2, least_steps=10).turns({"few": 3, "many": 6}, seed=0)
+    assert [(t.task, t.epoch) for t in turns] == [("few", e) for e in range(4)] + [
+        ("many", e) for e in range(2)
+    ]
+
+
 def test_an_unknown_field_is_answered_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="known: rounds, reshuffle"):
         Cyclic.parse({"round": 3})

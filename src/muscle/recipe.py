@@ -142,6 +142,7 @@ class Finetune(Part):
 
     tasks: tuple[Task, ...]
     epochs: int = Field(30, ge=1)  # not in the paper; our choice
+    least_steps: int = Field(0, ge=0)  # few films make short epochs: as many more as reach this many steps
     curve: Curve = StepDecay()
     optimizer: Optimizer = Optimizer()
     backbone_rates: tuple[float, ...] = (
@@ -156,7 +157,7 @@ class Finetune(Part):
             Stage(
                 name=f"finetune-{task.data}",
                 tasks=(task,),
-                schedule=Sequential(epochs_per_task=self.epochs),
+                schedule=Sequential(epochs_per_task=self.epochs, least_steps=self.least_steps),
                 curve=self.curve,
                 optimizer=self.optimizer.with_(backbone_rate=rate),
                 select="best",

@@ -86,7 +86,7 @@ PRESETS: dict[str, Preset] = {
         rounds=10,
         continual_optimizer=Optimizer(rate=1e-3),
         cyclic=CyclicCosine(floor=0.01, shape="half", period="turn"),
-        finetune=Finetune(tasks=_SMALL_TASKS, epochs=30),
+        finetune=Finetune(tasks=_SMALL_TASKS, epochs=30, least_steps=100),  # steps: METHODS 10
     ),
     # Minutes on a laptop's CPU, to see every part run; its numbers compare with nothing.
     "demo": Preset(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from typing import ClassVar
@@ -36,11 +37,14 @@ class Sequential(Schedule):
     kind: ClassVar[str] = "sequential"
 
     epochs_per_task: int = Field(10, ge=1)  # MUSCLE's 10 rounds of one epoch each, paper section 2.2
+    least_steps: int = Field(0, ge=0)  # a task whose epochs come to fewer steps takes more epochs
 
     def turns(self, steps: Mapping[str, int], seed: int) -> list[Turn]:
         """One block a task; ``round`` is 0 throughout. ``seed`` is not used."""
-        visits = [(0, task, epoch) for task in steps for epoch in range(self.epochs_per_task)]
-        return _number(visits, steps)
+        epochs = {
+            task: max(self.epochs_per_task, math.ceil(self.least_steps / n)) for task, n in steps.items()
+        }
+        return _number([(0, task, epoch) for task in steps for epoch in range(epochs[task])], steps)
 
 
 class Cyclic(Schedule):
