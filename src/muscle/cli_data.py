@@ -34,10 +34,11 @@ def list_kinds() -> None:
             (
                 kind,
                 (adapter.__doc__ or "").strip().splitlines()[0],
+                ", ".join(getattr(adapter, "shows", ())),
                 getattr(adapter, "licence", "") or "your own data",
             )
         )
-    table(("kind", "what", "licence"), rows)
+    table(("kind", "what", "shows", "licence"), rows)
 
 
 @app.command()

@@ -14,11 +14,6 @@ from muscle.data.source import DataFile, Source
 from muscle.parts import from_yaml, known, member
 from muscle.types import BoxList, Labels, MaskFiles, Sample, Target, Value
 
-# what must be said for the example to be read with its annotations
-FIELDS: dict[str, dict[str, Any]] = {
-    "folder": {"labels": "folder"},
-    "table": {"label": "finding", "patient": "patient", "view": "view"},
-}
 KINDS = known(Source)
 
 
@@ -26,8 +21,9 @@ KINDS = known(Source)
 def example(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Source:
     kind: str = request.param
     root = tmp_path_factory.mktemp(kind)
-    member(Source, kind).write_example(root, 16, seed=3)  # type: ignore[attr-defined]
-    return member(Source, kind).parse({"root": root.as_posix(), **FIELDS.get(kind, {})})  # type: ignore[return-value]
+    adapter: Any = member(Source, kind)
+    adapter.write_example(root, 16, seed=3)
+    return adapter.parse({"root": root.as_posix(), **adapter.example})  # type: ignore[no-any-return]
 
 
 def all_kinds(test: Any) -> Any:

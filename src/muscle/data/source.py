@@ -34,12 +34,22 @@ class Source(Part):
         body_part: for images whose adapter does not know it.
         targets: which of the adapter's targets to use; None is all, an empty list is images alone.
         rename: other names for targets, for instance so that two sources teach one task together.
+
+    What an adapter of a public set states of it, all empty for one's own data: ``shows``, the body parts;
+    ``citation``, ``licence``, ``url``; ``published``, the publisher's counts (of ``images``, ``patients``, ``studies``,
+    ``part:train``, ``labels:TARGET:CLASS`` images where it is present, ``boxes:TARGET:CLASS`` boxes, and ``mask:TARGET``,
+    ``value:TARGET``, ``points:TARGET`` images that have one); ``shares``, the kinds of other sets with the same films,
+    and what is known of it. ``example`` holds the fields that read ``write_example`` with its annotations.
     """
 
     home: ClassVar[str] = "muscle.datasets"
+    shows: ClassVar[tuple[str, ...]] = ()
     citation: ClassVar[str] = ""
     licence: ClassVar[str] = ""
     url: ClassVar[str] = ""
+    published: ClassVar[Mapping[str, int]] = {}
+    shares: ClassVar[Mapping[str, str]] = {}
+    example: ClassVar[Mapping[str, Any]] = {}
 
     root: str
     external: bool = False

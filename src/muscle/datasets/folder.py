@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from muscle.data.dicom import is_dicom, read_header
 from muscle.data.files import PARTS, images, part_of
@@ -43,6 +44,7 @@ class Folder(NamedPatients):
     """
 
     kind: ClassVar[str] = "folder"
+    example: ClassVar[Mapping[str, Any]] = {"labels": "folder"}
 
     labels: Literal["none", "folder"] = "none"
     classes: tuple[str, ...] | None = None

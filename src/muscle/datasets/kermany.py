@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -34,6 +35,11 @@ class Kermany(Source):
     kind: ClassVar[str] = "kermany"
     citation: ClassVar[str] = "Kermany et al., Cell 172(5):1122-1131, 2018; Mendeley Data rscbjbr9sj"
     licence: ClassVar[str] = "CC BY 4.0"
+    shows: ClassVar[tuple[str, ...]] = ("chest",)
+    published: ClassVar[Mapping[str, int]] = {
+        "images": 5856, "labels:pneumonia:normal": 1583, "labels:pneumonia:pneumonia": 4273,
+        "part:train": 5216, "part:valid": 16, "part:test": 624,
+    }  # fmt: skip
     url: ClassVar[str] = "https://doi.org/10.17632/rscbjbr9sj.2"
 
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import model_validator
 
@@ -35,6 +36,7 @@ class Table(Source):
     """
 
     kind: ClassVar[str] = "table"
+    example: ClassVar[Mapping[str, Any]] = {"label": "finding", "patient": "patient", "view": "view"}
 
     file: str = ""
     image: str = "image"
