@@ -28,6 +28,7 @@ from muscle.data.grey import (
     to_bytes,
     to_grey,
 )
+from muscle.data.harmonize import HarmonizeStep, harmonized
 from muscle.errors import UserError
 from muscle.parts import Part
 
@@ -38,11 +39,13 @@ class Decode(Part):
     Attributes:
         grey: ``unified``: windowed and with dense tissue bright, so that films of all sources look alike; ``raw``:
             stored levels over their full range, polarity as stored (what a pipeline without unification sees).
+        harmonize: steps taken after that, in order: ``muscle.data.harmonize``.
     """
 
     kind: ClassVar[str] = ""
 
     grey: Literal["unified", "raw"] = "unified"
+    harmonize: tuple[HarmonizeStep, ...] = ()
 
 
 def decode(path: Path, settings: Decode) -> Decoded:
@@ -56,7 +59,8 @@ def decode(path: Path, settings: Decode) -> Decoded:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # both libraries remark on headers that they then read well
-            return decode_dicom(path, unified) if is_dicom(path) else _picture(path, unified)
+            found = decode_dicom(path, unified) if is_dicom(path) else _picture(path, unified)
+            return harmonized(found, settings.harmonize)
     except UserError:
         raise
     except Exception as error:  # decoders raise whatever a damaged file makes them trip over
