@@ -12,7 +12,7 @@ import pytest
 from muscle.data.decode import Decode, decode, decode_mask, image_size
 from muscle.data.source import DataFile, Source
 from muscle.parts import from_yaml, known, member
-from muscle.types import BoxList, Labels, MaskFiles, Sample, Target, Value
+from muscle.types import BoxList, Labels, MaskFiles, MaskRuns, Sample, Target, Value
 
 KINDS = known(Source)
 
@@ -56,11 +56,16 @@ def check(annotation: Any, target: Target, root: Path, sample: Sample) -> None:
         assert isinstance(annotation, Labels)
         assert len(annotation.values) == len(target.classes)
         assert not target.exclusive or sum(annotation.values) == 1
+    elif isinstance(annotation, MaskRuns):
+        assert target.kind == "mask" and 1 <= annotation.value <= len(target.classes)
+        assert (annotation.width, annotation.height) == image_size(root / sample.path)
+        pixels = annotation.width * annotation.height
+        assert all(0 <= first < first + length <= pixels for first, length in annotation.runs)
     elif target.kind == "mask":
         assert isinstance(annotation, MaskFiles)
         for file, levels in annotation.files:
             mask = decode_mask(root / file, levels)
-            assert mask.shape == decode(root / sample.path, Decode()).pixels.shape
+            assert annotation.scaled or mask.shape == decode(root / sample.path, Decode()).pixels.shape
             assert set(np.unique(mask)) - {0, 255} == {value for _, value in levels} - {255}
     elif target.kind == "boxes":
         assert isinstance(annotation, BoxList)

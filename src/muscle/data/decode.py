@@ -1,6 +1,6 @@
 """From a file to one grey 8-bit picture, bright where the body is dense, with every step said in words.
 
-PNG, JPEG, TIFF and BMP by Pillow; DICOM in ``muscle.data.dicom``.
+PNG, JPEG, TIFF and BMP by Pillow; DICOM in ``muscle.data.dicom``, raw films in ``muscle.data.raw_img``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from muscle.data.grey import (
     to_grey,
 )
 from muscle.data.harmonize import HarmonizeStep, harmonized
+from muscle.data.raw_img import decode_raw_img, is_raw_img, raw_img_size
 from muscle.errors import UserError
 from muscle.parts import Part
 
@@ -59,7 +60,10 @@ def decode(path: Path, settings: Decode) -> Decoded:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # both libraries remark on headers that they then read well
-            found = decode_dicom(path, unified) if is_dicom(path) else _picture(path, unified)
+            if is_dicom(path):
+                found = decode_dicom(path, unified)
+            else:
+                found = decode_raw_img(path, unified) if is_raw_img(path) else _picture(path, unified)
             return harmonized(found, settings.harmonize)
     except UserError:
         raise
@@ -116,6 +120,8 @@ def image_size(path: Path) -> tuple[int, int]:
         if is_dicom(path):
             header = read_header(path)
             return int(header.Columns), int(header.Rows)
+        if is_raw_img(path):
+            return raw_img_size(path)
         with _opened(path) as image:
             return image.size
     except UserError:

@@ -22,13 +22,17 @@ Fit = Literal["stretch", "pad"]
 Pixels = NDArray[np.uint8]
 Pair = tuple[float, float]
 MaskFile = tuple[str, tuple[tuple[int, int], ...]]  # path below the root, ((grey level, mask value), ...)
+Runs = tuple[int, int, tuple[tuple[int, int], ...], int]  # height, width, ((first, length), ...), mask value
 
 SLACK = 1.0  # source pixels that a box may reach over the edge (rounding of relative coordinates); it is cut
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker needs to know of one image. Paths are relative to ``root``; boxes in source pixels."""
+    """What a worker needs to know of one image. Paths are relative to ``root``; boxes in source pixels.
+
+    ``scaled`` names the masks whose pictures may have another size than the image; ``runs`` are masks without files.
+    """
 
     root: str
     path: str
@@ -36,6 +40,8 @@ class Job:
     decode: Decode
     fit: Fit
     masks: dict[str, tuple[MaskFile, ...]] = field(default_factory=dict)
+    scaled: frozenset[str] = frozenset()
+    runs: dict[str, Runs] = field(default_factory=dict)
     boxes: dict[str, tuple[tuple[float, float, float, float], ...]] = field(default_factory=dict)
     points: dict[str, tuple[Pair, ...]] = field(default_factory=dict)
 
@@ -117,7 +123,8 @@ def _film(job: Job) -> Film:
     frame = _Frame.of(crop, job.size, job.fit)
     boxes = {name: [_box(box, frame) for box in given] for name, given in job.boxes.items()}
     points = {name: [_point(point, frame) for point in given] for name, given in job.points.items()}
-    masks = {name: _mask(Path(job.root), files, frame) for name, files in job.masks.items()}
+    masks = {n: _mask(Path(job.root), files, frame, n in job.scaled) for n, files in job.masks.items()}
+    masks |= {name: _runs(given, frame) for name, given in job.runs.items()}
     small = np.ascontiguousarray(shrink(decoded.pixels, frame.inner))
     counts = np.bincount(small.ravel(), minlength=256)
     levels = np.arange(256)
@@ -169,16 +176,37 @@ def _kept(crop: Crop) -> str:
     return f"({crop.x0}, {crop.y0}, {crop.x1}, {crop.y1}) of {crop.width}x{crop.height}"
 
 
-def _mask(root: Path, files: tuple[MaskFile, ...], frame: _Frame) -> Pixels:
-    crop = frame.crop
-    merged = np.zeros((crop.height, crop.width), np.uint8)
-    for path, levels in files:
-        part = decode_mask(root / path, levels)
-        if part.shape != merged.shape:
+def _mask(root: Path, files: tuple[MaskFile, ...], frame: _Frame, scaled: bool) -> Pixels:
+    parts = [decode_mask(root / path, levels) for path, levels in files]
+    shape = parts[0].shape if scaled else (frame.crop.height, frame.crop.width)
+    merged = np.zeros(shape, np.uint8)
+    for (path, _), part in zip(files, parts, strict=True):
+        if part.shape != shape:
+            other = "its image" if not scaled else f"mask {files[0][0]}"
             raise UserError(
-                f"mask {path} is {part.shape[1]}x{part.shape[0]} but its image is {crop.width}x{crop.height}"
+                f"mask {path} is {part.shape[1]}x{part.shape[0]} but {other} is {shape[1]}x{shape[0]}"
             )
         np.copyto(merged, part, where=part != 0)
-    kept = merged[crop.y0 : crop.y1, crop.x0 : crop.x1]
-    small = cv2.resize(kept, frame.inner[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    return _small(merged, frame)
+
+
+def _runs(given: Runs, frame: _Frame) -> Pixels:
+    height, width, runs, value = given
+    if (height, width) != (frame.crop.height, frame.crop.width):
+        raise UserError(f"mask is {width}x{height} but its image is {frame.crop.width}x{frame.crop.height}")
+    flat = np.zeros(width * height, np.uint8)
+    for first, length in runs:
+        if not 0 <= first < first + length <= flat.size:
+            raise UserError(f"mask run ({first}, {length}) is empty or outside its image of {width}x{height}")
+        flat[first : first + length] = value
+    return _small(flat.reshape(width, height).T, frame)
+
+
+def _small(mask: Pixels, frame: _Frame) -> Pixels:
+    crop = frame.crop
+    down, across = mask.shape[0] / crop.height, mask.shape[1] / crop.width  # 1, but for scaled masks
+    kept = mask[
+        round(crop.y0 * down) : round(crop.y1 * down), round(crop.x0 * across) : round(crop.x1 * across)
+    ]
+    small = cv2.resize(np.ascontiguousarray(kept), frame.inner[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     return frame.place(np.asarray(small, np.uint8))

@@ -25,7 +25,7 @@ from muscle.data.store import MANIFEST, VERSION, Store, file_sha256
 from muscle.data.workers import films
 from muscle.errors import UserError
 from muscle.parts import digest
-from muscle.types import BoxList, Labels, MaskFiles, Points, Sample, SplitName, Target, Value
+from muscle.types import BoxList, Labels, MaskFiles, MaskRuns, Points, Sample, SplitName, Target, Value
 
 Entry = dict[str, Any]
 
@@ -133,10 +133,13 @@ def _jobs(
 ) -> list[Job]:
     jobs = []
     for sample in samples:
-        job = Job(str(root), sample.path, size, decode, fit)
+        scaled = {n for n, a in sample.annotations.items() if isinstance(a, MaskFiles) and a.scaled}
+        job = Job(str(root), sample.path, size, decode, fit, scaled=frozenset(scaled))
         for name, truth in sample.annotations.items():
             if isinstance(truth, MaskFiles):
                 job.masks[name] = truth.files
+            elif isinstance(truth, MaskRuns):
+                job.runs[name] = truth.height, truth.width, truth.runs, truth.value
             elif isinstance(truth, BoxList):
                 job.boxes[name] = truth.xyxy
             elif isinstance(truth, Points):
@@ -259,7 +262,7 @@ def _levels(entries: Sequence[Entry], splits: Sequence[SplitName]) -> tuple[floa
 
 
 def _check_room(partial: Path, name: str, jobs: Sequence[Job]) -> None:
-    pictures = sum(1 + len(job.masks) for job in jobs)
+    pictures = sum(1 + len(job.masks) + len(job.runs) for job in jobs)
     needed = pictures * math.prod(jobs[0].size) + 4096 * len(jobs) if jobs else 0
     free = shutil.disk_usage(partial).free
     if needed > free:
