@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from muscle import paths
-from muscle.console import Shown, out, table
+from muscle.console import Shown, err, out, shown, table
 from muscle.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Sources, decoding, stores.", rich_markup_mode=None)
@@ -74,15 +74,21 @@ def show(kind: Annotated[str, typer.Argument(help="A kind from `muscle data list
 def scan(
     root: Annotated[Path, typer.Argument(help="Any folder; nothing in it is changed.")],
     write: Annotated[Path | None, typer.Option(help="Write the proposed data file here.")] = None,
+    contact: Annotated[
+        Path | None, typer.Option(help="Write a PNG here: films as stored, and beside it as decoded.")
+    ] = None,
+    films: Annotated[int, typer.Option("--films", min=1, max=300, help="Films on the contact sheet.")] = 24,
     as_json: AsJson = False,
 ) -> None:
-    """What a folder holds, what is not a radiograph and why, and a data file to begin with.
+    """What a folder holds, what is set aside and why, its tables, and a data file to begin with.
 
-    Example: muscle data scan /data/films --write films.yaml
+    Example: muscle data scan /data/films --write films.yaml --contact films.png
     """
+    from muscle.data.contact import contact_sheet
     from muscle.data.scan import scan as look
 
-    found = look(root)
+    with shown() as progress:
+        found = look(root, lambda done, total: progress.count("scan", done, total))
     if as_json:
         out.print_json(json.dumps(found.as_dict()))
     else:
@@ -91,7 +97,19 @@ def scan(
             out.print()
     if write is not None:
         found.write(write)
-        out.print(f"wrote {write}", markup=False)
+        _wrote(write, as_json)
+    elif not as_json and found.proposal is not None:
+        out.print(found.yaml(), markup=False)
+    if contact is not None:
+        some = contact_sheet(found.root, found.films, contact, films)
+        if not as_json:
+            table(("number", "film"), [(i, film.path) for i, film in enumerate(some, 1)])
+        _wrote(contact, as_json)
+
+
+def _wrote(file: Path, as_json: bool) -> None:
+    """Says so; beside JSON on standard error, which no program parses."""
+    (err if as_json else out).print(f"wrote {file}", markup=False)
 
 
 @app.command()

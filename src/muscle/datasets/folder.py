@@ -53,8 +53,12 @@ class Folder(NamedPatients):
 
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:
         """Every picture, with the label of its folder if asked."""
+        exact = {pattern for pattern in self.exclude if not any(sign in pattern for sign in "*?[")}
+        patterns = [pattern for pattern in self.exclude if pattern not in exact]
         paths = [
-            p for p in images(self.folder) if not any(fnmatchcase(p, pattern) for pattern in self.exclude)
+            path
+            for path in images(self.folder)
+            if path not in exact and not any(fnmatchcase(path, pattern) for pattern in patterns)
         ]
         if self.labels == "none":
             return [self._sample(name, path) for path in paths], []
