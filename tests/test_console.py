@@ -10,9 +10,13 @@ from muscle.console import Shown, table
 
 def test_a_row_is_one_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     path = "/a/very/long/path" * 20
-    table(("where", "n"), [(path, 1234567), ("[red]", 2)])
+    table(("where", "n"), [(path, 1234567), ("[red]:bone:", 2)])
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3 and lines[1].split() == [path, "1,234,567"] and lines[2].split() == ["[red]", "2"]
+    assert (
+        len(lines) == 3
+        and lines[1].split() == [path, "1,234,567"]
+        and lines[2].split() == ["[red]:bone:", "2"]
+    )
 
 
 def test_an_empty_table_is_its_head(capsys: pytest.CaptureFixture[str]) -> None:

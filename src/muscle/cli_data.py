@@ -112,6 +112,46 @@ def _wrote(file: Path, as_json: bool) -> None:
     (err if as_json else out).print(f"wrote {file}", markup=False)
 
 
+Sources = Annotated[
+    list[str], typer.Argument(metavar="SOURCE...", help="A folder, KIND=ROOT, or a data file.")
+]
+
+
+@app.command()
+def check(
+    sources: Sources,
+    decode: Annotated[int, typer.Option("--decode", min=0, help="Films of each source to decode.")] = 64,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode every film and mask.")] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that decode.")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Counts against the publisher's, files, labels, boxes, masks, persons; exit 1 when results would change.
+
+    Example: muscle data check data.yaml --deep
+    """
+    from muscle.data.check import check as look
+    from muscle.data.source import DataFile
+
+    data = DataFile.of(sources)
+    with shown() as progress:
+        found = look(data, None if deep else decode, workers, lambda *count: progress.count(*count))
+    if as_json:
+        out.print_json(json.dumps({"sources": [one.as_dict() for one in found]}))
+    else:
+        table(("source", "what", "found", "published"), [row for one in found for row in one.count_rows()])
+        faults = [row for one in found for row in one.fault_rows()]
+        if faults:
+            out.print()
+            table(("source", "level", "what", "file", "seen", "what to do"), faults)
+        out.print()
+        for one in found:
+            wrong, odd = one.wrong, len(one.faults) - one.wrong
+            looked = f"{one.decoded} of {one.counts.get('images', 0)} films decoded"
+            out.print(f"{one.name}: {wrong} errors, {odd} warnings; {looked}", markup=False)
+    if any(one.wrong for one in found):
+        raise typer.Exit(1)
+
+
 @app.command()
 def inspect(
     file: Annotated[Path, typer.Argument(help="One image.")],
@@ -139,9 +179,7 @@ def inspect(
 
 @app.command()
 def prepare(
-    sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE...", help="A folder, KIND=ROOT, or a data file.")
-    ],
+    sources: Sources,
     size: Annotated[str, typer.Option(help="Height x width of the store.")] = "800x500",
     store: Annotated[
         Path | None, typer.Option("--store", help="$MUSCLE_STORE or ./muscle-store by default.")

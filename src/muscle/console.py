@@ -14,8 +14,8 @@ from rich.table import Table
 
 from muscle.progress import Progress
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, emoji=False)  # a target may be called a:bone:b
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 PLAIN_SECONDS = 15.0  # between two plain lines about the same work
 
@@ -97,5 +97,5 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
             )
         )
     # A file or a pipe has no width: nothing is folded there, so that a program finds a row in one line.
-    wide = Console(file=out.file, width=100_000, highlight=False)
+    wide = Console(file=out.file, width=100_000, highlight=False, emoji=False)
     (out if out.is_terminal else wide).print(shown)

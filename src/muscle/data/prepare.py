@@ -76,7 +76,7 @@ def prepare(
                     samples,
                     targets,
                     splits,
-                    _jobs(root, samples, size, decode, fit),
+                    film_jobs(root, samples, size, decode, fit),
                     key,
                     workers,
                     progress,
@@ -128,9 +128,10 @@ def _stat(path: Path) -> list[int]:
     return [found.st_size, found.st_mtime_ns]
 
 
-def _jobs(
+def film_jobs(
     root: Path, samples: Sequence[Sample], size: tuple[int, int], decode: Decode, fit: Fit
 ) -> list[Job]:
+    """What workers need to know of each image of a source."""
     jobs = []
     for sample in samples:
         scaled = {n for n, a in sample.annotations.items() if isinstance(a, MaskFiles) and a.scaled}
