@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from muscle import paths
 from muscle.console import Shown, err, out, shown, table
 from muscle.errors import UsageError
+
+if TYPE_CHECKING:
+    from muscle.data.decode import Decode
 
 app = typer.Typer(no_args_is_help=True, help="Sources, decoding, stores.", rich_markup_mode=None)
 
@@ -152,6 +155,62 @@ def check(
         raise typer.Exit(1)
 
 
+Harmonize = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--harmonize",
+        help="A step after decoding, again for each: border, collimation, vignette, percentile.",
+    ),
+]
+
+
+@app.command()
+def histogram(
+    sources: Sources,
+    to: Annotated[Path | None, typer.Option("--to", help="Write the curves here, as PNG.")] = None,
+    harmonize: Harmonize = None,
+    normalization: Annotated[str, typer.Option(help="zscore (the paper), source, image, unit.")] = "zscore",
+    films: Annotated[int, typer.Option("--films", min=1, help="Films of each source to look at.")] = 200,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that decode.")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Grey levels of each source before and after decoding and normalization, and how far sources lie apart.
+
+    Example: muscle data histogram data.yaml --harmonize border --harmonize percentile --to greys.png
+    """
+    from muscle.data.histogram import PERCENTILES, STAGES, histograms
+    from muscle.data.normalization import Normalization
+    from muscle.data.source import DataFile
+    from muscle.parts import member
+
+    try:
+        chosen = member(Normalization, normalization).parse({})
+    except ValueError as error:
+        raise UsageError(f"--normalization: {error}") from None
+    assert isinstance(chosen, Normalization)
+    data, decode = DataFile.of(sources), _decode(harmonize)
+    with shown() as progress:
+        found = histograms(data, decode, chosen, films, workers, lambda *count: progress.count(*count))
+    if as_json:
+        out.print_json(json.dumps(found.as_dict()))
+    else:
+        table(("source", "stage", "films", "mean", "sd", *(f"p{p}" for p in PERCENTILES)), found.rows())
+        if rows := found.distance_rows():
+            out.print()
+            table(("distance of", "and", *STAGES), rows)
+        for name, path, why in found.set_aside:
+            out.print(f"set aside: {name}: {path}: {why}", markup=False)
+    if to is not None:
+        found.draw(to)
+        _wrote(to, as_json)
+
+
+def _decode(harmonize: list[str] | None) -> Decode:
+    from muscle.data.decode import Decode
+
+    return Decode.parse({"harmonize": tuple(harmonize or ())})
+
+
 @app.command()
 def inspect(
     file: Annotated[Path, typer.Argument(help="One image.")],
@@ -185,6 +244,7 @@ def prepare(
         Path | None, typer.Option("--store", help="$MUSCLE_STORE or ./muscle-store by default.")
     ] = None,
     fit: Annotated[str, typer.Option(help="stretch (the paper), or pad to keep the aspect.")] = "stretch",
+    harmonize: Harmonize = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode.")] = 2,
 ) -> None:
     """Decodes every source once into a memory-mapped store; resumes; sets faulty files aside with the reason.
@@ -192,7 +252,6 @@ def prepare(
     Example: muscle data prepare data.yaml --size 512x320
     """
     from muscle.data.corpus import Corpus
-    from muscle.data.decode import Decode
     from muscle.data.source import DataFile
 
     height, sign, width = size.partition("x")
@@ -203,7 +262,7 @@ def prepare(
     progress = Shown()
     try:
         corpus = Corpus.prepare(
-            DataFile.of(sources), (int(height), int(width)), Decode(), "pad" if fit == "pad" else "stretch",
+            DataFile.of(sources), (int(height), int(width)), _decode(harmonize), "pad" if fit == "pad" else "stretch",
             store or paths.stores(), workers, progress,
         )  # fmt: skip
     finally:
