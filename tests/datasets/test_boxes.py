@@ -164,7 +164,7 @@ def test_coco_boxes_are_corners_and_category_ids_may_have_gaps(tmp_path: Path) -
         ({"categories": None}, "not COCO: TypeError"),
         (
             {"images": [{"id": 5, "file_name": "a/1.png", "width": 100, "height": 200}]},
-            "image 5: images/a/1.png is 200 x 100; the JSON says 100 x 200",
+            "image 5: images/a/1.png is 200 x 100, but was 100 x 200 when it was annotated",
         ),
     ],
 )

@@ -17,7 +17,7 @@ import numpy as np
 from muscle.data.decode import decode_mask
 from muscle.data.files import PARTS, images, looks_like_image
 from muscle.data.source import DataFile, free_name
-from muscle.data.tables import read_table
+from muscle.data.tables import TABLE_SUFFIXES, read_table
 from muscle.errors import UserError
 
 _PAIRS = (
@@ -173,7 +173,9 @@ def _levels(masks: list[Path]) -> set[int]:
 
 
 def _table(folder: Path) -> Fields | None:
-    for file in sorted(folder.glob("*.csv")) + sorted(folder.glob("*.parquet")):
+    for file in sorted(
+        p for p in folder.iterdir() if p.suffix.lower() in TABLE_SUFFIXES and p.name[0] not in ".~"
+    ):
         try:
             rows = [row for _, row in read_table(file)]
         except UserError:
