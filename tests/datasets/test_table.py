@@ -102,7 +102,7 @@ def test_a_broken_workbook_is_named(tmp_path: Path, content: bytes) -> None:
 
 def test_a_row_wider_than_its_header_is_named(tmp_path: Path) -> None:
     file = workbook(tmp_path / "t.xlsx", [["image", "tb"], ["1.png", 1, 2]])
-    with pytest.raises(UserError, match=r"t.xlsx line 2: more cells than the header's 2"):
+    with pytest.raises(UserError, match=r"t.xlsx line 2: 3 cells; the header has 2"):
         read_table(file)
 
 

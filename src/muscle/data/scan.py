@@ -24,14 +24,7 @@ from muscle.parts import to_yaml
 RADIOGRAPHS = ("CR", "DX", "RG", "IO", "PX", "MG")  # DICOM modalities of projection radiography
 SHOWN = 20  # files that are no radiographs, in the printed table
 MIN_SIDE = 64  # pixels; below, a picture is an icon or a thumbnail
-_TABLES = {
-    ".csv": "csv",
-    ".parquet": "parquet",
-    ".xlsx": "xlsx",
-    ".json": "json",
-    ".yaml": "yaml",
-    ".yml": "yaml",
-}
+_TABLES = {".csv": "csv", ".parquet": "parquet", ".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 _COLOURED, _SHARE = 24, 0.2  # a tint and a coloured marker are no photograph; a fifth of coloured pixels is
 
 

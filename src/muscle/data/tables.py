@@ -23,8 +23,9 @@ def read_table(path: Path, needed: tuple[str, ...] = (), sheet: str = "") -> Row
     """The rows of a table with the line they begin on, every cell as stripped text, empty where missing.
 
     Text, because patient ``0012`` is not patient 12. A byte-order mark, CRLF, and ``;`` or tab instead of ``,`` are
-    understood; the lines of Parquet are its rows, counted from 1. Of a workbook the first sheet is read, or the one
-    named ``sheet``; its numbers lose the zeros that only their format shows.
+    understood; trailing columns without a name are left out. The lines of Parquet are its rows, counted from 1. Of a
+    workbook the first sheet is read, or the one named ``sheet``; its numbers lose the zeros that only their format
+    shows.
 
     Raises:
         UserError: missing or unreadable file, a column of ``needed`` that it does not have, or no row.
@@ -63,13 +64,16 @@ def read_cells(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def _headed(path: Path, lines: list[tuple[int, list[str]]]) -> tuple[list[str], Rows]:
-    """Columns named by the first line."""
-    columns = lines[0][1] if lines else []
-    for line, cells in lines:
-        if len(cells) != len(columns):
-            raise UserError(f"{path} line {line}: {len(cells)} cells; the header has {len(columns)}")
+    """Columns named by the first line, without those at its end that have no name, such as NIH's."""
+    columns = list(lines[0][1]) if lines else []
+    while columns and not columns[-1]:
+        columns.pop()
     _check_names(path, columns)
-    return columns, [(line, dict(zip(columns, cells, strict=True))) for line, cells in lines[1:]]
+    width = len(columns)
+    for line, cells in lines[1:]:
+        if len(cells) < width or any(cells[max(width, len(lines[0][1])) :]):
+            raise UserError(f"{path} line {line}: {len(cells)} cells; the header has {width}")
+    return columns, [(line, dict(zip(columns, cells, strict=False))) for line, cells in lines[1:]]
 
 
 def _check_names(path: Path, columns: list[str]) -> None:
@@ -91,7 +95,7 @@ def _parquet(path: Path) -> tuple[list[str], Rows]:
 
 
 def _xlsx(path: Path, sheet: str) -> list[tuple[int, list[str]]]:
-    """The lines of a sheet that are not blank, cut to the columns that the first of them names."""
+    """The lines of a sheet that are not blank; the first ends with its last text."""
     values = _grid(path, sheet, computed=True)
     formulas = [
         (number, result)
@@ -107,17 +111,10 @@ def _xlsx(path: Path, sheet: str) -> list[tuple[int, list[str]]]:
         raise UserError(
             f"{path} line {formulas[0][0]}: formulas without results; save it in a spreadsheet program, or paste values"
         )
-    lines: list[tuple[int, list[str]]] = []
-    for number, cells in enumerate(values, start=1):
-        texts = [_text(cell) for cell in cells]
-        if not any(texts):
-            continue
-        if not lines:
-            texts = texts[: max(i for i, text in enumerate(texts) if text) + 1]
-        width = len(lines[0][1]) if lines else len(texts)
-        if any(texts[width:]):
-            raise UserError(f"{path} line {number}: more cells than the header's {width}; name each column")
-        lines.append((number, (texts + [""] * width)[:width]))
+    lines = [(number, [_text(cell) for cell in cells]) for number, cells in enumerate(values, start=1)]
+    lines = [(number, texts) for number, texts in lines if any(texts)]
+    while lines and not lines[0][1][-1]:  # what stands in a column without a name is an error, not left out
+        lines[0][1].pop()
     return lines
 
 

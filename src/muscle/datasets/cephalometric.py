@@ -93,7 +93,7 @@ class Cephalometric(Source):
                     f"{(7 * (k + i)) % (width - 4) + shift},{(11 * k) % (height - 4) + shift}"
                     for k in range(19)
                 ]
-                file = root / "AnnotationsByMD" / reader / f"{i + 1:03d}.txt"
+                file = root / reader / f"{i + 1:03d}.txt"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes("\r\n".join([*lines, *"12113312", ""]).encode())
 

@@ -93,7 +93,6 @@ class FracAtlas(Source):
     @classmethod
     def write_example(cls, root: Path, n: int, seed: int) -> None:
         """Half of the films fractured, only these in JSON and split; BOM and CRLF; one film of two parts and views."""
-        base = root / "FracAtlas"
         listed: list[dict[str, Any]] = []
         boxes: list[dict[str, Any]] = []
         parts = {part: ["image_id"] for part in ("train", "valid", "test")}
@@ -105,7 +104,7 @@ class FracAtlas(Source):
             film, broken = f"IMG{i:07d}.jpg", i % 2
             phantom = drawn(("hand", "long_bone")[i // 2 % 2], seed + i, fracture=broken)
             height, width = phantom.image.shape
-            save(base / "images" / ("Non_fractured", "Fractured")[broken] / film, phantom.image)
+            save(root / "images" / ("Non_fractured", "Fractured")[broken] / film, phantom.image)
             mixed = int(i == n - 1)
             lines.append(f"{film},{1 - i // 2 % 2 or mixed},{i // 2 % 2 or mixed},0,0,{mixed},0,{mixed},{broken},"
                          f"{len(phantom.boxes)},1,{mixed},0")  # fmt: skip
@@ -116,13 +115,12 @@ class FracAtlas(Source):
                     boxes.append({"id": len(boxes), "image_id": i, "category_id": 1, "iscrowd": 0,
                                   "bbox": [x0, y0, x1 - x0, y1 - y0]})  # fmt: skip
         data = {"categories": [{"id": 1, "name": "fractured"}], "images": listed, "annotations": boxes}
-        (base / _JSON).parent.mkdir(parents=True)
-        (base / _JSON).write_text(json.dumps(data))
-        windows_text(base / "dataset.csv", lines)
+        (root / _JSON).parent.mkdir(parents=True)
+        (root / _JSON).write_text(json.dumps(data))
+        windows_text(root / "dataset.csv", lines)
         for part, films in parts.items():
-            windows_text(
-                base / f"Utilities/Fracture Split/{part}.csv", films if films[1:] else [*films, "none.jpg"]
-            )
+            if films[1:]:
+                windows_text(root / f"Utilities/Fracture Split/{part}.csv", films)
 
 
 def _only(row: Mapping[str, str], columns: tuple[str, ...]) -> str:

@@ -83,7 +83,6 @@ class Mura(Source):
     @classmethod
     def write_example(cls, root: Path, n: int, seed: int) -> None:
         """Studies of two films, tables without header (one line of which is the first study), ``._`` files."""
-        base = root / "MURA-v1.1"
         paths: dict[str, list[str]] = {"train": [], "valid": []}
         studies: dict[str, list[str]] = {"train": [], "valid": []}
         for i in range(n):
@@ -91,17 +90,17 @@ class Mura(Source):
             split, part, sick = ("train", "train", "train", "valid")[study % 4], PARTS[study % 7], study % 2
             sign = ("negative", "positive")[sick]
             folder = f"{split}/XR_{part.upper()}/patient{study // 2:05d}/study{study % 2 + 1}_{sign}"
-            file = base / folder / f"image{i % 2 + 1}{('.png', '.PNG')[study % 2]}"
+            file = root / folder / f"image{i % 2 + 1}{('.png', '.PNG')[study % 2]}"
             save(
                 file,
                 drawn("hand" if part in ("hand", "finger") else "long_bone", seed + i, fracture=sick).image,
             )
             (file.parent / f"._{file.name}").write_bytes(b"\0\5\26\7")
-            paths[split].append(file.relative_to(root).as_posix())
+            paths[split].append(f"MURA-v1.1/{folder}/{file.name}")
             if i % 2 == 0:
-                studies[split].append(f"{file.parent.relative_to(root).as_posix()}/,{sick}")
+                studies[split].append(f"MURA-v1.1/{folder}/,{sick}")
         for split in paths:
-            (base / f"{split}_image_paths.csv").write_text("".join(f"{line}\n" for line in paths[split]))
-            (base / f"{split}_labeled_studies.csv").write_text(
+            (root / f"{split}_image_paths.csv").write_text("".join(f"{line}\n" for line in paths[split]))
+            (root / f"{split}_labeled_studies.csv").write_text(
                 "".join(f"{line}\n" for line in studies[split])
             )
