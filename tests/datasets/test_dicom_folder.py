@@ -41,7 +41,7 @@ def film(file: Path, uid: str, **header: Any) -> Path:
 
 
 def tree(root: Path) -> Path:
-    film(root / "a/1.dcm", "1.2.1.1", PatientID="P7 ", ViewPosition="PA", BodyPartExamined="CHEST")
+    film(root / "a/1.dcm", "1.2.1.1", PatientID=" P7", ViewPosition=" PA", BodyPartExamined="CHEST")
     film(root / "a/2.DCM", "1.2.1.2", PatientID="P7", Modality="DX")
     film(root / "test/IM3", "1.2.2.1")
     return root
@@ -92,7 +92,7 @@ def test_a_damaged_film_stays_for_prepare_to_name(tmp_path: Path) -> None:
 
 def test_labels_by_film_study_and_path(tmp_path: Path) -> None:
     tree(tmp_path)
-    by_film = read(tmp_path, "SOPInstanceUID;kind\n1.2.1.1;a\n1.2.2.1;b\n9.9;a\n;b\n", label="kind")
+    by_film = read(tmp_path, "SOPInstanceUID;kind\n1.2.1.1;a\n1.2.2.1;b\n9.9;a\n;b\n;a\n", label="kind")
     assert by_film == {"a/1.dcm": Labels((1.0, 0.0)), "a/2.DCM": None, "test/IM3": Labels((0.0, 1.0))}
     by_study = read(tmp_path, "study,tb,fluid\n1.2.1,1,\n1.2.2,0,-1\n", labels=["tb", "fluid"], unknown=["", -1],
                     by="study", id_column="study", targets=["d"])  # fmt: skip
@@ -138,3 +138,13 @@ def test_no_identity_is_kept(tmp_path: Path) -> None:
     )
     assert not [word for word in ("SECRET", "Secret", "1970", "1.2.77") if word in repr(DicomFolder(
         root=tmp_path.as_posix()).read("d"))]  # fmt: skip
+
+
+@pytest.mark.real
+def test_real_radiographs_without_the_real_slice(real_data: Path) -> None:
+    """Counted by hand: one DX, one RG and five hips, and an MR slice that is none; two headers name the body part."""
+    samples, _ = DicomFolder(root=(real_data / "dev/dicom").as_posix()).read("d")
+    assert len(samples) == len({s.patient for s in samples}) == 7
+    assert not any("MR2" in s.path for s in samples)
+    assert [s.body_part for s in samples if s.body_part] == ["thorax", "chest"]
+    assert all(s.patient.startswith("dicom:") and s.study for s in samples)

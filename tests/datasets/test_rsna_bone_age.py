@@ -67,8 +67,8 @@ def test_the_later_release_has_test_ages_in_a_workbook(tmp_path: Path) -> None:
 def test_junk_and_other_tables_do_not_count(tmp_path: Path) -> None:
     source = films(tmp_path, *FILMS, f"{TRAIN}/{TRAIN}/._1377.png", f"__MACOSX/{TRAIN}/1377.png", "cover.png")
     tables(tmp_path)
-    (tmp_path / "notes.csv").write_text("id,remark\n1377,blurred\n")
-    assert len(source.read("b")[0]) == 4
+    (tmp_path / "notes.csv").write_text("id,remark\n1386,blurred\n")
+    assert [s.split for s in source.read("b")[0]] == ["test", "train", "train", "valid"]
 
 
 def test_a_part_that_was_not_fetched_does_not_count_and_a_film_that_is_missing_does(tmp_path: Path) -> None:

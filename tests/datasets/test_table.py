@@ -84,9 +84,11 @@ def test_formulas_need_their_results(tmp_path: Path) -> None:
     with zipfile.ZipFile(file) as old, zipfile.ZipFile(tmp_path / "done.xlsx", "w") as new:
         for name in old.namelist():
             text = old.read(name)
-            if name == sheet:  # what a spreadsheet program leaves: the result beside the formula
-                text = text.replace(b"<f>1</f><v></v>", b"<f>1</f><v>1</v>").replace(
-                    b"<f>1</f><v />", b"<f>1</f><v>1</v>"
+            if (
+                name == sheet
+            ):  # what a spreadsheet program leaves: the result beside the formula, here with decimals
+                text = text.replace(b"<f>1</f><v></v>", b"<f>1</f><v>1.0</v>").replace(
+                    b"<f>1</f><v />", b"<f>1</f><v>1.0</v>"
                 )
             new.writestr(name, text)
     assert [row["tb"] for _, row in read_table(tmp_path / "done.xlsx")] == ["1", ""]

@@ -37,7 +37,7 @@ class Coco(BoxSource, NamedPatients):
         data = load_json(file)
         try:
             return self._records(name, file, data)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UserError(
                 f"{file}: not COCO: {type(error).__name__} {error} in images, annotations or categories"
             ) from None
@@ -114,7 +114,7 @@ def load_json(
         data = json.loads(file.read_text("utf-8-sig"))
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}; file: names the JSON, relative to the root") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: not JSON: {error}") from None
     if not isinstance(data, dict) or not set(needed) <= data.keys():
         raise UserError(f"{file}: not COCO; it must hold {', '.join(needed[:-1])} and {needed[-1]}")

@@ -116,7 +116,7 @@ def _boxes(file: Path, folder: Path, subset: str) -> dict[str, BoxList]:
     data = load_json(file, ("images", "annotations", *lists))
     try:
         return _read(file, folder, data, TARGETS[subset], lists)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(
             f"{file}: not as DENTEX publishes it: {type(error).__name__} {error} in images, annotations or {lists[0]}"
         ) from None

@@ -147,7 +147,7 @@ class DicomFolder(Columns):
 def _said(header: Any, tag: str) -> str:
     """A header's text, without the blanks that pad it."""
     try:
-        return str(header.get(tag) or "").strip(" \0")
+        return str(header.get(tag) or "").strip()
     except Exception:  # pydicom reads values when they are asked for
         return ""
 

@@ -58,7 +58,7 @@ class Yolo(BoxSource):
             return None
         lines = [
             (i, line.split())
-            for i, line in enumerate(file.read_text("utf-8-sig").splitlines(), 1)
+            for i, line in enumerate(file.read_text("utf-8-sig", errors="replace").splitlines(), 1)
             if line.strip()
         ]
         if not lines:
@@ -110,7 +110,7 @@ def _names(root: Path) -> list[str]:
         raise UserError(
             f"{root}: no data.yaml; a YOLO export holds data.yaml with names, images/ and labels/"
         )
-    data = from_yaml(file.read_text("utf-8-sig"), str(file))
+    data = from_yaml(file.read_text("utf-8-sig", errors="replace"), str(file))
     names = data.get("names") if isinstance(data, dict) else None
     if isinstance(names, dict) and sorted(names) == list(range(len(names))):
         names = [names[i] for i in range(len(names))]
