@@ -161,6 +161,7 @@ PROPOSED: dict[str, dict[str, Any]] = {
     "folder": {"labels": "folder"},
     "table": {"file": "table.csv", "label": "finding", "patient": "patient", "view": "view"},
     "masks": {"images": "images", "masks": "masks"},
+    "dicom_folder": {"table": "labels.csv", "id_column": "SOPInstanceUID", "label": "finding"},
 }
 
 
@@ -171,7 +172,12 @@ def test_the_layout_of_every_example_is_recognized(kind: str, tmp_path: Path) ->
     found = scan(tmp_path / "here")
     assert found.proposal is not None
     proposed = next(iter(found.proposal.sources.values()))
-    assert proposed == source.parse({"root": (tmp_path / "here").as_posix(), **PROPOSED.get(kind, {})})
+    places = [
+        tmp_path / "here",
+        *(p for p in (tmp_path / "here").iterdir() if p.is_dir()),
+    ]  # archives hold a folder
+    assert proposed.folder in places
+    assert proposed == source.parse({"root": proposed.root, **PROPOSED.get(kind, {})})
     beside = {s.kind for s in found.proposal.sources.values()} - {kind}
     assert beside == (
         {"kermany"} if kind == "v7_lungs" else set()

@@ -12,10 +12,9 @@ from typing import Any
 
 from muscle.data.files import PARTS
 from muscle.data.headers import Film
-from muscle.data.tables import read_table
+from muscle.data.tables import TABLE_SUFFIXES, read_table
 from muscle.errors import UserError
 
-_SUFFIXES = (".csv", ".parquet", ".xlsx")
 _MAX_BYTES = 300_000_000  # of a table or JSON file that is read
 _MAX_FILES = 50  # tables, and again JSON files, that are read
 _ROWS = 2000  # rows whose cells are compared with file names
@@ -102,7 +101,7 @@ def find_tables(root: Path, paths: Sequence[str], films: Sequence[Film]) -> tupl
         films: the radiographs.
     """
     names = _Names(films)
-    tables = [p for p in paths if PurePosixPath(p).suffix.lower() in _SUFFIXES][:_MAX_FILES]
+    tables = [p for p in paths if PurePosixPath(p).suffix.lower() in TABLE_SUFFIXES][:_MAX_FILES]
     found = [_table(root, path, names) for path in tables]
     jsons = [p for p in paths if PurePosixPath(p).suffix.lower() == ".json"][:_MAX_FILES]
     found += [made for path in jsons if (made := _json(root, path, names)) is not None]

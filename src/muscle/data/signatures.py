@@ -33,14 +33,14 @@ SIGNATURES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("siim_acr", ("train-rle.csv",)),
     ("siim_acr", ("*/train-rle.csv",)),
     ("covid_radiography", ("COVID/images", "Normal/images")),
-    ("covid_chestxray", ("metadata.csv", "images", "annotations/*darwin*")),
+    ("covid_images", ("metadata.csv", "images")),
     ("qata_cov19", ("Train Set/Images", "Train Set/Ground-truths")),
     ("jsrt", ("JPCLN*.IMG",)),
     ("jsrt", ("*/JPCLN*.IMG",)),
     ("fracatlas", ("images/Fractured", "images/Non_fractured")),
     ("grazpedwri", ("folder_structure/yolov5",)),
     ("dentex", ("training_data/quadrant*",)),
-    ("cephalogram", ("400_junior", "400_senior")),
+    ("cephalometric", ("400_junior", "400_senior")),
 )
 
 
