@@ -48,6 +48,52 @@ def test_a_scan_changes_nothing_and_its_proposal_can_be_read(films: Path, tmp_pa
     assert json.loads(command.muscle("data", "scan", films, "--json").done())["counts"]["dicom"] == 2
 
 
+def test_a_contact_sheet_and_the_proposal_on_the_screen(films: Path, tmp_path: Path) -> None:
+    ended = command.muscle("data", "scan", films, "--contact", tmp_path / "c [1].png", "--films", "3")
+    assert "sources:" in ended.done() and "kind: folder" in ended.out and "c [1].png" in ended.out
+    with Image.open(tmp_path / "c [1].png") as image:
+        assert image.format == "PNG"
+    ended = command.muscle("data", "scan", films, "--contact", tmp_path / "c.png", "--films", "1", "--json")
+    assert json.loads(ended.done())["set_aside"] and "wrote" in ended.err
+    assert "--contact" in command.muscle("data", "scan", films, "--contact", tmp_path / "no/c.png").refused(1)
+
+
+def test_check_ends_with_1_when_results_would_change(films: Path, tmp_path: Path) -> None:
+    good = tmp_path / "good"
+    command.films(good, 4, (80, 72))
+    assert "0 errors" in command.muscle("data", "check", good, "--workers", "0").done()
+    ended = command.muscle("data", "check", films, "--workers", "0", "--deep")
+    assert ended.code == 1 and "Traceback" not in ended.err
+    assert all(name in ended.out for name in command.JUNK)
+    ended = command.muscle("data", "check", films, "--workers", "0", "--deep", "--json")
+    (found,) = json.loads(ended.out)["sources"]
+    assert ended.code == 1 and found["errors"] == 3
+    assert {fault["path"] for fault in found["faults"]} == set(command.JUNK)
+    command.muscle("data", "check", tmp_path / "no").refused(2)
+
+
+def test_histogram_prints_numbers_and_draws(films: Path, tmp_path: Path) -> None:
+    words = ("data", "histogram", films, "--films", "3", "--workers", "0")
+    ended = command.muscle(*words, "--to", tmp_path / "h.png", "--harmonize", "percentile")
+    assert [line.split()[1] for line in ended.done().splitlines()[1:4]] == ["stored", "decoded", "input"]
+    with Image.open(tmp_path / "h.png") as image:
+        assert image.format == "PNG"
+    found = json.loads(command.muscle(*words, "--json").done())["sources"]["films"]
+    assert found["input"]["mean"] == pytest.approx((found["decoded"]["mean"] - 122.786) / 18.390, abs=1e-4)
+    assert "known: border" in command.muscle(*words, "--harmonize", "blur").refused(2)
+    assert "known: image" in command.muscle(*words, "--normalization", "z").refused(2)
+
+
+def test_prepare_harmonizes(films: Path, tmp_path: Path) -> None:
+    words = ("data", "prepare", films, "--size", "32x48", "--store", tmp_path, "--workers", "0")
+    command.muscle(*words).done()
+    command.muscle(*words, "--harmonize", "border", "--harmonize", "percentile").done()
+    stores = [Store.open(folder) for folder in sorted(tmp_path.glob("films-32x48-*"))]
+    assert len(stores) == 2
+    steps = [json.loads((store.path / "manifest.json").read_text())["steps"] for store in stores]
+    assert sorted(any(step.startswith("percentile: ") for step in mine) for mine in steps) == [False, True]
+
+
 def test_inspect_writes_what_is_decoded(films: Path, tmp_path: Path) -> None:
     """As PNG, whatever the name; oracle: the decoder."""
     ended = command.muscle("data", "inspect", films / "film 4.png", "--to", tmp_path / "out [1]")
