@@ -51,7 +51,7 @@ def test_the_columns_of_a_table_of_labels(tmp_path: Path) -> None:
                             "finding": ["fracture"], "split": ["split"], "view": ["pos"],
                             "person": ["Reader Name"]}  # fmt: skip
     said = {column: why for _, column, why in found.columns}
-    assert said["file"] == "100% of its cells are films here, by path" or "by file name" in said["file"]
+    assert said["file"] == "100% of its cells are films here, by path"
     assert said["diagnosis"] == "normal 10, sick 10" and said["person_id"] == "10 values in 20 rows"
     assert "Dr A" not in json.dumps(found.as_dict())  # values of a person's column are not repeated
 
@@ -65,6 +65,26 @@ def test_films_are_named_by_stem_or_by_what_the_header_says(tmp_path: Path) -> N
     )
     assert "by file name" in csv(tmp_path, "x,file", "a,/data/old place/F{i}.png").columns[0][2]
     assert "study UID" in csv(tmp_path, "StudyInstanceUID,label", "1.2.3.{half},{odd}").columns[0][2]
+
+
+def test_names_that_several_films_share_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    """As in CheXpert and MURA: every film is called alike, and the table counts from a folder above ours."""
+    films = [Film(f"train/patient{i}/study1/view1.jpg", "jpeg") for i in range(8)]
+    lines = [f"Set-v1.0/train/patient{i}/study1/view1.jpg,{i % 2}" for i in range(8)]
+    (tmp_path / "t.csv").write_text("\n".join(["Path,label", *lines]))
+    (found,) = find_tables(tmp_path, ["t.csv"], films)
+    assert found.columns[0] == ("image", "Path", "100% of its cells are films here, by path")
+    twice = [Film(f"{folder}/x{i}.jpg", "jpeg") for folder in "ab" for i in range(8)]
+    (tmp_path / "t.csv").write_text("\n".join(["Path,label", *(f"x{i}.jpg,0" for i in range(8))]))
+    assert find_tables(tmp_path, ["t.csv"], twice)[0].kind == "names no film of this folder"
+    below = [Film(f"a/b/{film.path}", "jpeg") for film in films]
+    (tmp_path / "t.csv").write_text("\n".join(["Path,label", *lines]))
+    assert "by path" in find_tables(tmp_path, ["t.csv"], below)[0].columns[0][2]
+
+
+def test_classes_joined_in_one_cell(tmp_path: Path) -> None:
+    found = csv(tmp_path, "Image Index,Finding Labels", "f{i}.png,A|{word}|B")
+    assert found.kind == "labels" and found.columns[1] == ("classes", "Finding Labels", "4 joined by |")
 
 
 def test_boxes_and_runs(tmp_path: Path) -> None:
@@ -84,7 +104,7 @@ def test_what_names_no_film_and_what_has_no_header(tmp_path: Path) -> None:
         find_tables(tmp_path, ["t.csv"], FILMS)[0].kind == "names no film of this folder"
     )  # 40 % are other films
     bare = csv(tmp_path, "images/f0.png,0", "images/f{i}.png,{odd}", 19)
-    assert bare.columns[0] == ("image", "images/f0.png", "100% of its cells are films here, by path")
+    assert (bare.kind, bare.rows) == ("a list of films without a header", 20)
     other = csv(tmp_path, "images/f0.png,0", "far{i}.png,{odd}", 19)
     assert (other.kind, other.rows) == ("a list of films without a header", 20)
     (tmp_path / "t.csv").write_bytes(b"\xff\xfe\x00")

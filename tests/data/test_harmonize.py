@@ -151,6 +151,23 @@ def test_masks_boxes_and_points_follow_the_cut(tmp_path: Path) -> None:
         assert whole.record["steps"][-1] == "border: cut 30 left, 5 right, 20 top, 10 bottom"
 
 
+def test_a_mask_of_half_the_size_follows_the_cut_too(tmp_path: Path) -> None:
+    """Oracle: what lies where in the source, by hand: the left half of what is kept is the mask."""
+    pixels = np.zeros((100, 140), np.uint8)
+    pixels[20:90, 30:130] = body(70, 100)
+    mask = np.zeros((50, 70), np.uint8)
+    mask[:, 15:40] = 255  # columns 30 to 80 of the source
+    cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    cv2.imwrite(str(tmp_path / "m.png"), mask)
+    masks = {"m": (("m.png", ((255, 1),)),)}
+    job = Job(
+        str(tmp_path), "a.png", (14, 20), Decode(harmonize=(Border(),)), "stretch", masks, frozenset({"m"})
+    )
+    made = film(job)
+    assert isinstance(made, Film), made
+    assert (made.masks["m"][:, :10] == 1).all() and not made.masks["m"][:, 10:].any()
+
+
 @pytest.mark.parametrize(
     ("truth", "why"),
     [

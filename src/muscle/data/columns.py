@@ -32,6 +32,7 @@ _NAMED = (
 )
 _CORNERS = ({"xmin", "ymin", "xmax", "ymax"}, {"x1", "y1", "x2", "y2"}, {"x0", "y0", "x1", "y1"},
             {"x", "y", "w", "h"}, {"x", "y", "width", "height"})  # fmt: skip
+_BARE = "a list of films without a header"
 _YOLO = re.compile(r"\d+( -?\d*\.?\d+(e-?\d+)?){4,}")
 
 
@@ -63,33 +64,40 @@ class Table:
 
 
 class _Names:
-    """The names that films go by, each with its films."""
+    """The names that films go by; a name that several films share names none."""
 
     def __init__(self, films: Sequence[Film]) -> None:
-        self.of: dict[str, dict[str, str]] = {"path": {}, "file name": {}, "name without suffix": {}}
-        self.of |= {"instance UID": {}, "study UID": {}}
+        hows = ("path", "file name", "name without suffix", "instance UID", "study UID")
+        self.of: dict[str, dict[str, str]] = {how: {} for how in hows}
         for film in films:
             path = PurePosixPath(film.path)
-            values = (film.path, path.name, path.stem, film.instance, film.study)
-            for known, value in zip(self.of.values(), values, strict=True):
-                if value:
-                    known[value.lower()] = film.path
+            values = (_ends(film.path), [path.name], [path.stem], [film.instance], [film.study])
+            for how, names in zip(hows, values, strict=True):
+                known = self.of[how]
+                for name in (name.lower() for name in names if name):
+                    alone = how == "study UID" or known.get(name, film.path) == film.path
+                    known[name] = film.path if alone else ""
 
     def join(self, cells: Sequence[str]) -> tuple[float, int, str]:
         """The share of the cells that name a film, how many different films, and by what."""
         best = 0.0, 0, ""
         for how, known in self.of.items():
-            keys = [_key(cell, how) for cell in cells]
-            hits = [known[key] for key in keys if key in known]
+            hits = [film for cell in cells if (film := self._film(cell, how, known))]
             best = max(best, (len(hits) / max(1, len(cells)), len(set(hits)), how), key=lambda b: b[:2])
         return best
 
+    @staticmethod
+    def _film(cell: str, how: str, known: dict[str, str]) -> str:
+        text = cell.strip().replace("\\", "/").lower()
+        if how == "path":
+            return next((film for end in _ends(text) if (film := known.get(end, ""))), "")
+        return known.get(text.rpartition("/")[2] if "name" in how else text, "")
 
-def _key(cell: str, how: str) -> str:
-    text = cell.strip().replace("\\", "/").lower()
-    if how in ("file name", "name without suffix"):
-        text = text.rpartition("/")[2]
-    return text.removeprefix("./")
+
+def _ends(path: str) -> list[str]:
+    """A path with its last five folders, four, ... and with one: tables count from another folder than ours."""
+    parts = path.split("/")
+    return ["/".join(parts[-n:]) for n in range(min(6, len(parts)), 1, -1)]
 
 
 def find_tables(root: Path, paths: Sequence[str], films: Sequence[Film]) -> tuple[Table, ...]:
@@ -126,9 +134,10 @@ def _described(path: str, rows: list[dict[str, str]], names: _Names) -> Table:
     image = max(joins, key=lambda c: (joins[c][0] * joins[c][1], joins[c][0]), default="")
     share, films, how = joins.get(image, (0.0, 0, ""))
     if share < 0.5 or films < min(2, len(some)):
-        if names.join(list(rows[0]))[1]:
-            return Table(path, len(rows) + 1, "a list of films without a header")
-        return Table(path, len(rows), "names no film of this folder")
+        bare = names.join(list(rows[0]))[1]
+        return Table(path, len(rows) + bool(bare), _BARE if bare else "names no film of this folder")
+    if names.join([image])[1]:
+        return Table(path, len(rows) + 1, _BARE)
     columns = [("image", image, f"{share:.0%} of its cells are films here, by {how}")]
     if (corners := _corners(rows[0])) is not None:
         columns.append(("box", ", ".join(corners), ""))
@@ -138,7 +147,7 @@ def _described(path: str, rows: list[dict[str, str]], names: _Names) -> Table:
             columns += [(role, column, why) for role, why in [_role(column, values, len(rows))] if role]
     roles = {role for role, _, _ in columns}
     kind = "boxes" if "box" in roles else "masks as runs" if "runs" in roles else (
-        "labels" if roles & {"class", "finding"} else "list of films")  # fmt: skip
+        "labels" if roles & {"class", "classes", "finding"} else "list of films")  # fmt: skip
     return Table(path, len(rows), kind, tuple(columns))
 
 
@@ -166,6 +175,9 @@ def _role(column: str, values: Counter[str], rows: int) -> tuple[str, str]:
     numbers = words - {"", "nan"}
     if numbers <= {"0", "1", "0.0", "1.0", "-1", "-1.0"} or numbers <= {"true", "false"}:
         return "finding", "1 / 0 / blank" + (", and -1" if numbers & {"-1", "-1.0"} else "")
+    joined = {part.strip() for value in values for part in value.split("|")}
+    if any("|" in value for value in values) and len(joined) <= _MAX_CLASSES:
+        return "classes", f"{len(joined)} joined by |"
     short = max(map(len, values)) <= _MAX_LETTERS and not any("://" in value for value in values)
     if short and 2 <= len(values) <= min(_MAX_CLASSES, rows / 2) and not all(map(_number, words)):
         return "class", _shown(values)
