@@ -24,8 +24,9 @@ def list_kinds() -> None:
 
     Example: muscle data list
     """
-    from muscle.data.source import Source
-    from muscle.parts import known, member
+    from muscle.data.source import DataFile, Source
+    from muscle.datasets._unverified import MARK, remark, unverified
+    from muscle.parts import from_yaml, known, member
 
     rows = []
     for kind in known(Source):
@@ -38,20 +39,28 @@ def list_kinds() -> None:
                 getattr(adapter, "licence", "") or "your own data",
             )
         )
+    for name, text in unverified().items():
+        parts = {source.body_part for source in DataFile.parse(from_yaml(text)).sources.values()}
+        what = f"unverified data file: {remark(text, MARK)}"
+        rows.append((name, what, ", ".join(sorted(parts - {""})), remark(text, "# Licence:")))
     table(("kind", "what", "shows", "licence"), rows)
 
 
 @app.command()
 def show(kind: Annotated[str, typer.Argument(help="A kind from `muscle data list`.")]) -> None:
-    """One kind: layout, fields, licence, where to get it.
+    """One kind: layout, fields, licence, where to get it; of an unverified data file the file itself.
 
     Example: muscle data show kermany
     """
     import inspect
 
     from muscle.data.source import Source
+    from muscle.datasets._unverified import unverified
     from muscle.parts import member
 
+    if kind in unverified():
+        out.print(unverified()[kind], markup=False)
+        return
     try:
         adapter = member(Source, kind)
     except ValueError as error:
