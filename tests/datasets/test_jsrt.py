@@ -123,15 +123,15 @@ def test_films_and_masks_are_as_drawn(tmp_path: Path, palette: bool) -> None:
             marked.putpalette([0, 0, 0, 250, 200, 0])
             marked.save(file, optimize=False)
     sample = read(tmp_path)["JPCLN001"]
-    masks = {n: a.files for n, a in sample.annotations.items() if isinstance(a, MaskFiles)}
+    masks = {n: a for n, a in sample.annotations.items() if isinstance(a, MaskFiles)}
     job = Job(
         tmp_path.as_posix(),
         sample.path,
         (128, 128),
         Decode(),
         "stretch",
-        masks=masks,
-        scaled=frozenset(masks),
+        masks={n: a.files for n, a in masks.items()},
+        scaled=frozenset(n for n, a in masks.items() if a.scaled),
     )
     found = film(job)
     assert isinstance(found, Film), found
