@@ -18,7 +18,7 @@ from muscle.data.prepare import prepare
 from muscle.data.source import Source
 from muscle.data.splits import AllTrain, PatientSplit, Split
 from muscle.data.store import Store
-from muscle.types import BoxList, Labels, MaskFiles, Sample, Target
+from muscle.types import Annotation, BoxList, Labels, MaskFiles, MaskRuns, Sample, Target
 
 TARGETS = [
     Target(name="sick", kind="labels", classes=("no", "yes")),
@@ -127,3 +127,18 @@ def test_a_damaged_row_is_not_handed_on(make: Callable[..., Store], tmp_path: Pa
     raw[-1] ^= 255
     (first.path / "images.npy").write_bytes(raw)
     assert make(films(6)).digest == whole.digest
+
+
+def test_a_mask_of_other_runs_or_another_scale_is_another_row(
+    make: Callable[..., Store], decoded: list[str]
+) -> None:
+    """Oracle: the mask that the truth says, by hand: the left half of 30 columns, then all of them."""
+    runs: list[Annotation] = [MaskRuns(20, 30, ((0, 300),)), MaskRuns(20, 30, ((0, 600),))]
+    for truth, share in zip(runs, (0.5, 1.0), strict=True):
+        store = make([replace(s, annotations={**s.annotations, "lung": truth}) for s in films(2)])
+        assert store.masks["lung"].mean() == share
+    assert decoded == ["0.png", "1.png"] * 2
+    decoded.clear()
+    make(films(2))
+    make([replace(s, annotations={**s.annotations, "lung": replace(MASK, scaled=True)}) for s in films(2)])
+    assert decoded.count("0.png") == 2

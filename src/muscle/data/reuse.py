@@ -33,7 +33,8 @@ _NUMBERS = ("width", "height", "pixel_count", "pixel_sum", "pixel_square_sum")
 def stamp(job: Job, decode: str, stats: Mapping[str, Stat]) -> Stamp:
     """The stamp of a row; ``decode`` is the key of the job's decoder settings, ``stats`` of each of its files."""
     masks = sorted(path for files in job.masks.values() for path, _ in files)
-    truth = (job.path, job.size, job.fit, job.masks, job.boxes, job.points, [stats[path] for path in masks])
+    drawn = (job.masks, sorted(job.scaled), job.runs, job.boxes, job.points)
+    truth = (job.path, job.size, job.fit, *drawn, [stats[path] for path in masks])
     made = repr((decode, truth, stats[job.path][:1])).encode()
     return _hash(made + repr(stats[job.path]).encode()), _hash(made)
 

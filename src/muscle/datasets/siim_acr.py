@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,10 +101,11 @@ def encoded(mask: NDArray[np.bool_]) -> str:
     return " ".join(map(str, gaps.tolist())) or "-1"
 
 
-def _square(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+def _square(pixels: NDArray[Any]) -> NDArray[Any]:
     """A small drawing as large as the published films."""
     rows, columns = (np.arange(SIDE) * size // SIDE for size in pixels.shape)
-    return pixels[rows][:, columns]
+    large: NDArray[Any] = pixels[rows][:, columns]
+    return large
 
 
 def _outlines(table: Path) -> dict[str, list[Run]]:
