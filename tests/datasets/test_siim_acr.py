@@ -63,7 +63,7 @@ def test_films_lie_under_their_uids_and_count_once(tmp_path: Path) -> None:
     assert all(s.path.startswith("siim/dicom-images-") for s in found)
 
 
-@pytest.mark.parametrize("cell", ["1 2 3", "a b", "", "-1 4", "1048576 1"])
+@pytest.mark.parametrize("cell", ["1 2 3", "a b", "", "-1 4", "1048576 1", f"1 {'9' * 5000}"])
 def test_runs_that_make_no_sense_are_named(tmp_path: Path, cell: str) -> None:
     with pytest.raises(UserError, match=r"train-rle.csv line 2: "):
         read(lay(tmp_path, [f"1.5,{cell}"]))

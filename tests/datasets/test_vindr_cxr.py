@@ -137,6 +137,13 @@ def test_one_class_has_two_names_and_a_blank_is_unknown(physionet: Path) -> None
     assert values[0] == values[6] == 0 and math.isnan(values[1])
 
 
+def test_a_vote_is_one_zero_or_blank(physionet: Path) -> None:
+    table = physionet / "annotations/image_labels_test.csv"
+    table.write_bytes(table.read_bytes().replace(b",0,", b",7,", 1))
+    with pytest.raises(UserError, match="image_labels_test.csv line 2: given '7'; allowed: 1 .seen., 0"):
+        read(physionet)
+
+
 def test_what_makes_no_sense_is_named(tmp_path: Path) -> None:
     for i, (rows, message) in enumerate(
         (

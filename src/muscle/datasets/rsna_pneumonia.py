@@ -136,7 +136,7 @@ def _people(mapping: Path) -> dict[str, str]:
     try:
         rows = json.loads(mapping.read_text("utf-8-sig"))
         return {str(r["subset_img_id"]): f"nih:{str(r['img_id']).partition('_')[0]}" for r in rows}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"{mapping}: not RSNA's mapping: {type(error).__name__} {error}; get it again or delete it"
         ) from None

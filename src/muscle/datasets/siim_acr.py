@@ -120,7 +120,7 @@ def _outlines(table: Path) -> dict[str, list[Run]]:
 
 def _runs(cell: str, where: str) -> list[Run]:
     words = cell.split()
-    if not words or len(words) % 2 or not all(word.isdecimal() for word in words):
+    if not words or len(words) % 2 or not all(word.isdecimal() and len(word) < 8 for word in words):
         raise UserError(f"{where}: given {cell[:40]!r}; allowed: -1, or pairs of pixels to skip and to mark")
     numbers, at, found = [int(word) for word in words], 0, []
     for skip, length in zip(numbers[::2], numbers[1::2], strict=True):

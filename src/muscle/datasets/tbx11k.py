@@ -152,7 +152,7 @@ def _published(root: Path) -> Films:
                 films[f"imgs/{path}"] = word, part, boxes.get(image["id"], [])
         except OSError as error:
             raise UserError(f"{json_file}: {error.strerror}; get the publisher's annotations") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(f"{json_file}: not TBX11K's COCO: {type(error).__name__} {error}") from None
     return films
 

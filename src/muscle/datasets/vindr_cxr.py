@@ -176,13 +176,20 @@ def _physionet(folder: Path) -> tuple[Votes, Marks]:
         for line, row in rows:
             cells = [row[column[c]] if c in column else "" for c in LOCAL + GLOBAL]
             votes.setdefault(row["image_id"], []).append(
-                tuple(number(cell, f"{table} line {line}") if cell else math.nan for cell in cells)
+                tuple(_vote(cell, f"{table} line {line}") for cell in cells)
             )
         boxes = folder / f"annotations_{part}.csv"
         for line, row in read_table(boxes, needed=("image_id", "class_name", *_SIDES)):
             if row["class_name"] != "No finding":
                 _mark(marks, row, LOCAL, f"{boxes} line {line}")
     return votes, marks
+
+
+def _vote(cell: str, where: str) -> float:
+    found = number(cell, where) if cell else math.nan
+    if found not in (0.0, 1.0) and cell:
+        raise UserError(f"{where}: given {cell!r}; allowed: 1 (seen), 0 (not seen) or blank (not said)")
+    return found
 
 
 def _mark(marks: Marks, row: dict[str, str], classes: tuple[str, ...], where: str) -> None:
