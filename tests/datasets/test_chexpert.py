@@ -124,7 +124,7 @@ def test_the_example_lacks_nothing(tmp_path: Path) -> None:
     found = read(tmp_path)
     assert len(found) == 16
     assert {s.split for s in found.values()} == {"train", "valid"}
-    assert not any(p.startswith("old/") or "/test/" in p for p in found)
+    assert not any(p.startswith(("old/", "test/")) for p in found)
     assert not {s.patient for s in found.values() if s.split == "train"} & {
         s.patient for s in found.values() if s.split == "valid"
     }

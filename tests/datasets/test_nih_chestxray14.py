@@ -110,7 +110,7 @@ def test_the_published_counts_agree_with_each_other() -> None:
 
 def test_copies_forks_masks_and_films_that_were_not_fetched(tmp_path: Path) -> None:
     lay(tmp_path)
-    for path in ("kaggle/images_001/images/00000001_000.png", "masks/00000001_000.png", "images/cover.png",
+    for path in ("kaggle/images_001/images/00000001_000.png", "heart/00000001_000.png", "images/cover.png",
                  "images/00000001_000_mask.png"):  # fmt: skip
         picture(tmp_path / path)
     (tmp_path / "images/._00000001_000.png").write_bytes(b"\0\5\26\7")
@@ -168,6 +168,7 @@ def test_the_example_is_read_as_drawn(tmp_path: Path) -> None:
         ("BBox_List_2017.csv", ",9,", ",nine,", "line 2: a box is four numbers"),
         ("BBox_List_2017.csv", ",9,", ",0,", "line 2: the box has no area"),
         ("BBox_List_2017.csv", ",9,", ",nan,", "line 2: the box has no area"),
+        ("BBox_List_2017.csv", ",9,", ",inf,", "line 2: the box has no area"),
         ("BBox_List_2017.csv", ",7,", ",2000,", "line 2: the box has no area inside a film of 1024 x 1024"),
     ],
 )

@@ -98,17 +98,17 @@ class Chexpert(Source):
             view = ("frontal", "lateral")[i % 2]
             place = f"{part}/patient{person:05d}/study{i // 2 % 2 + 1}/view{i % 2 + 1}_{view}"
             phantom = drawn("chest", seed + i, pneumonia=sick)
-            path = root / "CheXpert-v1.0-small" / f"{place}{('.jpg', '.JPG')[i % 5 == 4]}"
+            path = root / f"{place}{('.jpg', '.JPG')[i % 5 == 4]}"
             save(path, phantom.image)
             rows[part].append(_row(place, view, _MARKS[sick]))
             if i == 0:
                 save(root / "old" / "CheXpert-v1.0-small" / f"{place}.jpg", phantom.image)
                 put(path.with_name(f"._{path.name}"), RESOURCE_FORK)
         rows["train"].append(_row("train/patient00999/study1/view1_frontal", "frontal", {"Edema": "1.0"}))
-        save(root / "CheXpert-v1.0-small/test/patient64741/study1/view1_frontal.jpg", phantom.image)
+        save(root / "test/patient64741/study1/view1_frontal.jpg", phantom.image)
         for part, lines in rows.items():
             if lines:
-                windows_text(root / "CheXpert-v1.0-small" / f"{part}.csv", [_HEADER, *lines])
+                windows_text(root / f"{part}.csv", [_HEADER, *lines])
 
 
 # what is told of a well and of a sick person

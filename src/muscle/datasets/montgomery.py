@@ -66,23 +66,23 @@ class Montgomery(Source):
     @classmethod
     def write_example(cls, root: Path, n: int, seed: int) -> None:
         """A mask a lung, suffixes in mixed case, a nested copy, resource forks, a reading without film."""
-        top = root / "MontgomerySet"
         for i in range(n):
             phantom = drawn("chest", seed + i, pneumonia=i % 2)
             key = f"MCUCXR_{i + 1:04d}_{i % 2}"
             file = key + (".png", ".PNG")[i % 5 == 4]
-            save_film(top / "CXR_png" / file, phantom, "grey")
+            save_film(root / "CXR_png" / file, phantom, "grey")
             lungs = phantom.masks["lungs"]
             on_the_right = (
                 np.arange(lungs.shape[1]) >= lungs.shape[1] // 2
             )  # of the picture: the person's left lung
-            save(top / "ManualMask" / "leftMask" / f"{key}.png", lungs & on_the_right)
-            save(top / "ManualMask" / "rightMask" / f"{key}.png", lungs & ~on_the_right)
+            save(root / "ManualMask" / "leftMask" / f"{key}.png", lungs & on_the_right)
+            save(root / "ManualMask" / "rightMask" / f"{key}.png", lungs & ~on_the_right)
             windows_text(
-                top / "ClinicalReadings" / f"{key}.txt", ["Patient's Sex: F", "Patient's Age: 027Y", "normal"]
+                root / "ClinicalReadings" / f"{key}.txt",
+                ["Patient's Sex: F", "Patient's Age: 027Y", "normal"],
             )
             if i == 0:
                 save_film(root / "Montgomery" / "MontgomerySet" / "CXR_png" / file, phantom, "grey")
         for folder in ("CXR_png", "ManualMask/leftMask"):
-            put(top / folder / "._MCUCXR_0001_0.png", RESOURCE_FORK)
-        windows_text(top / "ClinicalReadings" / "MCUCXR_9999_0.txt", ["Patient's Sex: M", "normal"])
+            put(root / folder / "._MCUCXR_0001_0.png", RESOURCE_FORK)
+        windows_text(root / "ClinicalReadings" / "MCUCXR_9999_0.txt", ["Patient's Sex: M", "normal"])

@@ -58,18 +58,17 @@ class Shenzhen(Source):
     @classmethod
     def write_example(cls, root: Path, n: int, seed: int) -> None:
         """Palette and RGB pictures, suffixes in mixed case, a nested copy, lesion masks, some films without lungs."""
-        top = root / "ChinaSet_AllFiles"
         for i in range(n):
             phantom = drawn("chest", seed + i, pneumonia=i % 2)
             key = f"CHNCXR_{i // 2 + (1, 327)[i % 2]:04d}_{i % 2}"
             file = key + (".png", ".PNG")[i % 5 == 4]
-            save_film(top / "CXR_png" / file, phantom, ("palette", "rgb", "grey")[i % 3])
-            windows_text(top / "ClinicalReadings" / f"{key}.txt", ["male 45yrs", ("normal", "PTB")[i % 2]])
+            save_film(root / "CXR_png" / file, phantom, ("palette", "rgb", "grey")[i % 3])
+            windows_text(root / "ClinicalReadings" / f"{key}.txt", ["male 45yrs", ("normal", "PTB")[i % 2]])
             if i % 4 < 3:
-                save(root / "shcxr-lung-mask" / "mask" / "mask" / f"{key}_mask.png", phantom.masks["lungs"])
+                save(root / "mask" / "mask" / f"{key}_mask.png", phantom.masks["lungs"])
             if i % 2:
-                save(top / "Annotations-2" / "masks" / file, phantom.masks["heart"])
+                save(root / "Annotations-2" / "masks" / file, phantom.masks["heart"])
             if i == 0:
-                save_film(top / "ChinaSet_AllFiles" / "CXR_png" / file, phantom, "grey")
-        put(top / "CXR_png" / "._CHNCXR_0001_0.png", RESOURCE_FORK)
-        windows_text(top / "ClinicalReadings" / "CHNCXR_0326_0.txt", ["female 30yrs", "normal"])
+                save_film(root / "ChinaSet_AllFiles" / "CXR_png" / file, phantom, "grey")
+        put(root / "CXR_png" / "._CHNCXR_0001_0.png", RESOURCE_FORK)
+        windows_text(root / "ClinicalReadings" / "CHNCXR_0326_0.txt", ["female 30yrs", "normal"])
