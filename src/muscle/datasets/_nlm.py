@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from muscle.datasets._example import save
-from muscle.datasets._trees import one_each, pictures, stem
+from muscle.datasets._trees import one_each, pictures, place, stem
 from muscle.phantom import Phantom
 from muscle.types import Labels, MaskFiles, Target
 
@@ -25,8 +25,7 @@ def films(files: Iterable[str], prefix: str = "") -> dict[str, str]:
 
     Masks of the same name lie in other folders, and copies of whole trees deeper.
     """
-    places = ("cxr_png", "images")
-    there = (p for p in pictures(files) if PurePosixPath(p).parent.name.lower() in places)
+    there = (p for p in pictures(files) if place(p) in ("cxr_png", "images"))
     found = one_each(p for p in there if _FILM.fullmatch(stem(p)))
     return {key: path for key, path in found.items() if key.startswith(prefix.lower())}
 
@@ -42,9 +41,9 @@ def tuberculosis(key: str) -> Labels:
     return _TRUTH[key[-1]]
 
 
-def masks(files: Iterable[str], place: str, ending: str = "") -> dict[str, str]:
-    """Stem of a film -> its mask, named film + ``ending``, in a folder ``place``."""
-    there = [p for p in pictures(files) if PurePosixPath(p).parent.name.lower() == place.lower()]
+def masks(files: Iterable[str], folder: str, ending: str = "") -> dict[str, str]:
+    """Stem of a film -> its mask, named film + ``ending``, in a folder so named."""
+    there = [p for p in pictures(files) if place(p) == folder.lower()]
     found = one_each(p for p in there if stem(p).endswith(ending))
     return {key.removesuffix(ending): path for key, path in found.items()}
 

@@ -1,22 +1,36 @@
-"""Public archives as people unpack them: nested folders, copies of whole trees, suffixes in any case."""
+"""Public archives as people unpack them: nested folders, copies of whole trees, suffixes in any case.
+
+Paths are handled as text: a set has 100,000 of them, and every one is looked at several times.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from muscle.data.files import IMAGE_SUFFIXES
 from muscle.errors import UserError
 
 
+def file_name(path: str) -> str:
+    """The name without folders, in lower case; tables written on Windows part them with a backslash."""
+    return path.replace("\\", "/").rpartition("/")[2].lower()
+
+
 def stem(path: str) -> str:
-    """The name without folders and last suffix, in lower case: what tables, masks and films agree in."""
-    return PurePosixPath(path.replace("\\", "/")).stem.lower()
+    """The name without its last suffix: what tables, masks and films agree in."""
+    whole = file_name(path)
+    return whole.rpartition(".")[0] or whole
+
+
+def place(path: str) -> str:
+    """The name of the folder that a file lies in, in lower case; empty in the root."""
+    return file_name(path.rpartition("/")[0])
 
 
 def pictures(paths: Iterable[str]) -> list[str]:
     """The paths with the suffix of a picture, in any case."""
-    return [path for path in paths if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
+    return [path for path in paths if path.lower().endswith(IMAGE_SUFFIXES)]
 
 
 def one_each(paths: Iterable[str], key: Callable[[str], str] = stem) -> dict[str, str]:
@@ -29,8 +43,9 @@ def one_each(paths: Iterable[str], key: Callable[[str], str] = stem) -> dict[str
 
 def named(paths: Iterable[str], *names: str) -> str | None:
     """The least deep file of the first of these names that occurs, upper and lower case alike; None without one."""
-    there = one_each(paths, key=lambda path: PurePosixPath(path).name.lower())
-    return next((there[name.lower()] for name in names if name.lower() in there), None)
+    wanted = [word.lower() for word in names]
+    there = one_each((path for path in paths if file_name(path) in wanted), key=file_name)
+    return next((there[word] for word in wanted if word in there), None)
 
 
 def read_lines(path: Path) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar
 
 from muscle.data.files import walk
@@ -124,8 +124,8 @@ def _row(place: str, view: str, marks: dict[str, str]) -> str:
 
 def _key(path: str) -> str:
     """``patient00001/study1/view1_frontal``: the last three parts without suffix, in lower case."""
-    parts = PurePosixPath(path.replace("\\", "/").lower()).with_suffix("").parts
-    return "/".join(parts[-3:])
+    parts = path.replace("\\", "/").lower().rsplit("/", 3)
+    return "/".join(parts[-3:]).rpartition(".")[0]
 
 
 def _labels(cells: tuple[str, ...], where: str) -> Labels:

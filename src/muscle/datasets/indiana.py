@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar
 from xml.etree import ElementTree
 
@@ -12,7 +12,7 @@ from muscle.data.files import walk
 from muscle.data.source import Source
 from muscle.data.tables import read_table
 from muscle.datasets._example import RESOURCE_FORK, drawn, put, save, windows_text
-from muscle.datasets._trees import named, one_each, pictures
+from muscle.datasets._trees import file_name, named, one_each, pictures, place
 from muscle.errors import UserError
 from muscle.types import Labels, Sample, Target
 
@@ -50,7 +50,7 @@ class Indiana(Source):
         """
         root = self.folder
         files = walk(root)
-        films = one_each((p for p in pictures(files) if _FILM.fullmatch(_name(p))), key=_key)
+        films = one_each((p for p in pictures(files) if _key(p)), key=_key)
         labels = _from_csv(root, files) | _from_xml(root, files)
         if not labels:
             raise UserError(
@@ -103,13 +103,9 @@ def _write_report(root: Path, uid: int, heading: str) -> None:
     ])  # fmt: skip
 
 
-def _name(path: str) -> str:
-    return PurePosixPath(path.replace("\\", "/")).name.lower()
-
-
 def _key(path: str) -> str:
     """``1_im-0001-3001``: what the three forms of a film's name agree in; the number is the report's."""
-    match = _FILM.fullmatch(_name(path))
+    match = _FILM.fullmatch(file_name(path))
     return f"{match[1] or match[2]}_{match[3]}" if match else ""
 
 
@@ -122,7 +118,7 @@ def _from_xml(root: Path, files: list[str]) -> dict[str, Labels | None]:
     """Number of the report -> its label."""
     found = {}
     for path in files:
-        if PurePosixPath(path).parent.name.lower() == "ecgen-radiology" and path.lower().endswith(".xml"):
+        if place(path) == "ecgen-radiology" and path.lower().endswith(".xml"):
             try:
                 if (root / path).stat().st_size > _REPORT_LIMIT:
                     raise ValueError(f"more than {_REPORT_LIMIT:,} bytes")

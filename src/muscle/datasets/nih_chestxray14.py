@@ -6,7 +6,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from muscle.data.files import walk
 from muscle.data.source import Source
 from muscle.data.tables import read_table
 from muscle.datasets._example import RESOURCE_FORK, drawn, put, save, windows_text
-from muscle.datasets._trees import named, one_each, pictures, read_lines, stem
+from muscle.datasets._trees import named, one_each, pictures, place, read_lines, stem
 from muscle.errors import UserError
 from muscle.types import Annotation, BoxList, Labels, Sample, SplitName, Target
 
@@ -133,8 +133,7 @@ def _with_alpha(image: NDArray[Any], channels: int) -> NDArray[Any]:
 
 
 def _is_film(path: str) -> bool:
-    place = PurePosixPath(path).parent.name.lower()
-    return place.startswith("images") and _FILM.fullmatch(stem(path)) is not None
+    return place(path).startswith("images") and _FILM.fullmatch(stem(path)) is not None
 
 
 def _findings(root: Path, files: list[str]) -> tuple[dict[str, Labels], dict[str, str]]:
@@ -148,8 +147,8 @@ def _findings(root: Path, files: list[str]) -> tuple[dict[str, Labels], dict[str
         text = row["Finding Labels"]
         if text not in known:
             known[text] = _labels(text, f"{root / table} line {line}")
-        findings[stem(row["Image Index"])] = known[text]
-        views[stem(row["Image Index"])] = row["View Position"]
+        key = stem(row["Image Index"])
+        findings[key], views[key] = known[text], row["View Position"]
     return findings, views
 
 
