@@ -15,7 +15,7 @@ def read_table(path: Path, needed: tuple[str, ...] = ()) -> list[tuple[int, dict
     """The rows of a table with the line they begin on, every cell as stripped text, empty where missing.
 
     Text, because patient ``0012`` is not patient 12. A byte-order mark, CRLF, and ``;`` or tab instead of ``,`` are
-    understood; the lines of Parquet are its rows, counted from 1.
+    understood; trailing columns without a name are left out. The lines of Parquet are its rows, counted from 1.
 
     Raises:
         UserError: missing or unreadable file, a column of ``needed`` that it does not have, or no row.
@@ -38,15 +38,18 @@ def _csv(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
             file.seek(0)
             reader = csv.reader(file, delimiter=max(",;\t", key=head.count))
             columns = [name.strip() for name in next(reader, [])]
+            width = len(columns)
+            while columns and not columns[-1]:  # commas that end every line, such as NIH's
+                columns.pop()
             rows = []
             for cells in reader:
                 if any(cells):
-                    if len(cells) != len(columns):
+                    if len(cells) < len(columns) or any(cells[width:]):
                         raise UserError(
                             f"{path} line {reader.line_num}: {len(cells)} cells; the header has {len(columns)}"
                         )
                     rows.append(
-                        (reader.line_num, {c: v.strip() for c, v in zip(columns, cells, strict=True)})
+                        (reader.line_num, {c: v.strip() for c, v in zip(columns, cells, strict=False)})
                     )
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8 text; save it as 'CSV UTF-8'") from None
