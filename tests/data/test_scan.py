@@ -128,6 +128,7 @@ PROPOSED: dict[str, dict[str, Any]] = {
     "folder": {"labels": "folder"},
     "table": {"file": "table.csv", "label": "finding", "patient": "patient", "view": "view"},
     "masks": {"images": "images", "masks": "masks"},
+    "dicom_folder": {"table": "labels.csv", "id_column": "SOPInstanceUID", "label": "finding"},
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from muscle.data.decode import Decode, decode, decode_mask, image_size
 from muscle.data.source import DataFile, Source
 from muscle.parts import from_yaml, known, member
-from muscle.types import BoxList, Labels, MaskFiles, MaskRuns, Sample, Target, Value
+from muscle.types import BoxList, Labels, MaskFiles, MaskRuns, Points, Sample, Target, Value
 
 KINDS = known(Source)
 
@@ -73,6 +74,11 @@ def check(annotation: Any, target: Target, root: Path, sample: Sample) -> None:
         width, height = image_size(root / sample.path)
         assert all(0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height for x0, y0, x1, y1 in annotation.xyxy)
         assert set(annotation.label) <= set(range(1, len(target.classes) + 1))
+    elif target.kind == "points":
+        assert isinstance(annotation, Points)
+        assert len(annotation.xy) == len(target.classes)
+        width, height = image_size(root / sample.path)
+        assert all(0 <= x <= width and 0 <= y <= height for x, y in annotation.xy if not math.isnan(x))
     else:
         assert isinstance(annotation, Value)
 

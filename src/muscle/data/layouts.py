@@ -6,6 +6,7 @@ Every proposal is tried: only what its adapter reads without complaint is propos
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from muscle.data.decode import decode_mask
-from muscle.data.files import PARTS, images, looks_like_image
+from muscle.data.files import PARTS, images, looks_like_image, walk
 from muscle.data.source import DataFile, free_name
-from muscle.data.tables import read_table
+from muscle.data.tables import TABLE_SUFFIXES, read_table
 from muscle.errors import UserError
 
 _PAIRS = (
@@ -214,4 +215,29 @@ def _columns(rows: list[dict[str, str]]) -> Fields:
     return found
 
 
-_LAYOUTS = (_kermany, _yolo, _coco, _masks, _table)
+def _voc(folder: Path) -> Fields | None:
+    for left, right in (("JPEGImages", "Annotations"), ("images", "annotations")):
+        if (folder / left).is_dir() and any(p.lower().endswith(".xml") for p in walk(folder / right)):
+            return {"kind": "voc", "images": left, "annotations": right}
+    return None
+
+
+def _dicom_folder(folder: Path) -> Fields | None:
+    """DICOM files with a table that names them by UID."""
+    for file in sorted(
+        p for p in folder.iterdir() if p.suffix.lower() in TABLE_SUFFIXES and p.name[0] not in ".~"
+    ):
+        try:
+            rows = [row for _, row in read_table(file)]
+        except UserError:
+            continue
+        for by, uid in (("sop", "sopinstanceuid"), ("study", "studyinstanceuid")):
+            for column in rows[0]:
+                if re.sub("[ _]", "", column.lower()) == uid:
+                    fields = _columns(rows)
+                    truth = {n: fields[n] for n in ("patient", "label", "labels") if n in fields}
+                    return {"kind": "dicom_folder", "table": file.name, "by": by, "id_column": column} | truth
+    return None
+
+
+_LAYOUTS = (_kermany, _yolo, _coco, _voc, _masks, _dicom_folder, _table)
