@@ -1,4 +1,4 @@
-"""Breaks the code once for each oracle, and where parts are called, and demands that the test of it turns red.
+"""Breaks the code once for each oracle, each trap of a data set, and where parts are called: its test must turn red.
 
     python tests/break_it.py [WORD]      only mutations with WORD in their name
 
@@ -18,6 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+
+from traps import TRAPS  # noqa: E402
+
 SOURCE = "src/muscle"
 FAILED = 1  # pytest's exit code for red tests; collection errors have another and prove nothing
 
@@ -249,6 +253,7 @@ MUTATIONS = (
         "near, train.labels(target), near, train.labels(target)",
         "test_monitor.py::test_neighbours_are_training_films_and_the_judged_are_validation_films",
     ),
+    *(Mutation(f"trap: {name}", *rest) for name, *rest in TRAPS),
 )  # fmt: skip
 
 

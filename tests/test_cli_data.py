@@ -13,6 +13,7 @@ from PIL import Image
 from muscle.data.decode import Decode, decode
 from muscle.data.source import DataFile, Source
 from muscle.data.store import Store
+from muscle.datasets._unverified import unverified
 from muscle.parts import known
 
 
@@ -27,8 +28,15 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_kind_is_listed_with_a_licence() -> None:
     lines = command.muscle("data", "list").done().splitlines()
-    assert [line.split()[0] for line in lines[1:]] == list(known(Source))
+    assert [line.split()[0] for line in lines[1:]] == [*known(Source), *unverified()]
     assert all(line.rstrip().split("  ")[-1] for line in lines)
+    marked = [line.split()[0] for line in lines if " unverified data file: " in line]
+    assert marked == list(unverified()) and marked
+
+
+@pytest.mark.parametrize("name", unverified())
+def test_an_unverified_data_file_is_shown_as_it_is(name: str) -> None:
+    assert command.muscle("data", "show", name).done().strip() == unverified()[name].strip()
 
 
 @pytest.mark.parametrize("kind", known(Source))

@@ -189,7 +189,8 @@ def test_recipes_and_presets() -> None:
         assert isinstance(p.moco, MoCo)
         assert size == f"{p.size[0]}x{p.size[1]}"
         assert pretext == f"{p.moco.batch_size}, {p.moco.queue}, {p.pretrain_epochs}"
-        assert (rounds, epochs) == (str(p.rounds), str(p.finetune.epochs))
+        least = f", at least {p.finetune.least_steps} steps" if p.finetune.least_steps else ""
+        assert (rounds, epochs) == (str(p.rounds), f"{p.finetune.epochs}{least}")
 
 
 def test_glossary_has_twelve_lines() -> None:

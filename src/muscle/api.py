@@ -81,7 +81,9 @@ def pretrain(
     machine = machine or Machine()
     machine.torch_device()
     file = data_file(sources)
-    wanted = load_recipe(method, choose_preset(preset, file), backbone, overrides, init).with_(finetune=None)
+    wanted = load_recipe(method, choose_preset(preset, file, progress), backbone, overrides, init).with_(
+        finetune=None
+    )
     if not wanted.stages:
         trained = ", ".join(name for name in RECIPES if name not in ("scratch", "imagenet"))
         raise UsageError(f"method {method}: it has no stage to pre-train; known: {trained}")
@@ -169,7 +171,9 @@ def compare(
     """
     machine = machine or Machine()
     file = data_file(sources)
-    found = compared(starts, recipes, backbone, seeds, choose_preset(preset, file), tasks, overrides)
+    found = compared(
+        starts, recipes, backbone, seeds, choose_preset(preset, file, progress), tasks, overrides
+    )
     folder = paths.run_folder(out, "compare")
     where = Path(store) if store else paths.stores()
     results = run_grid(found, file, folder, where, machine, title or "Comparison", progress)

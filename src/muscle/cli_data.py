@@ -27,8 +27,9 @@ def list_kinds() -> None:
 
     Example: muscle data list
     """
-    from muscle.data.source import Source
-    from muscle.parts import known, member
+    from muscle.data.source import DataFile, Source
+    from muscle.datasets._unverified import MARK, remark, unverified
+    from muscle.parts import from_yaml, known, member
 
     rows = []
     for kind in known(Source):
@@ -41,20 +42,28 @@ def list_kinds() -> None:
                 getattr(adapter, "licence", "") or "your own data",
             )
         )
+    for name, text in unverified().items():
+        parts = {source.body_part for source in DataFile.parse(from_yaml(text)).sources.values()}
+        what = f"unverified data file: {remark(text, MARK)}"
+        rows.append((name, what, ", ".join(sorted(parts - {""})), remark(text, "# Licence:")))
     table(("kind", "what", "shows", "licence"), rows)
 
 
 @app.command()
 def show(kind: Annotated[str, typer.Argument(help="A kind from `muscle data list`.")]) -> None:
-    """One kind: layout, fields, licence, where to get it.
+    """One kind: layout, fields, licence, where to get it; of an unverified data file the file itself.
 
     Example: muscle data show kermany
     """
     import inspect
 
     from muscle.data.source import Source
+    from muscle.datasets._unverified import unverified
     from muscle.parts import member
 
+    if kind in unverified():
+        out.print(unverified()[kind], markup=False)
+        return
     try:
         adapter = member(Source, kind)
     except ValueError as error:
@@ -91,7 +100,7 @@ def scan(
     from muscle.data.scan import scan as look
 
     with shown() as progress:
-        found = look(root, lambda done, total: progress.count("scan", done, total))
+        found = look(root, lambda done, total: progress.count("scan", done, total, "files"))
     if as_json:
         out.print_json(json.dumps(found.as_dict()))
     else:
@@ -137,7 +146,11 @@ def check(
 
     data = DataFile.of(sources)
     with shown() as progress:
-        found = look(data, None if deep else decode, workers, lambda *count: progress.count(*count))
+
+        def count(name: str, done: int, total: int) -> None:
+            progress.count(f"check {name}", done, total, "films")
+
+        found = look(data, None if deep else decode, workers, count)
     if as_json:
         out.print_json(json.dumps({"sources": [one.as_dict() for one in found]}))
     else:
@@ -190,7 +203,11 @@ def histogram(
     assert isinstance(chosen, Normalization)
     data, decode = DataFile.of(sources), _decode(harmonize)
     with shown() as progress:
-        found = histograms(data, decode, chosen, films, workers, lambda *count: progress.count(*count))
+
+        def count(name: str, done: int, total: int) -> None:
+            progress.count(f"histogram {name}", done, total, "films")
+
+        found = histograms(data, decode, chosen, films, workers, count)
     if as_json:
         out.print_json(json.dumps(found.as_dict()))
     else:

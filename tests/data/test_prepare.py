@@ -79,7 +79,7 @@ def test_found_again_without_decoding(
     source = given("a", films(5))
     first = make(source, tmp_path / "s")
     shutil.copytree(tmp_path / "a", tmp_path / "moved", copy_function=shutil.copy2)
-    monkeypatch.setattr("muscle.data.prepare.films", None)
+    monkeypatch.setattr("muscle.data.prepare.films_of", None)
     assert make(source, tmp_path / "s").digest == first.digest
     moved = source.with_(root=str(tmp_path / "moved"), external=True, split=PatientSplit(seed=3))
     assert make(moved, tmp_path / "s").path == first.path

@@ -237,7 +237,7 @@ def test_the_real_folder(real_data: Path) -> None:
     assert found.proposal is not None
     kinds = {name: source.kind for name, source in found.proposal.sources.items()}
     assert kinds == {"dev": "v7_lungs", "bone-fracture-roboflow": "yolo", "chest_xray": "kermany", "dicom": "folder",
-                     "covid-chestxray-dataset": "table", "dental-xray-roboflow": "yolo"}  # fmt: skip
+                     "covid-chestxray-dataset": "covid_images", "dental-xray-roboflow": "yolo"}  # fmt: skip
     assert {path for path, why in found.set_aside if not why.startswith("mask: 2 levels")} == {
         "dicom/pydicom-data/MR2_J2KR.dcm", "msd_lung_2mm/val_patches.h5"}  # fmt: skip
     assert len(found.set_aside) == 537 + 2

@@ -49,7 +49,7 @@ class Corpus:
         for name, source in file.sources.items():
 
             def count(done: int, total: int, name: str = name) -> None:
-                progress.count(f"prepare {name}", done, total)
+                progress.count(f"prepare {name}", done, total, "images")
 
             stores.append(
                 prepare(name, source, file.split_of(name), size, decode, where, fit, workers, count)
