@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
+from looks import LOOKS  # noqa: E402
 from traps import TRAPS  # noqa: E402
 
 SOURCE = "src/muscle"
@@ -254,6 +255,7 @@ MUTATIONS = (
         "test_monitor.py::test_neighbours_are_training_films_and_the_judged_are_validation_films",
     ),
     *(Mutation(f"trap: {name}", *rest) for name, *rest in TRAPS),
+    *(Mutation(f"look: {name}", *rest) for name, *rest in LOOKS),
 )  # fmt: skip
 
 
