@@ -238,12 +238,14 @@ def test_text_burned_in_and_what_is_not_readable(given: Callable[..., Source], t
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = "1.2.3"
     ds.Modality, ds.PhotometricInterpretation, ds.Rows, ds.Columns = "DX", "MONOCHROME2", 20, 30
     ds.SamplesPerPixel, ds.PixelRepresentation, ds.BitsAllocated, ds.BitsStored, ds.HighBit = 1, 0, 8, 8, 7
-    ds.PixelData = bytes(range(200)) * 3
     for name, said in (("yes.dcm", "YES"), ("no.dcm", "NO"), ("unknown.dcm", None)):
         if said:
             ds.BurnedInAnnotation = said
         elif "BurnedInAnnotation" in ds:
             del ds.BurnedInAnnotation
+        ds.Modality = "MR" if said == "NO" else "DX"
+        ds.Rows, ds.Columns = (20, 30) if said == "YES" else (70, 64)
+        ds.PixelData = bytes(range(128)) * (ds.Rows * ds.Columns // 128) + b"x" * (ds.Rows * ds.Columns % 128)
         (tmp_path / "d").mkdir(exist_ok=True)
         ds.save_as(tmp_path / "d" / name, enforce_file_format=True)
     data = DataFile.parse({"sources": {"d": {"kind": "folder", "root": str(tmp_path / "d")},
@@ -252,6 +254,9 @@ def test_text_burned_in_and_what_is_not_readable(given: Callable[..., Source], t
     assert [f for f in faults(films) if f[1] == "text burned in"] == [
         ("warning", "text burned in", "yes.dcm")
     ]
+    odd = {fault.path: fault.seen for fault in films.faults if fault.what == "no radiograph"}
+    assert odd.keys() == {"no.dcm", "yes.dcm"} and films.wrong == 0
+    assert odd["no.dcm"].startswith("modality MR") and odd["yes.dcm"].startswith("tiny: 30 x 20")
     assert [fault.what for fault in none.faults] == ["not readable as this kind"] and none.wrong == 1
     assert json.loads(json.dumps([films.as_dict(), none.as_dict()]))[1]["errors"] == 1
 

@@ -15,6 +15,7 @@ from muscle.data.dicom import is_dicom
 from muscle.data.disagreements import persons_in_two_parts, same_bytes
 from muscle.data.faults import Fault, annotation_faults, mask_level_faults
 from muscle.data.files import images
+from muscle.data.headers import look
 from muscle.data.prepare import film_jobs
 from muscle.data.source import DataFile, Source
 from muscle.data.workers import films
@@ -213,14 +214,18 @@ def _header(root: Path, sample: Sample) -> tuple[tuple[int, int] | None, list[Fa
         return None, [Fault("error", "missing file", sample.path, "listed but not there", "get it again")]
     try:
         size = image_size(file)
-        marked = is_dicom(file) and _burned_in(file)
+        dicom = is_dicom(file)
     except UserError as error:
         said = str(error).removeprefix(f"{file}: ")
         return None, [Fault("error", "unreadable file", sample.path, said, "get it again, or leave it out")]
-    if marked:
+    faults = []
+    if dicom and _burned_in(file):
         do = "look at it: names in the picture cannot be removed by deleting the header"
-        return size, [Fault("warning", "text burned in", sample.path, "the header says so", do)]
-    return size, []
+        faults.append(Fault("warning", "text burned in", sample.path, "the header says so", do))
+    if dicom and (problem := look(root, sample.path).problem):
+        do = "leave it out: `muscle data scan` proposes a data file that does"
+        faults.append(Fault("warning", "no radiograph", sample.path, problem, do))
+    return size, faults
 
 
 def _burned_in(file: Path) -> bool:
