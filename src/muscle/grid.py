@@ -18,8 +18,14 @@ from muscle.results import Results
 def prepare(
     recipe: Recipe, file: DataFile, store: Path, machine: Machine, progress: Progress = SILENT
 ) -> Corpus:
-    """The corpus that a recipe trains on: its data at its size, decoded its way."""
-    return Corpus.prepare(file, recipe.size, recipe.decode, recipe.fit, store, machine.workers, progress)
+    """The corpus that a recipe trains on: its data at its size, decoded its way.
+
+    Raises:
+        UserError: a test or validation case would be learned from; see ``Corpus.check_leaks``.
+    """
+    corpus = Corpus.prepare(file, recipe.size, recipe.decode, recipe.fit, store, machine.workers, progress)
+    corpus.check_leaks()
+    return corpus
 
 
 def run_grid(
@@ -54,8 +60,7 @@ def run_grid(
     results.put_sources(corpora[recipes[0].size, recipes[0].decode, recipes[0].fit])
     for recipe in recipes:
         paths.atomic_write(out / f"{recipe.name}.yaml", recipe.yaml())
-        for text in results.put_start(recipe, corpora[recipe.size, recipe.decode, recipe.fit]):
-            progress.message(f"warning: {text}")
+        results.put_start(recipe, corpora[recipe.size, recipe.decode, recipe.fit])
     root = paths.checkpoints(out)
     for seed in sorted({seed for recipe in recipes for seed in recipe.seeds}):
         for recipe in recipes:
