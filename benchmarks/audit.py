@@ -101,8 +101,12 @@ def _half(file: DataFile, half: str, films: int, work: Path) -> dict[str, Any]:
             asked[way][f"copies/{name}"] = f"originals/{number:05d}.png"
     roots = {name: {"kind": "folder", "root": str(work / name)} for name in ("originals", "copies")}
     corpus = Corpus.prepare(DataFile.parse({"sources": roots}), SIZE, Decode(), "stretch", work / "stores", 2)
-    found = {frozenset((a, b)) for a, b, _ in corpus.near}
-    same = {frozenset(g) for g in _equal(corpus)}
+    of: dict[str, list[str]] = {}
+    for i, image in zip(corpus.all_rows.ids, corpus.all_rows.images_sha256, strict=True):
+        of.setdefault(image, []).append(i)
+    near = [(a, b) for one, two, _ in corpus.near for a in of[one] for b in of[two]]
+    found = {frozenset(pair) for pair in near}
+    same = {frozenset((a, b)) for group in of.values() for a in group for b in group if a != b}
     recall = {}
     for way, pairs in asked.items():
         hits = sum(frozenset(pair) in found | same for pair in pairs.items())
@@ -111,7 +115,7 @@ def _half(file: DataFile, half: str, films: int, work: Path) -> dict[str, Any]:
     origin = {name: original for pairs in asked.values() for name, original in pairs.items()}
     people = {name: patient[origin.get(name, name)] for name in [*patient, *origin]}
     kind = {name: chest[origin.get(name, name)] for name in [*patient, *origin]}
-    false = [(a, b) for a, b, _ in corpus.near if people[a] != people[b]]
+    false = [(a, b) for a, b in near if people[a] != people[b]]
     wrong = [pair for pair in false if all(kind[name] for name in pair)]
     pairs_of = {}
     for name, mine in (
@@ -135,7 +139,7 @@ def _half(file: DataFile, half: str, films: int, work: Path) -> dict[str, Any]:
 
 def _scores(corpus: Corpus, people: dict[str, str], chest: dict[str, bool]) -> list[tuple[float, bool]]:
     """(agreement, whether a true copy) of every candidate that is a copy or two chest films of two patients."""
-    some = duplicates._thumbs(corpus.stores, corpus.progress)
+    some = duplicates._thumbs(corpus.stores, corpus.progress)[0]
     ids, found = corpus.all_rows.ids, []
     may = hashing.candidates(some)
     for i, j, look in zip(may.first, may.second, may.look, strict=True):
@@ -146,10 +150,6 @@ def _scores(corpus: Corpus, people: dict[str, str], chest: dict[str, bool]) -> l
             first, second = hashing.tones(some[[i, j]])
             found.append((hashing.agreement(first, second, hashing.Look.of(int(look))), same))
     return found
-
-
-def _equal(corpus: Corpus) -> list[tuple[str, str]]:
-    return [(p.first, p.second) for p in audit(corpus.all_rows).pairs if p.rule in ("bytes", "pixels")]
 
 
 def _png(path: Path, pixels: NDArray[np.uint8]) -> None:

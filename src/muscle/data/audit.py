@@ -105,7 +105,7 @@ def audit(
 
     Args:
         rows: of every source.
-        near: (id, id, correlation) as ``near_duplicates`` gives them; ids that are not among the rows are passed over.
+        near: as ``near_duplicates`` gives them; films that are not among the rows are passed over.
         sources: by name, for the overlaps that their publishers' sets are known to have.
         seen: the films that the weights to start from were trained on.
     """
@@ -117,17 +117,24 @@ def audit(
         first, second = sorted((one, other), key=lambda i: (_ORDER[part[i]], i))
         found.setdefault((first, second), Pair(first, second, rule, (part[first], part[second]), score))
 
-    for rule, column in (("bytes", "file_sha256"), ("pixels", "sha256")):
-        for group in _groups(ids, rows._strings(column)):
-            centre = min(group, key=lambda i: (_ORDER[part[i]], i))
+    def furthest(group: Iterable[str]) -> str:
+        return min(group, key=lambda i: (_ORDER[part[i]], i))
+
+    images = _groups(ids, rows.images_sha256)
+    files = _groups(ids, rows._strings("file_sha256"))
+    for rule, groups in (("bytes", files), ("pixels", images)):
+        for group in groups.values():
+            centre = furthest(group)
             for other in group:
                 if other != centre:
                     put(centre, other, "bytes" if rule == "bytes" else "pixels")
-    for one, other, score in near:
-        if one in part and other in part:
-            put(one, other, "near-duplicate", score)
-    for group in _groups(ids, rows.patients):
-        centre = min(group, key=lambda i: (_ORDER[part[i]], i))
+    for one, two, score in near:
+        if one in images and two in images:
+            centre = furthest(images[one] + images[two])
+            for other in images[two] if centre in images[one] else images[one]:
+                put(centre, other, "near-duplicate", score)
+    for group in _groups(ids, rows.patients).values():
+        centre = furthest(group)
         for other in group:
             if part[other] != part[centre]:
                 put(centre, other, "patient")
@@ -137,13 +144,13 @@ def audit(
     return Audit(len(rows), tuple(pairs), _overlaps(sources or {}, pairs, source))
 
 
-def _groups(ids: list[str], values: list[str]) -> list[list[str]]:
-    """The ids that share a value, two at least."""
+def _groups(ids: list[str], values: list[str]) -> dict[str, list[str]]:
+    """The ids that share a value, by value."""
     found: dict[str, list[str]] = defaultdict(list)
     for i, value in zip(ids, values, strict=True):
         if value:
             found[value].append(i)
-    return [group for group in found.values() if len(group) > 1]
+    return found
 
 
 def _overlaps(

@@ -109,8 +109,8 @@ class Corpus:
         """
         if not self.file.allow_leaks:
             refuse(self.leaks)
-        parts = dict(zip(self.all_rows.ids, self.all_rows.splits, strict=True))
-        twins = sum(parts.get(i) == "train" for i in self.held_out.ids)
+        columns = zip(self.all_rows.images_sha256, self.all_rows.splits, strict=True)
+        twins = sum(part == "train" and image in self.held_out.near for image, part in columns)
         if twins:
             self.progress.message(
                 f"{twins} training films are near-duplicates of validation or test films and are not learned from"

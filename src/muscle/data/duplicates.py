@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 
@@ -9,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muscle.data.hashing import NEAR, SIDE, Look, Thumbs, agreement, candidates, thumbs, tones
-from muscle.data.rows import all_rows
 from muscle.data.store import Store
-from muscle.parts import digest
 from muscle.paths import atomic_write
 from muscle.progress import SILENT, Progress
 
@@ -23,36 +22,36 @@ REVISION = 1  # raised when the same films come to give other pairs
 
 _BLOCK = 512  # films read at a time
 
-Near = tuple[tuple[str, str, float], ...]  # (id, id, correlation)
+Near = tuple[tuple[str, str, float], ...]  # (SHA-256, SHA-256, correlation)
 
 
 def near_duplicates(stores: Sequence[Store], progress: Progress = SILENT) -> Near:
-    """Pairs of films whose stored rows differ and yet are one picture, over all stores.
+    """Pairs of films whose pixels differ and that yet are one picture, over all stores, named by ``images_sha256``.
 
-    Found by ``hashing.candidates``, confirmed by ``hashing.agreement``. Rows that are equal byte for byte count as
-    one film here and stand for each other. Kept in a file beside the stores and found there again. Films stored with a
-    side below ``SIDE`` pixels have too little detail to be told apart: none is found among them.
+    Found by ``hashing.candidates``, confirmed by ``hashing.agreement``. Films of equal pixels count as one. Kept in a
+    file beside the stores and found there again. Films stored with a side below ``SIDE`` pixels have too little detail
+    to be told apart: none is found among them.
     """
     if min(stores[0].size) < SIDE:
         return ()
-    sums = [store.manifest["arrays"][""]["sha256"] for store in stores]
-    key = digest([REVISION, NEAR, ALIKE, [store.manifest["fit"] for store in stores], sums])
+    images = np.concatenate([store.column("sha256").astype(str) for store in stores])
+    sums = [(store.manifest["fit"], store.manifest["arrays"][""]["sha256"]) for store in stores]
+    key = hashlib.sha256(f"{REVISION} {NEAR} {ALIKE} {sums}\n".encode() + images.tobytes()).hexdigest()
     kept = stores[0].path.parent / f"near-{key[:16]}.json"
-    rows = all_rows(stores)
     try:
         found = json.loads(kept.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        found = _search(stores, rows._strings("row_sha256"), progress)
+        found = _search(stores, images, progress)
         atomic_write(kept, json.dumps(found))
-    ids = rows.ids
-    return tuple((ids[i], ids[j], score) for i, j, score in found)
+    return tuple((one, other, score) for one, other, score in found)
 
 
-def _search(stores: Sequence[Store], sums: list[str], progress: Progress) -> list[tuple[int, int, float]]:
-    """(position, position, correlation) in the rows of all stores one after another."""
-    once = np.sort(np.unique(np.array(sums, object).astype(str), return_index=True)[1])
-    some, total = _thumbs(stores, progress), len(sums)
-    once = once[some[once].std(axis=(1, 2)) >= FLAT]
+def _search(
+    stores: Sequence[Store], images: NDArray[np.str_], progress: Progress
+) -> list[tuple[str, str, float]]:
+    once = np.sort(np.unique(images, return_index=True)[1])
+    some, shows = _thumbs(stores, progress)
+    once = once[shows[once]]
     some = some[once]
     may = candidates(some)
     found = []
@@ -60,26 +59,26 @@ def _search(stores: Sequence[Store], sums: list[str], progress: Progress) -> lis
         first, second = tones(some[[i, j]])
         score = agreement(first, second, Look.of(int(look)))
         if score >= ALIKE:
-            found.append((int(once[i]), int(once[j]), round(score, 4)))
+            found.append((str(images[once[i]]), str(images[once[j]]), round(score, 4)))
         if at % 1000 == 999:
             progress.count("audit: pairs compared", at + 1, len(may))
-    progress.count("audit", total, total)
+    progress.count("audit", len(images), len(images))
     return sorted(found)
 
 
-def _thumbs(stores: Sequence[Store], progress: Progress) -> Thumbs:
-    """[N, SIDE, SIDE] of every row, without the border that ``pad`` adds."""
+def _thumbs(stores: Sequence[Store], progress: Progress) -> tuple[Thumbs, NDArray[np.bool_]]:
+    """[N, SIDE, SIDE] of every row, without the border that ``pad`` adds; and whether it shows anything."""
     total, done = sum(map(len, stores)), 0
-    found = np.empty((total, SIDE, SIDE), np.uint8)
+    found, shows = np.empty((total, SIDE, SIDE), np.uint8), np.empty(total, np.bool_)
     for store in stores:
         for start in range(0, len(store), _BLOCK):
             block = store.images[start : start + _BLOCK]
-            found[done : done + len(block)] = thumbs([
-                _inside(store, start + i, image) for i, image in enumerate(block)
-            ])  # fmt: skip
+            mine = slice(done, done + len(block))
+            found[mine] = thumbs([_inside(store, start + i, image) for i, image in enumerate(block)])
+            shows[mine] = found[mine].std(axis=(1, 2)) >= FLAT
             done += len(block)
             progress.count("audit", done - 1, total)
-    return found
+    return found, shows
 
 
 def _inside(store: Store, row: int, image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from muscle.data.source import shared_targets
 from muscle.errors import UserError
 from muscle.types import Target
 
-Near = Sequence[tuple[str, str, float]]  # (id, id, correlation) of near-duplicates
+Near = Sequence[tuple[str, str, float]]  # two films' images_sha256, correlation
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class HeldOut:
 
     ``patients``: of the held-out rows of every source that is split by person, and of films elsewhere that are the
     same as one of these rows. ``images``: SHA-256 of the decoded pixels of all held-out rows; two sources may hold the
-    same films and split them differently. ``ids``: near-duplicates of held-out rows.
+    same films and split them differently. ``near``: the same of their near-duplicates.
     """
 
     patients: frozenset[str] = frozenset()
     images: frozenset[str] = frozenset()
-    ids: frozenset[str] = frozenset()
+    near: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -53,23 +53,20 @@ class HeldOut:
         """
         whole = np.array([s.name in external for s in every.stores])[every.store]
         rows = every.take((np.array(every.splits, object) != "train") | whole)
-        images, mine = frozenset(rows.images_sha256), frozenset(rows.ids)
-        ids = frozenset(b for a, b, _ in near if a in mine) | frozenset(a for a, b, _ in near if b in mine)
-        columns = zip(every.ids, every.images_sha256, every.patients, every.sources, strict=True)
+        images = frozenset(rows.images_sha256)
+        alike = {b for a, b, _ in near if a in images} | {a for a, b, _ in near if b in images}
+        columns = zip(every.images_sha256, every.patients, every.sources, strict=True)
         patients = frozenset(
             patient
-            for i, image, patient, source in columns
-            if (i in mine or i in ids or image in images) and source not in image_level
+            for image, patient, source in columns
+            if (image in images or image in alike) and source not in image_level
         )
-        return cls(patients, images, ids)
+        return cls(patients, images, frozenset(alike - images))
 
     def allows(self, rows: Rows) -> NDArray[np.bool_]:
         """Which rows may be trained on, [N]."""
-        columns = zip(rows.ids, rows.patients, rows.images_sha256, strict=True)
-        return np.array(
-            [p not in self.patients and s not in self.images and i not in self.ids for i, p, s in columns],
-            bool,
-        )
+        images, columns = self.images | self.near, zip(rows.patients, rows.images_sha256, strict=True)
+        return np.array([p not in self.patients and i not in images for p, i in columns], bool)
 
 
 def pool(every: Rows, external: set[str], held_out: HeldOut | None = None, near: Near = ()) -> Rows:
@@ -93,11 +90,10 @@ def pool(every: Rows, external: set[str], held_out: HeldOut | None = None, near:
     first: dict[str, int] = {}
     for i in np.flatnonzero(allowed):
         first.setdefault(every.images_sha256[i], int(i))
-    place = {every.ids[i]: i for i in first.values()}
-    for one, other in sorted(sorted((place[a], place[b])) for a, b, _ in near if a in place and b in place):
-        if every.ids[one] in place:  # one that has itself gone takes nobody along
-            place.pop(every.ids[other], None)
-    kept = list(place.values())
+    for one, other in sorted(sorted((first[a], first[b])) for a, b, _ in near if a in first and b in first):
+        if every.images_sha256[one] in first:  # one that has itself gone takes nobody along
+            first.pop(every.images_sha256[other], None)
+    kept = list(first.values())
     if not kept:
         raise UserError(
             f"pool: none of {len(every)} images may be learned from: all are external, or of patients that another "
