@@ -88,6 +88,7 @@ def pretrain(
         raise UsageError(f"method {method}: it has no stage to pre-train; known: {trained}")
     folder = paths.run_folder(out, wanted.name)
     corpus = prepare(wanted, file, Path(store) if store else paths.stores(), machine, progress)
+    corpus.check_leaks()
     pipeline = Pipeline(wanted, corpus, machine, paths.checkpoints(folder), progress)
     pipeline.check()
     last = pipeline.pretrain()[-1]

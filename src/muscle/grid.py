@@ -18,14 +18,8 @@ from muscle.results import Results
 def prepare(
     recipe: Recipe, file: DataFile, store: Path, machine: Machine, progress: Progress = SILENT
 ) -> Corpus:
-    """The corpus that a recipe trains on: its data at its size, decoded its way.
-
-    Raises:
-        UserError: a test or validation case would be learned from; see ``Corpus.check_leaks``.
-    """
-    corpus = Corpus.prepare(file, recipe.size, recipe.decode, recipe.fit, store, machine.workers, progress)
-    corpus.check_leaks()
-    return corpus
+    """The corpus that a recipe trains on: its data at its size, decoded its way."""
+    return Corpus.prepare(file, recipe.size, recipe.decode, recipe.fit, store, machine.workers, progress)
 
 
 def run_grid(
@@ -41,6 +35,7 @@ def run_grid(
 
     Raises:
         UsageError: no recipe, two of one name, or a recipe that breaks its rules.
+        UserError: a test or validation case would be learned from; see ``Corpus.check_leaks``.
     """
     names = [r.name for r in recipes]
     if not recipes or len(set(names)) != len(names):
@@ -53,6 +48,7 @@ def run_grid(
         pixels = (recipe.size, recipe.decode, recipe.fit)
         if pixels not in corpora:
             corpora[pixels] = prepare(recipe, file, store, machine, progress)
+            corpora[pixels].check_leaks()
     results = Results(out, title, file.synthetic, machine)
     known = {corpus.digest for corpus in corpora.values()}
     if dropped := results.drop_cells(lambda cell: cell.get("data") not in known):

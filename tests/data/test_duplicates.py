@@ -34,11 +34,12 @@ def two(tmp_path: Path, stored: Callable[..., Store]) -> Callable[..., tuple[Sto
 
     def make(size: tuple[int, int] = (100, 80), fit: str = "stretch") -> tuple[Store, Store]:
         rng = np.random.default_rng(0)
+        faint = (copies.cloud(50) > 128).astype(np.uint8)  # one grey level: nothing that could be compared
         films = {f"{i}.png": copies.cloud(i) for i in range(6)}
         others = {"a.png": 255 - films["0.png"], "b.png": copies.cropped(films["1.png"], rng),
-                  "c.png": copies.encoded(films["2.png"], rng), "d.png": np.full((90, 90), 7, np.uint8),
+                  "c.png": copies.encoded(films["2.png"], rng), "d.png": 7 + faint,
                   "e.png": copies.cloud(99), "f.png": films["3.png"],
-                  "g.png": np.full((90, 90), 8, np.uint8)}  # fmt: skip
+                  "g.png": 90 + faint}  # fmt: skip
         for name, given in (("one", films), ("two", others)):
             for path, pixels in given.items():
                 (tmp_path / name).mkdir(exist_ok=True)

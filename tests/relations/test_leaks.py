@@ -67,7 +67,9 @@ def _only(made: Corpus) -> TaskRows:
 
 
 def corpus(root: Path, **fields: Any) -> Corpus:
-    return prepare(RECIPE, DataFile.parse(data(root, **fields)), root / "stores", tiny.MACHINE)
+    made = prepare(RECIPE, DataFile.parse(data(root, **fields)), root / "stores", tiny.MACHINE)
+    made.check_leaks()
+    return made
 
 
 def test_persons_on_both_sides_are_refused(films: Path) -> None:
@@ -75,6 +77,34 @@ def test_persons_on_both_sides_are_refused(films: Path) -> None:
         corpus(films)
     assert str(told.value).count("films/") == 2
     assert corpus(films, split={"kind": "patient"}).leaks == ()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("pretrain",),
+        ("finetune",),
+        ("compare", "--from", "scratch"),
+        ("run", "scratch", "size=[64,64]", "--data"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_every_command_that_trains_refuses_with_one_line(films: Path, words: tuple[str, ...]) -> None:
+    (films / "data.yaml").write_text(to_yaml(data(films)))
+    size = () if words[0] == "run" else ("--set", "size=[64,64]")
+    ended = command.muscle(
+        *words,
+        films / "data.yaml",
+        *size,
+        "--preset",
+        "demo",
+        "--store",
+        films / "stores",
+        "--out",
+        films / "run",
+    )
+    assert "rule patient" in ended.refused(1)
+    assert not list(films.rglob("backbone.safetensors"))
 
 
 def test_the_list_of_an_audit_is_a_way_out(films: Path) -> None:
@@ -88,6 +118,7 @@ def test_the_list_of_an_audit_is_a_way_out(films: Path) -> None:
     (films / "data.yaml").write_text(to_yaml(data(films, exclude="out.txt")))  # relative to the data file
     assert "0 of them across" in command.muscle("data", "audit", films / "data.yaml", *words).done()
     made = prepare(RECIPE, DataFile.load(films / "data.yaml"), films / "stores", tiny.MACHINE)
+    made.check_leaks()
     assert not set(ids) & {i for rows in made.tasks.values() for i in (*rows.train.ids, *rows.test.ids)}
     assert not set(ids) & set(made.pool.ids) and len(made.all_rows) == 40 - len(ids)
     assert made.digest != Corpus(made.file.with_(exclude=()), made.stores).digest
@@ -123,6 +154,7 @@ def test_near_duplicates_of_a_test_film_leave_the_training_and_are_counted(tmp_p
     )
     heard = Heard()
     made = prepare(RECIPE, file.with_(split=ByName()), tmp_path / "stores", tiny.MACHINE, heard)
+    made.check_leaks()
     learned = {i.split("/")[-1] for i in made.pool.ids}
     assert learned == {f"train-{i}.png" for i in (2, 3, 5, 6, 7, 8, 10)} or learned == {
         f"train-{i}.png" for i in (2, 4, 5, 6, 7, 8, 10)
