@@ -102,6 +102,9 @@ def test_near_duplicates_of_held_out_films_and_their_persons_are_not_learned_fro
     held_out = HeldOut.of(rows, near=near)
     assert pool(rows, set()).ids == ["b/0.png"]
     assert held_out.patients >= {private_key("q0")} and not held_out.allows(rows)[0]
+    by_image = HeldOut.of(rows, {"a", "b"}, near=near)  # a split that knows no persons
+    assert not by_image.patients and by_image.allows(rows)[[0, 2]].tolist() == [False, False]
+    assert HeldOut.of(rows, {"a", "b"}).allows(rows)[0]
     everybody = HeldOut()
     free = pool(rows, set(), everybody).ids
     assert free == [f"b/{i}.png" for i in (0, 1, 5, 6, 7)]
