@@ -16,7 +16,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
 import tempfile
 import time
 from pathlib import Path
@@ -236,16 +235,13 @@ def measured(path: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def growth(base: NDArray[np.uint8], sizes: list[int], work: Path) -> list[dict[str, Any]]:
-    """One measurement a size."""
-    found = []
-    for n in sizes:
-        folder = work / f"films-{n}"
-        store(folder, drawn(base, n, n))
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(1) as pool:
-            found.append(pool.apply(measured, (folder,)) | {"load average": round(os.getloadavg()[0], 1)})
-        print(json.dumps(found[-1]), flush=True)
+def growth(base: NDArray[np.uint8], n: int, work: Path) -> dict[str, Any]:
+    """The measurement of one size."""
+    folder = work / f"films-{n}"
+    store(folder, drawn(base, n, n))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        found = pool.apply(measured, (folder,)) | {"load average": round(os.getloadavg()[0], 1)}
+    print(json.dumps(found), flush=True)
     return found
 
 
@@ -259,32 +255,38 @@ def real_films(root: Path, most: int | None = None) -> NDArray[np.uint8]:
 
 
 def exponent(rows: list[dict[str, Any]]) -> float:
-    """Slope of log seconds over log films."""
-    x, y = (np.log([row[name] for row in rows]) for name in ("films", "seconds"))
+    """Slope of the logarithm of CPU seconds over that of films."""
+    x, y = (np.log([row[name] for row in rows]) for name in ("films", "cpu seconds"))
     return round(float(np.polyfit(x, y, 1)[0]), 2)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--films", type=int, default=300, help="copies of each way and half")
-    parser.add_argument("--sizes", default="10000,30000,100000,200000")
+    parser.add_argument(
+        "--films", type=int, default=300, help="copies of each way and half; 0: leave this part"
+    )
+    parser.add_argument("--sizes", default="10000,30000,100000,200000", help="empty: leave this part")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "audit.json")
     asked = parser.parse_args()
     root = Path(os.environ["MUSCLE_REAL_DATA"])
     about = provenance(Machine(device="cpu", threads=1))
-    result: dict[str, Any] = {
+    made = {
         "command": about["command"], "machine": about["machine"], "commit": about["commit"],
         "versions": {k: about["versions"][k] for k in ("numpy", "python")} | {"opencv": cv2.__version__},
         "threads": 1, "niceness": os.nice(0), "load average at the start": round(os.getloadavg()[0], 1),
-        "system": platform.system(),
     }  # fmt: skip
+    result = json.loads(asked.out.read_text()) if asked.out.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        result["duplicates"] = planted(root, asked.films, work / "planted")
-        print(json.dumps(result["duplicates"], indent=1), flush=True)
-        rows = growth(real_films(root), [int(n) for n in asked.sizes.split(",")], work)
-    result["speed"] = {"rows": rows, "seconds grow with films to the power": exponent(rows)}
-    asked.out.write_text(json.dumps(result, indent=1) + "\n")
+        if asked.films:
+            result["duplicates"] = made | planted(root, asked.films, Path(folder))
+            asked.out.write_text(json.dumps(result, indent=1) + "\n")
+        rows: list[dict[str, Any]] = []
+        base = real_films(root) if asked.sizes else np.zeros((0, 96, 96), np.uint8)
+        for size in asked.sizes.split(",") if asked.sizes else ():
+            rows.append(growth(base, int(size), Path(folder)))
+            grown = {"CPU seconds grow with films to the power": exponent(rows)} if len(rows) > 1 else {}
+            result["speed"] = made | grown | {"rows": rows}
+            asked.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

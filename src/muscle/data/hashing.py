@@ -117,7 +117,9 @@ def candidates(some: Thumbs, near: int = NEAR) -> Candidates:
     n = len(some)
     if n < 2:
         return Candidates(*(np.zeros(0, np.int64) for _ in range(4)))
-    plain = np.concatenate([_coefficients(tones(part))[:, 0] for part in _parts(some)])
+    plain = np.concatenate(
+        [_coefficients(tones(part))[:, 0].copy() for part in _parts(some)]
+    )  # not all 16 windows
     median = np.median(plain, axis=0).astype(np.float32)
     bits = plain > median
     del plain
