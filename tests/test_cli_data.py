@@ -127,3 +127,48 @@ def test_phantoms_go_into_an_empty_folder_only(films: Path, tmp_path: Path) -> N
     assert "data.yaml" in command.muscle("data", "phantom", tmp_path / "p", "--images", "12").done()
     command.muscle("data", "phantom", films, "--images", "12").refused(1)
     command.muscle("data", "phantom", tmp_path / "q", "--images", "3").refused(2)
+
+
+def test_an_audit_tells_programs_and_people_the_same(tmp_path: Path) -> None:
+    """Two sources with one film in both, which one trains and the other tests on."""
+    command.films(tmp_path / "one", 8, (80, 72))
+    for seed, name in enumerate(("train/a", "train/b", "test/a", "test/b")):
+        (tmp_path / "two" / name).mkdir(parents=True)
+        noise = np.random.default_rng(seed).integers(0, 255, (80, 72), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "two" / name / "film.png")
+    source = next((tmp_path / "one").rglob("film 0.png"))
+    (tmp_path / "two" / "test" / "a" / "copy.png").write_bytes(source.read_bytes())
+    (tmp_path / "d.yaml").write_text(
+        "sources:\n  one: {kind: folder, root: one}\n  two: {kind: folder, root: two, labels: folder, "
+        "split: {kind: official, valid: 0.0}}\n"
+    )
+    words = (
+        "data",
+        "audit",
+        tmp_path / "d.yaml",
+        "--size",
+        "64x64",
+        "--store",
+        tmp_path / "s",
+        "--workers",
+        "0",
+    )
+    told = json.loads(command.muscle(*words, "--json").done())  # the film leaves the training: no refusal
+    (pair,) = told["pairs"]
+    assert pair["first"] == "two/test/a/copy.png" and pair["second"].endswith("film 0.png")
+    assert (pair["rule"], pair["parts"], told["refused"]) == ("bytes", ["test", "train"], False)
+    assert told["leave out"] == [pair["second"]] and told["films"] == 13
+    shown = command.muscle(*words).done()
+    assert "test - train" in shown and "rule bytes" in shown and "13 films, 1 pairs, 1 of them" in shown
+
+    film = "0" * 64 + "\tsomebody\tweights/x.png\n"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "pool.txt").write_text(film)
+    command.muscle(*words, "--from", tmp_path / "run").done()
+    row = next(
+        r for r in Store.open(next((tmp_path / "s").glob("two-*"))).index.to_pylist() if "copy" in r["id"]
+    )
+    (tmp_path / "run" / "pool.txt").write_text(film + f"{row['sha256']}\tx\tweights/y.png\n")
+    ended = command.muscle(*words, "--from", tmp_path / "run")
+    assert ended.code == 1 and "weights/y.png (weights), rule pixels" in ended.out
+    command.muscle(*words, "--size", "12").refused(2)

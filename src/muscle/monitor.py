@@ -8,8 +8,8 @@ import torch
 
 from muscle.backbones import BackboneModule
 from muscle.data.corpus import Corpus
+from muscle.data.held_out import TaskRows
 from muscle.data.normalization import Normalization
-from muscle.data.rows import TaskRows
 from muscle.features import contrast, dense_probe, effective_rank, evaluating, extract, knn_score
 from muscle.scoring import main_score, predict, recomputed_statistics, subset
 from muscle.tasks import TaskModule

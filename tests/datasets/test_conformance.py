@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from muscle.data.corpus import Corpus
 from muscle.data.decode import Decode, decode, decode_mask, image_size
 from muscle.data.source import DataFile, Source
+from muscle.data.split_file import make
+from muscle.data.splits import PatientSplit
 from muscle.parts import from_yaml, known, member
 from muscle.types import BoxList, Labels, MaskFiles, MaskRuns, Points, Sample, Target, Value
 
@@ -111,6 +114,30 @@ def test_examples_are_equal_for_equal_seeds_only(example: Source, tmp_path: Path
     }
     assert content["a"] == content["b"]
     assert content["a"] != content["c"]
+
+
+@all_kinds
+def test_no_patient_is_in_two_parts(example: Source) -> None:
+    samples, targets = example.read("mine")
+    for split in (PatientSplit(valid=0.3, test=0.3), PatientSplit(valid=0.3, test=0.3, seed=1)):
+        parts: dict[str, set[str]] = defaultdict(set)
+        for sample, part in zip(samples, split.assign(samples, targets), strict=True):
+            parts[sample.patient].add(part)
+        assert all(len(found) == 1 for found in parts.values())
+    file = DataFile(sources={"mine": example, "again": example.with_(collection=example.collection or "c")})
+    parts = defaultdict(set)
+    made = make(file)
+    for sample, part in zip(made.samples, made.parts, strict=True):
+        parts[sample.patient].add(part)
+    assert all(len(found) == 1 for found in parts.values())
+
+
+@all_kinds
+def test_prepare_and_audit_pass(example: Source, tmp_path: Path) -> None:
+    corpus = Corpus.prepare(DataFile(sources={"mine": example}), (64, 64), Decode(), "stretch", tmp_path, 0)
+    assert len(corpus.stores[0]) == 16 and not corpus.stores[0].quarantine
+    assert not corpus.leaks
+    assert corpus.audit().films == 16
 
 
 # --- the real data sets ---------------------------------------------------------------------------------------

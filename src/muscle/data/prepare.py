@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -19,12 +20,14 @@ from filelock import FileLock
 from muscle.data.decode import Decode
 from muscle.data.film import Fit, Job
 from muscle.data.journal import Journal
+from muscle.data.privacy import private_key
 from muscle.data.reuse import Stamp, Stat, films_of, places, stamp
 from muscle.data.source import Source
 from muscle.data.splits import Split
 from muscle.data.store import MANIFEST, VERSION, Store, file_sha256
 from muscle.errors import UserError
 from muscle.parts import digest
+from muscle.paths import salt
 from muscle.types import BoxList, Labels, MaskFiles, MaskRuns, Points, Sample, SplitName, Target, Value
 
 Entry = dict[str, Any]
@@ -117,6 +120,7 @@ def store_key(
             "decode": decode.key(),
             "fit": fit,
             "files": dict(stats),
+            "salt": hashlib.sha256(salt()).hexdigest(),
         }
     )
 
@@ -244,8 +248,13 @@ def _index(
     entries: Sequence[Entry],
     targets: Sequence[Target],
 ) -> pa.Table:
-    names = ("id", "path", "source", "modality", "body_part", "view", "patient", "study")
+    names = ("id", "path", "source", "modality", "body_part", "view")
     columns: dict[str, Any] = {n: pa.array([getattr(s, n) for s in samples], pa.string()) for n in names}
+    for n in (
+        "patient",
+        "study",
+    ):  # equal keys stay equal in every source; what they say stays out of the store
+        columns[n] = pa.array([private_key(getattr(s, n)) for s in samples], pa.string())
     columns["split"] = pa.array(splits, pa.string())
     for n in ("sha256", "file_sha256", "row_sha256"):
         columns[n] = pa.array([e[n] for e in entries], pa.string())
