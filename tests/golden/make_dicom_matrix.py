@@ -44,7 +44,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-ROWS, COLUMNS = 24, 32
+ROWS, COLUMNS = 32, 40  # the JPEG 2000 encoder takes no side below 32
 PHOTOMETRIC = ("MONOCHROME2", "MONOCHROME1")
 BITS = (8, 10, 12, 14, 15, 16)
 MODALITY = ("none", "rescale", "table")
