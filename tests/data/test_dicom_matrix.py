@@ -1,4 +1,4 @@
-"""The DICOM matrix: every file of ``tests/golden/make_dicom_matrix.py`` against the pictures committed before the decoder.
+"""The DICOM matrix: every file of ``tests/golden/make_dicom_matrix.py`` against the pictures committed with it.
 
 Oracle: closed forms of PS3.3 in that script, which imports nothing of ours and agrees with dcmtk within one level.
 """
@@ -6,9 +6,8 @@ Oracle: closed forms of PS3.3 in that script, which imports nothing of ours and 
 from __future__ import annotations
 
 import importlib.util
-import warnings
-import logging
 import sys
+import warnings
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
@@ -22,8 +21,14 @@ from muscle.data.decode import Decode, decode
 from muscle.errors import UserError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-ALWAYS = ("Implicit VR Little Endian", "Explicit VR Little Endian", "Explicit VR Big Endian",
-          "Deflated Explicit VR Little Endian", "RLE Lossless", "JPEG 2000 Image Compression (Lossless Only)")  # fmt: skip
+ALWAYS = (
+    "Implicit VR Little Endian",
+    "Explicit VR Little Endian",
+    "Explicit VR Big Endian",
+    "Deflated Explicit VR Little Endian",
+    "RLE Lossless",
+    "JPEG 2000 Image Compression (Lossless Only)",
+)
 
 
 def script() -> ModuleType:

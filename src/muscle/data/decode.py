@@ -155,6 +155,8 @@ def _opened(path: Path) -> Image.Image:
             raise UserError(
                 f"{path}: not a picture of a known kind; allowed: PNG, JPEG, TIFF, BMP, GIF, DICOM"
             ) from None
+    if isinstance(image, TiffImageFile):
+        image.filename = ""  # else Pillow maps the file into memory, and lying pictures come out scrambled
     try:
         check_size(path, *image.size)
     except UserError:
@@ -174,7 +176,7 @@ def _picture(path: Path, unified: bool, first: bool) -> Decoded:
         inverse = (
             isinstance(image, TiffImageFile)
             and image.tag_v2.get(262) == 0
-            and (image.mode.startswith("I;16") or image.mode in "IF")
+            and (image.mode.startswith("I;16") or image.mode == "F")
         )
         if deep:
             values = _deep_colour(path)

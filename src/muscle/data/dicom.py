@@ -170,6 +170,8 @@ def _seen(
     several = views(ds)
     if several:
         number = window if window <= several else 1
+        if number != window:
+            steps.append(f"window {window} was asked for and there is only {several}")
         try:
             seen, said = view(ds, number - 1, lowest, units)
         except Unusable as error:
@@ -178,8 +180,6 @@ def _seen(
             if np.ptp(seen[there]) or not np.ptp(units[there]):
                 which = f", the first of {several}" if number == 1 else f", number {number} of {several}"
                 steps.append(f"{said} applied{which if several > 1 else ''}, to 0..255")
-                if number != window:
-                    steps.append(f"there is no window {window}")
                 return seen
             steps.append(f"{said} leaves no contrast and is ignored")
     if bits <= 8:
