@@ -224,7 +224,7 @@ def _range(path: Path, values: Values, bits: int, unified: bool, steps: list[str
         if finite.size < values.size:
             steps.append(f"{1 - finite.size / values.size:.1%} of the pixels are no numbers: NaN is black")
         if unified:
-            return percentiles(finite, np.ones(finite.size, np.int64), bits, steps)
+            return percentiles(finite, None, bits, steps)
         low, high = float(finite.min()), float(finite.max())
     steps.append(f"raw: {bits}-bit values from {low:g}..{high:g} to 0..255")
     return low, high

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ Pixels = NDArray[np.uint8]
 Values = NDArray[Any]
 
 MAX_PIXELS = 80_000_000  # twice the largest plates (a stitched spine has about 40 million)
-MAX_BYTES = 3 * MAX_PIXELS  # of a file, packed or not: the largest film in colours
+MAX_BYTES = 4 * MAX_PIXELS  # of a file, packed or not: the largest film in colours, or as floats
 LOW, HIGH = 0.5, 99.5  # percentiles that span the grey scale where no window says so (our choice)
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _STRIP = 2**20  # pixels worked on at once: NumPy makes copies of eight bytes a pixel
@@ -71,22 +70,31 @@ def looked_up(table: Pixels, values: Values, low: int) -> Pixels:
     return grey
 
 
-def percentiles(values: Values, counts: Values, bits: int, steps: list[str]) -> tuple[float, float]:
-    """The range of values that becomes 0..255 where nothing states one: percentiles, each value counted so often."""
-    order = np.argsort(values, kind="stable")
-    ends, last = np.cumsum(counts[order]), int(counts.sum()) - 1
+def percentiles(values: Values, counts: Values | None, bits: int, steps: list[str]) -> tuple[float, float]:
+    """The range of values that becomes 0..255 where nothing states one: percentiles.
 
-    def at(percent: float) -> float:
-        rank = percent / 100 * last
+    Args:
+        values: levels, each of which occurs ``counts`` times, or without counts every pixel; numbers all.
+        counts: how often.
+        bits: for the words alone.
+        steps: is told what was done.
+    """
+
+    def at(*percents: float) -> tuple[float, ...]:
+        if counts is None:
+            return tuple(float(v) for v in np.percentile(values, percents))
+        order = np.argsort(values, kind="stable")
+        ends = np.cumsum(counts[order])
+        ranks = np.array(percents) / 100 * (ends[-1] - 1)
         below, above = (
-            float(values[order[np.searchsorted(ends, r, "right")]])
-            for r in (math.floor(rank), math.ceil(rank))
+            values[order[np.searchsorted(ends, r, "right")]].astype(float)
+            for r in (np.floor(ranks), np.ceil(ranks))
         )
-        return below + (above - below) * (rank - math.floor(rank))
+        return tuple(float(v) for v in below + (above - below) * (ranks - np.floor(ranks)))
 
-    low, high = at(LOW), at(HIGH)
+    low, high = at(LOW, HIGH)
     if low == high:  # a nearly black film: its extremes are all there is
-        low, high = at(0), at(100)
+        low, high = at(0, 100)
     steps.append(
         f"no window in {bits} bits: percentiles {LOW:g} and {HIGH:g} of this image, {low:g}..{high:g}, to 0..255"
     )
