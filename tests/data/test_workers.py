@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from stress import doze, grab
+from stress import complain, doze, grab, panic
 
 from muscle.data.decode import Decode
 from muscle.data.film import Film, Job, film
@@ -99,10 +99,18 @@ def test_memory_is_bounded_and_the_run_goes_on(tmp_path: Path, jobs: list[Job]) 
     assert isinstance(next(films(large[5:6], 0)), Film)  # it is sound: in this process it has all memory
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_whatever_is_raised_is_a_reason(workers: int) -> None:
+    """A panic in Rust is no Exception, and its class cannot be sent to another process."""
+    assert list(mapped(panic, [0, 1], workers)) == ["Panic: at 0", 1]
+
+
 def test_one_thing_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert bounded(os.path.basename, tmp_path / "a") == "a"
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(UserError, match=r"none: FileNotFoundError: .*No such file"):
         bounded(os.listdir, tmp_path / "none")
+    with pytest.raises(UserError, match=r"^0: what is wrong with 0$"):
+        bounded(complain, 0)
     with pytest.raises(UserError, match=r"^3: the decoder crashed on this file$"):
         bounded(os._exit, 3)
     with pytest.raises(UserError, match=r"^9: decoding took more than 1 s$"):

@@ -71,9 +71,11 @@ def decode(path: Path, settings: Decode) -> Decoded:
             if is_dicom(path):
                 return decode_dicom(path, unified, settings.window, first)
             return _picture(path, unified, first)
-    except UserError:
+    except (UserError, KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:  # decoders raise whatever a damaged file makes them trip over
+    except (
+        BaseException
+    ) as error:  # whatever a damaged file makes a codec trip over; panics of Rust are no Exception
         raise UserError(f"{path}: cannot be read: {reason(error)}") from None
 
 

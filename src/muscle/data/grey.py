@@ -148,7 +148,7 @@ def check_frames(path: Path, frames: int, first: bool, steps: list[str]) -> None
         steps.append(f"the first of {frames} frames")
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """An error of another library in one line."""
     if isinstance(error, MemoryError):
         return "it needs more memory than a film may take"

@@ -24,6 +24,7 @@ from typing import TypeVar
 import cv2
 
 from muscle.data.film import Film, Job, film
+from muscle.data.grey import reason
 from muscle.errors import UserError
 
 J = TypeVar("J")
@@ -58,27 +59,37 @@ def bounded(function: Callable[[J], R], job: J, limits: Limits = LIMITS) -> R:
     """``function(job)``, worked out in a process of its own.
 
     Raises:
-        UserError: the process died or took too long; what ``function`` raises comes through.
+        UserError: what ``function`` says, or that its process died or took too long.
     """
-    (made,) = _alone(partial(_caught, function), [job], limits)
+    (made,) = _alone(partial(_kept, function), [job], limits)
     if isinstance(made, str):
         raise UserError(f"{job}: {made}")
-    if isinstance(made, Exception):
+    if isinstance(made, UserError):
         raise made
     return made[0]
 
 
-def _caught(function: Callable[[J], R], job: J) -> tuple[R] | Exception:
+def _kept(function: Callable[[J], R], job: J) -> tuple[R] | UserError:
     try:
         return (function(job),)
-    except Exception as error:
+    except UserError as error:
         return error
+
+
+def _contained(function: Callable[[J], R], job: J) -> R | str:
+    """Whatever is raised, as words: panics of codecs in Rust are no ``Exception``, and not all errors can be sent."""
+    try:
+        return function(job)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        return reason(error)
 
 
 def mapped(
     function: Callable[[J], R], jobs: Sequence[J], workers: int, limits: Limits = LIMITS
 ) -> Iterator[R | str]:
-    """``function`` of each job, in order, or the reason why the process that was at it came to no end.
+    """``function`` of each job, in order, or the reason why there is none: what it raised, or that its process died.
 
     Args:
         function: importable, and so is what it returns.
@@ -87,30 +98,29 @@ def mapped(
         limits: of one job in a process.
     """
     if workers < 1:
-        yield from map(function, jobs)
+        yield from (_contained(function, job) for job in jobs)
         return
     done = 0
     while done < len(jobs):
         for made in _together(function, jobs[done:], workers, limits):
             done += 1
             yield made
-        for reason in _alone(
-            function, jobs[done : done + workers * AHEAD], limits
-        ):  # none unless a process died
+        hit = jobs[done : done + workers * AHEAD]  # none unless a process died
+        for made in _alone(function, hit, limits):
             done += 1
-            yield reason
+            yield made
 
 
 def _together(
     function: Callable[[J], R], jobs: Sequence[J], workers: int, limits: Limits
 ) -> Iterator[R | str]:
     """In a pool; ends early when a process dies or does not end."""
-    waiting: deque[Future[R]] = deque()
-    with _pool(min(workers, len(jobs)), limits) as pool:
+    waiting: deque[Future[R | str]] = deque()
+    with _pool(min(workers, len(jobs)), limits, function) as pool:
         try:
             for job in jobs:
                 with _main_hidden():
-                    waiting.append(pool.submit(function, job))
+                    waiting.append(pool.submit(_contained, function, job))
                 if len(waiting) == workers * AHEAD:
                     yield waiting.popleft().result(limits.seconds)
             while waiting:  # the first one waiting is being worked on: all before it have ended
@@ -125,12 +135,12 @@ def _alone(function: Callable[[J], R], jobs: Sequence[J], limits: Limits) -> Ite
     """One by one in a process that is replaced when it dies."""
     left = deque(jobs)
     while left:
-        with _pool(1, limits) as pool:
+        with _pool(1, limits, function) as pool:
             while left:
                 job = left.popleft()
                 try:
                     with _main_hidden():
-                        waiting = pool.submit(function, job)
+                        waiting = pool.submit(_contained, function, job)
                     yield waiting.result(limits.seconds)
                 except BrokenProcessPool:
                     yield "the decoder crashed on this file"
@@ -148,9 +158,11 @@ def _kill(pool: ProcessPoolExecutor) -> None:
 
 
 @contextmanager
-def _pool(workers: int, limits: Limits) -> Iterator[ProcessPoolExecutor]:
+def _pool(workers: int, limits: Limits, function: Callable[[J], R]) -> Iterator[ProcessPoolExecutor]:
     context = multiprocessing.get_context("spawn")  # forking a process that has threads (torch) may hang
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(limits.memory,))
+    # The function goes along so that what it imports is there before memory is bounded
+    begin = (limits.memory, function)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=begin)
     try:
         with _main_hidden():
             try:
@@ -176,7 +188,7 @@ def _main_hidden() -> Iterator[None]:
         main.update(kept)
 
 
-def _begin(memory: int) -> None:
+def _begin(memory: int, _: Callable[[J], R]) -> None:
     """In a new worker: one thread, bounded memory, and an end when the parent is gone, however it went."""
     cv2.setNumThreads(1)
     parent = multiprocessing.parent_process()
