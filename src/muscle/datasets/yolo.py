@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
@@ -32,26 +33,38 @@ class Yolo(BoxSource):
         target, label = self.taught(name, names)
         found = []
         for path in (p for p in images(root) if "images" in PurePosixPath(p).parts[:-1]):
-            boxes = self._boxes(root, path, names, label)
+            boxes = self.boxes(root / path, root / _label_file(path), names, label)
             source, mark, _ = PurePosixPath(path).name.partition(".rf.")
             found.append(Sample(id=f"{name}/{path}", path=path, source=name, split=part_of(path),
                                 patient=self.person(name, source) if mark else f"{name}/{path}",
                                 annotations={target.name: boxes} if boxes is not None else {}))  # fmt: skip
         return found, [target]
 
-    def _boxes(self, root: Path, path: str, names: list[str], label: dict[str, int]) -> BoxList | None:
-        file = root / _label_file(path)
+    def boxes(
+        self, image: Path, file: Path, names: Sequence[str], label: Mapping[str, int]
+    ) -> BoxList | None:
+        """The boxes in the label file of an image, in its pixels; None is unknown.
+
+        Args:
+            image: the film; one that cannot be read is unknown.
+            file: its label file, or where that would be.
+            names: the classes by number.
+            label: class that is used -> its label.
+
+        Raises:
+            UserError: names file and line of what makes no sense.
+        """
         if not file.is_file():
             return None
         lines = [
             (i, line.split())
-            for i, line in enumerate(file.read_text("utf-8-sig").splitlines(), 1)
+            for i, line in enumerate(file.read_text("utf-8-sig", errors="replace").splitlines(), 1)
             if line.strip()
         ]
         if not lines:
             return BoxList((), ()) if self.empty == "negative" else None
         try:
-            width, height = image_size(root / path)
+            width, height = image_size(image)
         except UserError:
             return None  # prepare says why this picture cannot be used
         boxes, labels = [], []
@@ -97,7 +110,7 @@ def _names(root: Path) -> list[str]:
         raise UserError(
             f"{root}: no data.yaml; a YOLO export holds data.yaml with names, images/ and labels/"
         )
-    data = from_yaml(file.read_text("utf-8-sig"), str(file))
+    data = from_yaml(file.read_text("utf-8-sig", errors="replace"), str(file))
     names = data.get("names") if isinstance(data, dict) else None
     if isinstance(names, dict) and sorted(names) == list(range(len(names))):
         names = [names[i] for i in range(len(names))]
@@ -115,7 +128,7 @@ def _label_file(path: str) -> PurePosixPath:
     return PurePosixPath(*parts[:last], "labels", *parts[last + 1 :]).with_suffix(".txt")
 
 
-def _parsed(words: list[str], names: list[str], width: int, height: int, where: str) -> tuple[str, Box]:
+def _parsed(words: list[str], names: Sequence[str], width: int, height: int, where: str) -> tuple[str, Box]:
     try:
         number, values = int(words[0]), [float(word) for word in words[1:]]
     except ValueError:
