@@ -77,6 +77,18 @@ def test_a_file_that_does_not_end_is_left_out(jobs: list[Job]) -> None:
     assert found == ["decoding took more than 2 s" if i == 4 else p for i, p in enumerate(plain)]
 
 
+def test_libraries_do_not_print_between_the_progress(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(np.eye(64, dtype=np.float32)).save(tmp_path / "x.tif", compression="tiff_adobe_deflate")
+    content = bytearray((tmp_path / "x.tif").read_bytes())
+    content[20:40] = bytes(20)
+    (tmp_path / "x.tif").write_bytes(content)
+    bad = Job(str(tmp_path), "x.tif", (4, 5), Decode(), "stretch")
+    assert "cannot be read" in str(film(bad)) and "ZIPDecode" in capfd.readouterr().err  # of libtiff
+    assert "cannot be read" in str(*films([bad], 1)) and capfd.readouterr().err == ""
+
+
 def test_time_spent_waiting_does_not_count(jobs: list[Job]) -> None:
     """Ten files of .3 s on one worker take longer together than one may."""
     assert list(mapped(doze, [0.3] * 10, 1, Limits(seconds=1.5))) == [0.3] * 10

@@ -91,6 +91,8 @@ def make_originals(folder: Path, real: Path | None) -> None:
     pictures = folder / "pictures"
     pictures.mkdir(parents=True)
     _make_pictures(pictures)
+    for file in (Path(__file__).parents[1] / "golden").glob("*.dcm"):  # JPEG, which only dcmtk could encode
+        shutil.copy(file, pictures)
     originals = [Original(p.relative_to(folder).as_posix()) for p in sorted(pictures.iterdir())]
     if real is not None:
         originals += [Original(str(p)) for p in _real(real, PICTURES)]

@@ -5,7 +5,8 @@ C.11.2.1.3 (windows), C.11.2.1.1 (tables) and C.7.6.3.1.2 (polarity), written in
 is our choice and stated in ``expected``: the grey scale where a file has no window.
 
     python tests/golden/make_dicom_matrix.py            writes dicom_matrix.npz beside this file
-    python tests/golden/make_dicom_matrix.py --dcmtk    also compares with dcmtk's dcm2pnm (Debian: dcmtk)
+    python tests/golden/make_dicom_matrix.py --dcmtk    also compares with dcmtk's dcm2pnm (Debian: dcmtk), and has
+                                                        dcmtk encode what no permissive Python package can
 
 A twin is the MONOCHROME1 file of the same picture: stored values mirrored, window and tables with them. Both twins
 of a cell have one expectation, so that a polarity that is applied twice, or before the window, cannot pass.
@@ -296,6 +297,29 @@ def compare() -> None:
     print(f"dcm2pnm refused {refused} files")
 
 
+# What dcmtk encodes: file name -> (command, cell, largest error in levels of the picture)
+TWELVE, SIGNED = Cell(12, False, "none", "LINEAR"), Cell(12, True, "none", "LINEAR")
+BY_DCMTK = {
+    "jpeg-baseline": (["dcmcjpeg", "+eb", "+q", "98"], Cell(8, False, "none", "LINEAR"), 6),
+    "jpeg-extended": (["dcmcjpeg", "+ee", "+q", "98"], TWELVE, 6),
+    "jpeg-lossless": (["dcmcjpeg", "+el"], TWELVE, 1),
+    "jpeg-lossless-sv1": (["dcmcjpeg", "+e1"], TWELVE, 1),
+    "jpeg-lossless-signed": (["dcmcjpeg", "+e1"], SIGNED, 1),
+    "jpeg-ls": (["dcmcjpls", "+el"], TWELVE, 1),
+    "jpeg-ls-signed": (["dcmcjpls", "+el"], SIGNED, 1),
+    "jpeg-ls-near": (["dcmcjpls", "+en", "+md", "3"], TWELVE, 2),
+    "rle-signed": (["dcmcrle"], SIGNED, 1),
+}
+
+
+def encode_by_dcmtk() -> None:
+    """Writes the files of ``BY_DCMTK`` beside this one: MONOCHROME1, LINEAR window."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (command, cell, _) in BY_DCMTK.items():
+            save(dataset(cell, "MONOCHROME1"), Path(folder) / "x.dcm")
+            subprocess.run([*command, Path(folder) / "x.dcm", HERE / f"{name}.dcm"], check=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -309,6 +333,7 @@ def main() -> None:
         if shutil.which("dcm2pnm") is None:
             raise SystemExit("dcm2pnm is not installed; it is in Debian's package dcmtk")
         compare()
+        encode_by_dcmtk()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +128,11 @@ def check_size(path: Path, width: int, height: int) -> None:
 
 def check_regular(path: Path) -> None:
     """Refuses folders, pipes and devices before they are opened: reading from a pipe waits for ever."""
-    if path.exists() and not path.is_file():
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # who opens it says why it cannot be
+        return
+    if not stat.S_ISREG(mode):
         raise UserError(f"{path}: not a regular file; give files of pixels")
 
 

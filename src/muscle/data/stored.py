@@ -17,6 +17,7 @@ def stored_values(path: Path, ds: Any, steps: list[str]) -> tuple[Values, int, b
         UserError: no decoder for its transfer syntax, or a header that contradicts itself or the pixels.
     """
     from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes
 
     syntax = _syntax(path, ds)
     try:
@@ -52,7 +53,10 @@ def stored_values(path: Path, ds: Any, steps: list[str]) -> tuple[Values, int, b
     found = str(seen["photometric_interpretation"])
     if values.ndim == 3 and found != "RGB":
         raise UserError(f"{path}: colours in {found} cannot be read; allowed: RGB, YBR_FULL, YBR_FULL_422")
-    if values.ndim == 2 and not precision:  # a codec that knows the depth has put values in their place
+    if values.ndim == 2 and syntax not in (
+        *JPEG2000TransferSyntaxes,
+        *JPEGLSTransferSyntaxes,
+    ):  # pydicom places these
         values = _aligned(path, ds, values, bits, signed, steps)
     if values.ndim == 2 and bits <= 16:
         bits = _widened(values, bits, signed, precision, steps)

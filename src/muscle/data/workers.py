@@ -189,8 +189,12 @@ def _main_hidden() -> Iterator[None]:
 
 
 def _begin(memory: int, _: Callable[[J], R]) -> None:
-    """In a new worker: one thread, bounded memory, and an end when the parent is gone, however it went."""
+    """In a new worker: one thread, bounded memory, no output, and an end when the parent is gone, however it went."""
     cv2.setNumThreads(1)
+    with open(
+        os.devnull, "wb"
+    ) as nowhere:  # libtiff and others print; what is wrong with a file is in its reason
+        os.dup2(nowhere.fileno(), 2)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent.join,), daemon=True).start()
