@@ -40,6 +40,8 @@ class Mutation:
 
 ORACLES = "oracles/test_"
 CALLS = "relations/test_engine_calls.py::test_"
+MATRIX = "data/test_dicom_matrix.py::"
+QUIRKS = "data/test_dicom.py::test_"
 MUTATIONS = (
     Mutation(
         "InfoNCE without temperature", "losses.py",
@@ -288,6 +290,96 @@ MUTATIONS = (
         "split file: films that are gone are forgotten", "data/split_file.py",
         "] + self.gone", "]",
         "data/test_split_file.py::test_what_is_written_is_read_back_and_newcomers_move_nobody",
+    ),
+    Mutation(
+        "DICOM: polarity is not unified", "data/dicom.py",
+        "        seen = 1 - seen\n", "        seen = seen\n",
+        f"{MATRIX}test_every_cell_is_within_a_level_or_says_why_not",
+    ),
+    Mutation(
+        "DICOM: LINEAR taken for LINEAR_EXACT", "data/voi.py",
+        "(x - (centre - 0.5)) / (width - 1) + 0.5", "(x - centre) / width + 0.5",
+        f"{MATRIX}test_every_cell_is_within_a_level_or_says_why_not",
+    ),
+    Mutation(
+        "DICOM: halves go to even numbers, so that twins differ", "data/grey.py",
+        "np.floor(np.clip(levels, 0, 255) + (0.5 + 1e-6))", "np.rint(np.clip(levels, 0, 255))",
+        f"{MATRIX}test_every_cell_is_within_a_level_or_says_why_not",
+    ),
+    Mutation(
+        "DICOM: the range is that of the type", "data/stored.py",
+        'bits = whole(path, ds, "BitsStored", allocated)', "bits = allocated",
+        f"{QUIRKS}values_at_the_high_end_of_their_words",
+    ),
+    Mutation(
+        "DICOM: High Bit is not looked at", "data/stored.py",
+        'above = whole(path, ds, "HighBit", bits - 1) + 1 - bits', "above = 0",
+        f"{QUIRKS}values_at_the_high_end_of_their_words",
+    ),
+    Mutation(
+        "DICOM: unused bits stay", "data/stored.py",
+        "return (values << spare) >> (allocated - bits) if allocated > bits else values", "return values",
+        f"{QUIRKS}overlays_in_unused_bits_are_cut_off",
+    ),
+    Mutation(
+        "DICOM: the JPEG 2000 header is not looked at", "data/stored.py",
+        "bits = _widened(values, bits, signed, precision, steps)", "pass",
+        f"{QUIRKS}bits_stored_against_the_jpeg_2000_header",
+    ),
+    Mutation(
+        "DICOM: a compressed picture of another shape", "data/stored.py",
+        "    if (width, height) != (int(ds.Columns), int(ds.Rows)):\n", "    if False:\n",
+        f"{QUIRKS}a_compressed_picture_of_another_shape_is_refused",
+    ),
+    Mutation(
+        "DICOM: more pixels than rows and columns", "data/stored.py",
+        "if not expected <= given < expected + max(row, 2):", "if given < expected:",
+        f"{QUIRKS}headers_that_contradict_the_pixels",
+    ),
+    Mutation(
+        "DICOM: the first value of a table keeps the wrong sign", "data/voi.py",
+        "    if signed and value >= 2**15:\n", "    if False:\n",
+        f"{QUIRKS}a_first_value_that_was_read_without_its_sign",
+    ),
+    Mutation(
+        "DICOM: a table as deep as its descriptor says", "data/voi.py",
+        "needed if wrong else bits, bits)", "bits, bits)",
+        f"{QUIRKS}a_descriptor_that_is_too_deep_or_too_long",
+    ),
+    Mutation(
+        "DICOM: padding counts for the percentiles", "data/dicom.py",
+        "inner = np.where(padded, 0, counts)", "inner = counts",
+        f"{QUIRKS}padding_at_the_rim_is_black_and_saturation_inside_stays",
+    ),
+    Mutation(
+        "DICOM: padding inside the picture is black too", "data/dicom.py",
+        "outside = np.isin(regions, rim[rim > 0])", "outside = padded > 0",
+        f"{QUIRKS}padding_at_the_rim_is_black_and_saturation_inside_stays",
+    ),
+    Mutation(
+        "DICOM: deflated files are inflated unseen", "data/dicom.py",
+        "            if size > MAX_BYTES:\n", "            if False:\n",
+        f"{QUIRKS}deflated_bombs_are_not_inflated",
+    ),
+    Mutation(
+        "pictures lie as they are in the file", "data/decode.py",
+        "    if orientation == 1:\n", "    if True:\n",
+        "data/test_decode.py::test_jpegs_are_turned_upright",
+    ),
+    Mutation(
+        "pictures of 16 bits a channel are cut to 8", "data/decode.py",
+        'return mode if ";16" in mode', 'return mode if "never" in mode',
+        "data/test_decode.py::test_colours_of_16_bits_keep_them",
+    ),
+    Mutation(
+        "workers: memory is not bounded", "data/workers.py",
+        "    _bound(memory)\n", "",
+        "data/test_workers.py::test_memory_is_bounded_and_the_run_goes_on",
+    ),
+    Mutation(
+        "workers: panics are not caught", "data/workers.py",
+        "except BaseException as error:", "except Exception as error:",
+        "data/test_workers.py::test_whatever_is_raised_is_a_reason",
     ),
     *(Mutation(f"trap: {name}", *rest) for name, *rest in TRAPS),
     *(Mutation(f"look: {name}", *rest) for name, *rest in LOOKS),

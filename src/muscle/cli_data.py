@@ -235,16 +235,23 @@ def _decode(harmonize: list[str] | None) -> Decode:
 def inspect(
     file: Annotated[Path, typer.Argument(help="One image.")],
     to: Annotated[Path | None, typer.Option("--to", help="Write the decoded picture here, as PNG.")] = None,
+    window: Annotated[int, typer.Option(min=1, help="Which window or VOI table of a DICOM file.")] = 1,
+    frames: Annotated[str, typer.Option(help="Of several frames: one (refuse), or first.")] = "one",
+    raw: Annotated[bool, typer.Option("--raw", help="Stored levels, polarity as stored.")] = False,
 ) -> None:
-    """How each pixel value of one file is arrived at.
+    """How each pixel value of one file is arrived at. The file is decoded in a process of its own, within bounds.
 
     Example: muscle data inspect film.dcm --to film.png
     """
+    from functools import partial
+
     from PIL import Image
 
     from muscle.data.decode import Decode, decode
+    from muscle.data.workers import bounded
 
-    found = decode(file, Decode())
+    settings = Decode.parse({"grey": "raw" if raw else "unified", "window": window, "frames": frames})
+    found = bounded(partial(decode, settings=settings), file)
     height, width = found.pixels.shape
     out.print(f"{width} x {height}, {found.bits} bits stored", markup=False)
     for i, step in enumerate(found.steps, 1):

@@ -12,6 +12,10 @@ class UserError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        """One line, whatever the file holds that the message quotes."""
+        return " ".join(super().__str__().splitlines())
+
 
 class UsageError(UserError):
     """Something in the command, a recipe or a data file that the user can mend. Ends the program with code 2."""

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pydicom
 import pytest
-from PIL import Image
-from pydicom.dataset import Dataset, FileMetaDataset
+from dicoms import dicom
+from PIL import Image, ImageOps
+from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from muscle.data.decode import Decode, decode, decode_mask, image_size
 from muscle.data.files import images
@@ -23,31 +24,6 @@ from muscle.data.grey import MAX_PIXELS
 from muscle.errors import UserError
 
 UNIFIED, RAW = Decode(), Decode(grey="raw")
-
-
-def dicom(path: Path, values: np.ndarray, bits: int, photometric: str = "MONOCHROME2", **fields: Any) -> Path:
-    """A DICOM file of the given stored values; ``fields`` are added by keyword."""
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    ds = Dataset()
-    ds.file_meta = meta
-    ds.SOPClassUID, ds.SOPInstanceUID = SecondaryCaptureImageStorage, meta.MediaStorageSOPInstanceUID
-    ds.Modality = "DX"
-    ds.Rows, ds.Columns = values.shape[:2]
-    ds.SamplesPerPixel = 1 if values.ndim == 2 else 3
-    if values.ndim == 3:
-        ds.PlanarConfiguration = 0
-    ds.PhotometricInterpretation = photometric
-    ds.BitsAllocated = values.dtype.itemsize * 8
-    ds.BitsStored, ds.HighBit = bits, bits - 1
-    ds.PixelRepresentation = int(values.dtype.kind == "i")
-    ds.PixelData = values.tobytes()
-    for name, value in fields.items():
-        setattr(ds, name, value)
-    ds.save_as(path, enforce_file_format=True)
-    return path
 
 
 def linear(x: np.ndarray, centre: float, width: float) -> np.ndarray:
@@ -273,7 +249,7 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "short.dcm": (
         lambda path: dicom(path, np.zeros((4, 4), np.uint16), 12, PixelData=bytes(8)),
-        "cannot be read",
+        "8 bytes of pixels; 32 by rows",
     ),
     "huge.png": (
         lambda path: Image.new("1", (10_000, MAX_PIXELS // 10_000 + 1)).save(path),
@@ -300,12 +276,12 @@ def test_dicom_without_a_suffix_is_known_by_its_mark(tmp_path: Path, ramp: np.nd
     assert pydicom.dcmread(path).Modality == "DX"
 
 
-def tiff(path: Path, values: np.ndarray, photometric: int) -> Path:
+def tiff(path: Path, values: np.ndarray, photometric: int, form: int = 1) -> Path:
     """An uncompressed TIFF by hand (TIFF 6.0, section 4), for Pillow writes no 16-bit WhiteIsZero."""
     height, width = values.shape
     size = values.dtype.itemsize
     tags = [(256, width), (257, height), (258, 8 * size), (259, 1), (262, photometric), (273, 8), (277, 1),
-            (278, height), (279, values.size * size)]  # fmt: skip
+            (278, height), (279, values.size * size), (339, form)]  # fmt: skip
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
     head = b"II*\0" + struct.pack("<I", 8 + values.size * size)
     path.write_bytes(head + values.tobytes() + struct.pack("<H", len(tags)) + entries + bytes(4))
@@ -352,3 +328,89 @@ def test_what_is_no_regular_file_is_refused_unopened(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match="not a regular file"):
         decode(tmp_path, UNIFIED)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_jpegs_are_turned_upright(tmp_path: Path, orientation: int) -> None:
+    """Oracle: Pillow's own transposition. Masks and sizes turn along."""
+    grey = np.kron(np.arange(6, dtype=np.uint8).reshape(2, 3) * 40, np.ones((8, 8), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(grey).save(tmp_path / "x.jpg", exif=exif, quality=100)
+    Image.fromarray(grey).save(tmp_path / "m.png", exif=exif)
+    with Image.open(tmp_path / "x.jpg") as image:
+        wanted = np.asarray(ImageOps.exif_transpose(image))
+    found = decode(tmp_path / "x.jpg", UNIFIED)
+    assert np.array_equal(found.pixels, wanted)
+    assert image_size(tmp_path / "x.jpg") == wanted.shape[::-1]
+    assert any(f"EXIF orientation {orientation}" in step for step in found.steps) == (orientation > 1)
+    mask = decode_mask(tmp_path / "m.png", ((200, 1), (160, 2)))
+    assert np.array_equal(mask, np.select([wanted > 190, wanted > 150], [1, 2]))
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turned_tiffs_are_turned_once(tmp_path: Path, orientation: int, compression: str) -> None:
+    """Pillow turns them by itself, and scrambles uncompressed ones that it reads from a path."""
+    grey = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
+    Image.fromarray(grey).save(tmp_path / "x.tif", tiffinfo={274: orientation}, compression=compression)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(grey).save(tmp_path / "x.png", exif=exif)
+    found, wanted = (decode(tmp_path / f"x.{suffix}", UNIFIED).pixels for suffix in ("tif", "png"))
+    assert np.array_equal(found, wanted)
+    assert image_size(tmp_path / "x.tif") == wanted.shape[::-1]
+
+
+def test_float_pictures_and_what_is_no_number(tmp_path: Path) -> None:
+    values = np.linspace(-1, 3, 4096).astype(np.float32).reshape(64, 64)
+    values[0, :4], values[-1, -1] = np.nan, np.inf
+    Image.fromarray(values).save(tmp_path / "x.tif")
+    found = decode(tmp_path / "x.tif", UNIFIED)
+    low, high = np.percentile(values[np.isfinite(values)], (0.5, 99.5))
+    expected = np.clip((np.nan_to_num(values, nan=-9, posinf=9) - low) / (high - low), 0, 1) * 255
+    assert np.abs(found.pixels - expected).max() <= 0.51
+    assert any("no numbers" in step for step in found.steps)
+    assert decode(tmp_path / "x.tif", RAW).pixels[0, 0] == 0
+    Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(tmp_path / "y.tif")
+    with pytest.raises(UserError, match=r"y.tif: no pixel is a number"):
+        decode(tmp_path / "y.tif", UNIFIED)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_colours_of_16_bits_keep_them(tmp_path: Path, suffix: str, channels: int) -> None:
+    """12 bits in words of 16 would be 16 levels, nearly black, in Pillow's 8 bits."""
+    grey = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    values = np.stack([grey] * 3 + [np.full_like(grey, 65535)] * (channels - 3), -1)
+    assert cv2.imwrite(str(tmp_path / f"x.{suffix}"), values)
+    found = decode(tmp_path / f"x.{suffix}", UNIFIED)
+    low, high = np.percentile(grey, (0.5, 99.5))
+    assert found.bits == 16
+    assert np.abs(found.pixels - np.clip((grey - low) / (high - low), 0, 1) * 255).max() <= 0.51
+    red = np.zeros((4, 4, 3), np.uint16)
+    red[..., 2] = 60000  # OpenCV writes blue first
+    assert cv2.imwrite(str(tmp_path / f"y.{suffix}"), red)
+    assert (decode(tmp_path / f"y.{suffix}", RAW).pixels == 70).all()  # .299 x 60000 / 257
+
+
+def test_the_first_of_several_pictures_where_asked_for(tmp_path: Path) -> None:
+    pages = [Image.fromarray(np.full((4, 4), level, np.uint8)) for level in (9, 99)]
+    pages[0].save(tmp_path / "x.tif", save_all=True, append_images=pages[1:])
+    found = decode(tmp_path / "x.tif", Decode(frames="first"))
+    assert (found.pixels == 9).all() and "the first of 2 frames" in found.steps
+    pages[0].save(tmp_path / "x.jpg", "MPO", save_all=True, append_images=pages[1:])  # as telephones save
+    assert (decode(tmp_path / "x.jpg", UNIFIED).pixels == 9).all()
+
+
+def test_formats_that_run_programs_are_not_opened(tmp_path: Path) -> None:
+    Image.new("L", (4, 4)).save(tmp_path / "x.eps")
+    (tmp_path / "x.eps").rename(tmp_path / "x.png")
+    with pytest.raises(UserError, match="not a picture of a known kind"):
+        decode(tmp_path / "x.png", UNIFIED)
+
+
+def test_white_is_zero_of_floats(tmp_path: Path) -> None:
+    path = tiff(tmp_path / "x.tif", np.arange(64, dtype="<f4").reshape(8, 8), 0, 3)
+    assert decode(path, UNIFIED).pixels[0, 0] == 255
+    assert decode(path, RAW).pixels[0, 0] == 0

@@ -9,9 +9,11 @@ import warnings
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
+from pydantic import Field
 
 from muscle.data.dicom import decode_dicom, is_dicom, read_header
 from muscle.data.grey import (
@@ -19,10 +21,13 @@ from muscle.data.grey import (
     Decoded,
     Pixels,
     Values,
-    check_one_frame,
+    check_bytes,
+    check_frames,
     check_regular,
     check_size,
+    counted,
     grey_channels,
+    looked_up,
     percentiles,
     reason,
     to_bytes,
@@ -33,6 +38,8 @@ from muscle.data.raw_img import decode_raw_img, is_raw_img, raw_img_size
 from muscle.errors import UserError
 from muscle.parts import Part
 
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF")  # Pillow knows others, some of which run programs
+
 
 class Decode(Part):
     """How files become grey.
@@ -40,12 +47,17 @@ class Decode(Part):
     Attributes:
         grey: ``unified``: windowed and with dense tissue bright, so that films of all sources look alike; ``raw``:
             stored levels over their full range, polarity as stored (what a pipeline without unification sees).
+        window: which of a DICOM file's windows or VOI tables, from 1; files with fewer show their first.
+        frames: ``one``: files of several frames are refused; ``first``: their first one is taken.
         harmonize: steps taken after that, in order: ``muscle.data.harmonize``.
     """
 
     kind: ClassVar[str] = ""
+    revision: ClassVar[int] = 2
 
     grey: Literal["unified", "raw"] = "unified"
+    window: int = Field(1, ge=1)
+    frames: Literal["one", "first"] = "one"
     harmonize: tuple[HarmonizeStep, ...] = ()
 
 
@@ -56,18 +68,22 @@ def decode(path: Path, settings: Decode) -> Decoded:
         UserError: the file is missing, no regular file, damaged, too large, has several frames, or is of no known
             kind; one line.
     """
-    unified = settings.grey == "unified"
+    unified, first = settings.grey == "unified", settings.frames == "first"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # both libraries remark on headers that they then read well
             if is_dicom(path):
-                found = decode_dicom(path, unified)
+                found = decode_dicom(path, unified, settings.window, first)
+            elif is_raw_img(path):
+                found = decode_raw_img(path, unified)
             else:
-                found = decode_raw_img(path, unified) if is_raw_img(path) else _picture(path, unified)
+                found = _picture(path, unified, first)
             return harmonized(found, settings.harmonize)
-    except UserError:
+    except (UserError, KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:  # decoders raise whatever a damaged file makes them trip over
+    except (
+        BaseException
+    ) as error:  # whatever a damaged file makes a codec trip over; panics of Rust are no Exception
         raise UserError(f"{path}: cannot be read: {reason(error)}") from None
 
 
@@ -82,8 +98,9 @@ def decode_mask(path: Path, levels: tuple[tuple[int, int], ...]) -> Pixels:
     """
     try:
         with _opened(path) as image:
-            check_one_frame(path, getattr(image, "n_frames", 1))
+            check_frames(path, _frames(image), False, [])
             values = np.asarray(image.convert("L") if image.mode == "1" else image)
+            values = _upright(image, values, [])
             lossy = image.format == "JPEG"
     except UserError:
         raise
@@ -123,7 +140,8 @@ def image_size(path: Path) -> tuple[int, int]:
         if is_raw_img(path):
             return raw_img_size(path)
         with _opened(path) as image:
-            return image.size
+            size = image.size
+            return size[::-1] if _orientation(image) >= 5 else size
     except UserError:
         raise
     except Exception as error:
@@ -132,19 +150,25 @@ def image_size(path: Path) -> tuple[int, int]:
 
 # --- PNG, JPEG, TIFF ------------------------------------------------------------------------------------------
 
+# How a picture lies in its file, by EXIF orientation: (turns by 90 degrees to the left, then mirrored left to right)
+_TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
+
 
 def _opened(path: Path) -> Image.Image:
     check_regular(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            image = Image.open(path)
+            check_bytes(path)
+            image = Image.open(path, formats=_FORMATS)
         except Image.DecompressionBombError:
             raise UserError(f"{path}: more than {MAX_PIXELS:,} pixels; not a radiograph") from None
         except UnidentifiedImageError:
             raise UserError(
-                f"{path}: not a picture of a known kind; allowed: PNG, JPEG, TIFF, BMP, DICOM"
+                f"{path}: not a picture of a known kind; allowed: PNG, JPEG, TIFF, BMP, GIF, DICOM"
             ) from None
+    if isinstance(image, TiffImageFile):
+        image.filename = ""  # else Pillow maps the file into memory, and lying pictures come out scrambled
     try:
         check_size(path, *image.size)
     except UserError:
@@ -153,16 +177,22 @@ def _opened(path: Path) -> Image.Image:
     return image
 
 
-def _picture(path: Path, unified: bool) -> Decoded:
+def _picture(path: Path, unified: bool, first: bool) -> Decoded:
     with _opened(path) as image:
-        check_one_frame(path, getattr(image, "n_frames", 1))
+        steps: list[str] = []
+        check_frames(path, _frames(image), first, steps)
         width, height = image.size
-        steps = [f"{image.format} of {width} x {height}, mode {image.mode}"]
-        # TIFF's PhotometricInterpretation WhiteIsZero; of 8 bits Pillow inverts it, of 16 it does not
+        deep = _stored_as(image)
+        steps.insert(0, f"{image.format} of {width} x {height}, mode {deep or image.mode}")
+        # TIFF's PhotometricInterpretation WhiteIsZero; of 8 bits Pillow inverts it, of more it does not
         inverse = (
-            isinstance(image, TiffImageFile) and image.tag_v2.get(262) == 0 and image.mode.startswith("I;16")
+            isinstance(image, TiffImageFile)
+            and image.tag_v2.get(262) == 0
+            and (image.mode.startswith("I;16") or image.mode == "F")
         )
-        if image.mode in ("P", "PA", "CMYK", "YCbCr", "HSV", "LAB"):
+        if deep:
+            values = _deep_colour(path)
+        elif image.mode in ("P", "PA", "CMYK", "YCbCr", "HSV", "LAB"):
             steps.append("palette looked up" if image.mode in ("P", "PA") else "converted to RGB")
             alpha = "transparency" in image.info or image.mode == "PA"
             values = np.asarray(image.convert("RGBA" if alpha else "RGB"))
@@ -171,6 +201,7 @@ def _picture(path: Path, unified: bool) -> Decoded:
         else:
             keyed = image.mode == "RGB" and "transparency" in image.info  # one colour stands for transparent
             values = np.asarray(image.convert("RGBA") if keyed else image)
+        values = _upright(image, values, steps)
     if values.ndim == 3 and values.shape[2] in (2, 4):
         values = _without_alpha(values, steps)
     if values.ndim == 3:
@@ -178,23 +209,83 @@ def _picture(path: Path, unified: bool) -> Decoded:
     if values.dtype == np.uint8:
         steps.append("8 bits, taken as they are")
         return Decoded(np.ascontiguousarray(values), tuple(steps), 8)
-    bits = 16 if image.mode.startswith("I;16") else 32
-    full = (0.0, 65535.0) if bits == 16 else (float(values.min()), float(values.max()))
-    low, high = percentiles(values, bits, steps) if unified else full
-    if not unified:
-        steps.append(f"raw: {bits}-bit values from {low:g}..{high:g} to 0..255")
-    grey = to_bytes(values, low, high)
+    bits = 16 if values.dtype == np.uint16 else 32
+    low, high = _range(path, values, bits, unified, steps)
+    if bits == 16:
+        grey = looked_up(to_bytes(np.arange(2**16), low, high), values, 0)
+    else:
+        grey = to_bytes(values, low, high)
     if unified and inverse:
         grey = 255 - grey
         steps.append("inverted, so that dense is bright: TIFF WhiteIsZero")
-    return Decoded(grey, tuple(steps), bits)
+    return Decoded(np.ascontiguousarray(grey), tuple(steps), bits)
+
+
+def _range(path: Path, values: Values, bits: int, unified: bool, steps: list[str]) -> tuple[float, float]:
+    """The values that become 0 and 255."""
+    if bits == 16:
+        counts = counted(values, 0, 2**16 - 1)
+        if unified:
+            levels = np.flatnonzero(counts)
+            return percentiles(levels, counts[levels], bits, steps)
+        low, high = 0.0, 65535.0
+    else:
+        finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values.ravel()
+        if not finite.size:
+            raise UserError(f"{path}: no pixel is a number")
+        if finite.size < values.size:
+            steps.append(f"{1 - finite.size / values.size:.1%} of the pixels are no numbers: NaN is black")
+        if unified:
+            return percentiles(finite, None, bits, steps)
+        low, high = float(finite.min()), float(finite.max())
+    steps.append(f"raw: {bits}-bit values from {low:g}..{high:g} to 0..255")
+    return low, high
+
+
+def _frames(image: Image.Image) -> int:
+    """How many pictures a file holds; what cameras add to theirs (MPO: previews, a second eye) does not count."""
+    return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the picture lies in its file, from EXIF; 1: upright. TIFF pictures are turned by Pillow itself."""
+    given = 1 if isinstance(image, TiffImageFile) else image.getexif().get(0x0112, 1)
+    return given if given in _TURNS else 1
+
+
+def _upright(image: Image.Image, values: Values, steps: list[str]) -> Values:
+    """The picture as viewers show it."""
+    orientation = _orientation(image)
+    if orientation == 1:
+        return values
+    steps.append(f"turned upright: EXIF orientation {orientation}")
+    turns, mirrored = _TURNS[orientation]
+    values = np.rot90(values, turns)
+    return values[:, ::-1] if mirrored else values
+
+
+def _stored_as(image: Image.Image) -> str:
+    """The raw mode of pictures in colour, or with alpha, of 16 bits a channel, which Pillow cuts to 8; else nothing."""
+    tiles = getattr(image, "tile", ())
+    tile = tiles[0].args if tiles else ""
+    mode = str(tile[0] if isinstance(tile, tuple) else tile)
+    return mode if ";16" in mode and not image.mode.startswith("I") else ""
+
+
+def _deep_colour(path: Path) -> Values:
+    """[H, W, 3 or 4] uint16 in RGB(A), by OpenCV."""
+    found = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    if found is None or found.ndim != 3 or found.dtype != np.uint16:
+        raise UserError(f"{path}: 16 bits a channel that cannot be read; save it as grey, or with 8 bits")
+    return np.concatenate([found[..., 2::-1], found[..., 3:]], -1)
 
 
 def _without_alpha(values: Values, steps: list[str]) -> Values:
     colour, alpha = values[..., :-1], values[..., -1:]
-    if alpha.min() == 255:
+    full = np.iinfo(values.dtype).max
+    if alpha.min() == full:
         steps.append("alpha is opaque everywhere: dropped")
     else:
         steps.append("laid on black by its alpha")
-        colour = np.round(colour * (alpha / 255.0)).astype(values.dtype)
+        colour = np.round(colour * (alpha / np.float32(full))).astype(values.dtype)
     return colour if colour.shape[2] == 3 else colour[..., 0]

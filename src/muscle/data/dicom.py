@@ -1,28 +1,39 @@
-"""DICOM by pydicom's own lookup and window functions.
+"""DICOM: from a file to stored values by pydicom, and from these to 8-bit grey.
 
-What is here is the order (PS3.3 C.11.1, C.11.2: stored value, modality lookup, window, then polarity), the range
-that 8 bits are cut from, and what to do when a file says too little or what cannot be.
+The order is that of PS3.3 C.11: stored value, modality, window, then polarity; the functions are in
+``muscle.data.voi``. What is here besides is what to do when a file says too little, or what cannot be.
 """
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from muscle.data.grey import (
+    MAX_BYTES,
     Decoded,
+    Pixels,
     Values,
-    check_one_frame,
+    check_bytes,
+    check_frames,
     check_regular,
     check_size,
+    counted,
+    looked_up,
     percentiles,
-    reason,
+    rounded,
     to_bytes,
     to_grey,
 )
+from muscle.data.stored import stored_values, whole
+from muscle.data.voi import Levels, Unusable, modality, padding, view, views
 from muscle.errors import UserError
+
+_GREY = ("MONOCHROME1", "MONOCHROME2")
 
 
 def is_dicom(path: Path) -> bool:
@@ -39,116 +50,183 @@ def is_dicom(path: Path) -> bool:
 
 
 def read_header(path: Path) -> Any:
-    """The DICOM data set without its pixels."""
+    """The DICOM data set without its pixels.
+
+    Raises:
+        UserError: a deflated file that unpacks to more than a film.
+    """
     from pydicom import dcmread  # 0.2 s that folders of PNG need not pay
 
+    _check_deflated(path)
     return dcmread(path, stop_before_pixels=True, force=True)
 
 
-def decode_dicom(path: Path, unified: bool) -> Decoded:
-    """One DICOM file as 8-bit grey; ``unified`` and ``raw`` as in ``Decode``.
+def _check_deflated(path: Path) -> None:
+    """Deflated files are inflated whole by pydicom, headers too: first see to how much."""
+    from pydicom.filereader import _read_file_meta_info, read_preamble
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    with path.open("rb") as file:
+        if DeflatedExplicitVRLittleEndian.encode() not in file.read(4096):
+            return
+        file.seek(0)
+        read_preamble(file, force=True)
+        if _read_file_meta_info(file).get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+            return
+        inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+        while chunk := inflater.unconsumed_tail or file.read(2**20):
+            size += len(inflater.decompress(chunk, 2**20))
+            if size > MAX_BYTES:
+                raise UserError(f"{path}: inflates to more than {MAX_BYTES / 1e6:.0f} MB; not a radiograph")
+
+
+def decode_dicom(path: Path, unified: bool, window: int, first_frame: bool) -> Decoded:
+    """One DICOM file as 8-bit grey.
+
+    Args:
+        path: the file.
+        unified: windowed and dense is bright; or stored levels as they are.
+        window: which of several windows or VOI tables, from 1; the first where there are fewer.
+        first_frame: take the first of several frames instead of refusing them.
 
     Raises:
-        UserError: no pixels, several frames, too large. What pydicom raises on damage comes through as it is.
+        UserError: no pixels, several frames, too large, or what the header says contradicts itself or the pixels.
+            What pydicom raises on damage comes through as it is.
     """
     from pydicom import dcmread
-    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
-    from pydicom.pixels.utils import pixel_array
 
+    header, frames = read_header(path), []  # type: tuple[Any, list[str]]
+    if "Rows" not in header or "Columns" not in header:
+        raise UserError(f"{path}: a DICOM object without pixels ({_modality(header)}); not an image")
+    check_frames(path, whole(path, header, "NumberOfFrames", 1), first_frame, frames)
+    columns, rows = (whole(path, header, name) for name in ("Columns", "Rows"))
+    check_size(path, columns, rows)
+    check_bytes(path)
     ds = dcmread(path, force=True)
     if not any(name in ds for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise UserError(
-            f"{path}: a DICOM object without pixels ({ds.get('Modality', 'modality unknown')}); not an image"
+            f"{path}: a DICOM object without pixels ({_modality(header)}), or cut off before them; not an image"
         )
-    check_one_frame(path, int(ds.get("NumberOfFrames", 1) or 1))
-    check_size(path, int(ds.Columns), int(ds.Rows))
-    photometric, bits = str(ds.PhotometricInterpretation), int(ds.BitsStored)
-    syntax = getattr(ds.file_meta, "TransferSyntaxUID", None)
-    steps = [
-        f"DICOM {ds.get('Modality', '??')} of {ds.Columns} x {ds.Rows}, {photometric}, {bits} of {ds.BitsAllocated} "
-        f"bits stored, {syntax.name if syntax else 'transfer syntax not stated'}"
-    ]
-    values: Values = pixel_array(ds)  # YBR comes out as RGB
+    photometric = str(ds.get("PhotometricInterpretation") or "")
+    if not photometric:
+        raise UserError(
+            f"{path}: no Photometric Interpretation, so that nothing says whether dense is bright"
+        )
+    samples = whole(path, ds, "SamplesPerPixel", 1)
+    if (samples == 1) != (photometric in (*_GREY, "PALETTE COLOR")):
+        raise UserError(f"{path}: {samples} samples per pixel contradict {photometric}")
+    steps = [f"DICOM {_modality(ds)} of {columns} x {rows}, {photometric}"]
+    values, bits, signed = stored_values(path, ds, steps)
+    steps += frames
+    if values.shape[:2] != (rows, columns):
+        raise UserError(
+            f"{path}: its pixels are {values.shape[1]} x {values.shape[0]}, not {columns} x {rows}"
+        )
     if photometric == "PALETTE COLOR":
-        values = apply_color_lut(values, ds)
-        bits = int(ds.RedPaletteColorLookupTableDescriptor[2])
+        values = _palette(ds, values)
+        bits = values.dtype.itemsize * 8
         steps.append("palette looked up")
     if values.ndim == 3:
         values = to_grey(values, steps)
-        low, high = 0.0, 2.0**bits - 1
-        steps.append(f"{low:g}..{high:g} to 0..255, from Bits Stored")
-        return Decoded(to_bytes(values, low, high), tuple(steps), bits)
-    low, high = _stored_range(ds, bits)
+        steps.append(f"0..{2**bits - 1} to 0..255, from Bits Stored")
+        return Decoded(to_bytes(values, 0.0, 2.0**bits - 1), tuple(steps), bits)
+    if bits <= 16:
+        low = -(2 ** (bits - 1)) if signed else 0
+        high = low + 2**bits - 1
+        levels: Values = np.arange(low, high + 1)
+        counts, where, offset = counted(values, low, high), values, low
+    else:  # floats and whole numbers of 32 bits: the levels are those that occur
+        levels, where, counts = np.unique(values, return_inverse=True, return_counts=True)
+        where, offset = where.reshape(values.shape), 0
+        levels, counts = _finite(path, levels, counts, steps)
+        low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+        if levels.dtype.kind == "f":
+            low, high = float(levels.min()), float(levels.max())
     if not unified:
         steps.append(f"raw: stored values from {low:g}..{high:g} (Bits Stored) to 0..255, polarity as stored")
-        return Decoded(to_bytes(values, low, high), tuple(steps), bits)
-    stored, values = values, apply_modality_lut(values, ds)
-    if ds.get("ModalityLUTSequence"):
-        low, high = 0.0, 2.0 ** int(ds.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
-        steps.append("modality lookup table applied")
-    elif "RescaleSlope" in ds and "RescaleIntercept" in ds:
-        slope, intercept = float(ds.RescaleSlope), float(ds.RescaleIntercept)
-        low, high = low * slope + intercept, high * slope + intercept
-        if (slope, intercept) != (1.0, 0.0):
-            steps.append(f"rescaled: {slope:g} x value + {intercept:g}")
-    values, low, high = _windowed(ds, stored, values, low, high, steps)
-    grey = to_bytes(values, low, high)
+        table = rounded((levels - low) / ((high - low) or 1) * 255)
+        return Decoded(looked_up(table, where, offset), tuple(steps), bits)
+    outside = padding(ds, int(low), int(high))
+    padded = (levels >= outside[0]) & (levels <= outside[1]) if outside else np.zeros(levels.shape, bool)
+    inner = np.where(padded, 0, counts)
+    seen = _seen(ds, window, low, high, levels, inner if inner.any() else counts, bits, steps)
     # DX demands INVERSE wherever it demands MONOCHROME1: the two state one inversion, not two
-    inverse = ds.get("PresentationLUTShape") == "INVERSE"
-    if photometric == "MONOCHROME1" or inverse:
-        grey = 255 - grey
+    if photometric == "MONOCHROME1" or ds.get("PresentationLUTShape") == "INVERSE":
+        seen = 1 - seen
         why = "MONOCHROME1" if photometric == "MONOCHROME1" else "Presentation LUT Shape INVERSE"
         steps.append(f"inverted, so that dense is bright: {why}")
+    grey = looked_up(rounded(seen * 255), where, offset)
+    if counts[padded].any() and inner.any():
+        _blacken(grey, looked_up(padded.view(np.uint8), where, offset), steps)
     return Decoded(grey, tuple(steps), bits)
 
 
-def _windowed(
-    ds: Any, stored: Values, values: Values, low: float, high: float, steps: list[str]
-) -> tuple[Values, float, float]:
-    """The values after the file's window or table, or as they are; and the range that becomes 0..255."""
-    from pydicom.pixels.processing import apply_voi_lut
-
-    table = ds.get("VOILUTSequence")
-    centre, width = _first(ds.get("WindowCenter")), _first(ds.get("WindowWidth"))
-    said = ""
-    if table:
-        said = "VOI lookup table"
-    elif centre is not None and width is not None:
-        said = f"window centre {centre:g} width {width:g} ({ds.get('VOILUTFunction') or 'LINEAR'})"
-    if said:
+def _seen(
+    ds: Any, window: int, low: int, high: int, levels: Values, counts: Values, bits: int, steps: list[str]
+) -> Levels:
+    """Each level as 0..1, before the polarity: by the file's table or window, or by the range of the values."""
+    units, lowest, highest = modality(ds, low, high, levels, steps)
+    there = counts > 0
+    several = views(ds)
+    if several:
+        number = window if window <= several else 1
+        if number != window:
+            steps.append(f"window {window} was asked for and there is only {several}")
         try:
-            seen = np.asarray(apply_voi_lut(values, ds, index=0))
-        except Exception as error:  # a width of 0, a table of the wrong length, an unknown function
-            steps.append(f"{said} cannot be used: {reason(error)}")
+            seen, said = view(ds, number - 1, lowest, units)
+        except Unusable as error:
+            steps.append(f"its VOI table or window cannot be used: {error}")
         else:
-            if seen.min() < seen.max() or values.min() == values.max():
-                if table:
-                    low, high = 0.0, 2.0 ** int(table[0].LUTDescriptor[2]) - 1
-                several = _count(table if table else ds.WindowCenter)
-                steps.append(f"{said} applied{f', the first of {several}' if several > 1 else ''}")
-                steps.append(f"{low:g}..{high:g} to 0..255")
-                return seen, low, high
+            if np.ptp(seen[there]) or not np.ptp(units[there]):
+                which = f", the first of {several}" if number == 1 else f", number {number} of {several}"
+                steps.append(f"{said} applied{which if several > 1 else ''}, to 0..255")
+                return seen
             steps.append(f"{said} leaves no contrast and is ignored")
-    if int(ds.BitsStored) <= 8:
-        steps.append(f"no window; {low:g}..{high:g} to 0..255, from Bits Stored")
-        return values, low, high
-    padding = ds.get("PixelPaddingValue")
-    inner = values[stored != padding] if isinstance(padding, int) else values
-    low, high = percentiles(inner if inner.size else values, int(ds.BitsStored), steps)
-    return values, low, high
+    if bits <= 8:
+        steps.append(f"no window; {lowest:g}..{highest:g} to 0..255, from Bits Stored")
+    else:
+        lowest, highest = percentiles(units[there], counts[there], bits, steps)
+    return np.clip((units - lowest) / (highest - lowest or 1), 0, 1)
 
 
-def _stored_range(ds: Any, bits: int) -> tuple[float, float]:
-    if int(ds.PixelRepresentation) == 0:
-        return 0.0, 2.0**bits - 1
-    return -(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1
+def _blacken(grey: Pixels, padded: Pixels, steps: list[str]) -> None:
+    """Sets padding to black, as the dark around the body; inside the picture its value is saturation, and stays."""
+    _, regions = cv2.connectedComponents(padded, connectivity=4)
+    rim = np.unique(np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]]))
+    outside = np.isin(regions, rim[rim > 0])
+    if outside.any():
+        grey[outside] = 0
+        steps.append(f"{outside.mean():.1%} of the pixels are padding at the rim: black")
 
 
-def _first(value: Any) -> float | None:
-    if value is None or value == "":
-        return None
-    return float(value[0]) if isinstance(value, (list, tuple)) or hasattr(value, "__iter__") else float(value)
+def _finite(path: Path, levels: Values, counts: Values, steps: list[str]) -> tuple[Values, Values]:
+    """Levels of which those that are no numbers are the lowest, and do not count."""
+    good = np.isfinite(levels) if levels.dtype.kind == "f" else np.ones(levels.shape, bool)
+    if not good.any():
+        raise UserError(f"{path}: no pixel is a number")
+    if not good.all():
+        steps.append(f"{counts[~good].sum() / counts.sum():.1%} of the pixels are no numbers: black")
+        levels = np.where(good, levels, levels[good].min())
+    return levels, np.where(good, counts, 0)
 
 
-def _count(value: Any) -> int:
-    return len(value) if hasattr(value, "__len__") else 1
+def _palette(ds: Any, values: Values) -> Values:
+    """Colours [H, W, 3] of indices (C.7.6.3.1.5 and 6); of segmented tables by pydicom."""
+    if "RedPaletteColorLookupTableData" not in ds:
+        from pydicom.pixels.processing import apply_color_lut
+
+        coloured: Values = apply_color_lut(values, ds)[..., :3]
+        return coloured
+    count, first = (int(v) for v in ds.RedPaletteColorLookupTableDescriptor[:2])
+    count = count % 2**16 or 2**16
+    channels = []
+    for name in ("Red", "Green", "Blue"):
+        data = bytes(ds[f"{name}PaletteColorLookupTableData"].value)
+        kind = np.dtype(np.uint8) if len(data) < 2 * count else np.dtype("<u2")
+        table = np.frombuffer(data[: count * kind.itemsize], kind)
+        channels.append(table[np.clip(values.astype(np.int64) - first, 0, len(table) - 1)])
+    return np.stack(channels, -1)
+
+
+def _modality(ds: Any) -> str:
+    return str(ds.get("Modality") or "modality unknown")

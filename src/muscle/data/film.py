@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muscle.data.decode import Decode, decode, decode_mask
-from muscle.data.grey import Crop, check_regular
+from muscle.data.grey import Crop, check_bytes, check_regular, reason
 from muscle.errors import UserError
 
 Fit = Literal["stretch", "pad"]
@@ -107,14 +107,16 @@ def film(job: Job) -> Film | str:
     except UserError as error:
         return str(error).removeprefix(f"{Path(job.root) / job.path}: ")
     except Exception as error:  # whatever a codec throws at a broken file must not end the run
-        return f"{type(error).__name__}: {error}".splitlines()[0]
+        return reason(error)
 
 
 def _film(job: Job) -> Film:
     path = Path(job.root) / job.path
     check_regular(path)
     try:
-        source = hashlib.sha256(path.read_bytes()).hexdigest()
+        check_bytes(path)
+        with path.open("rb") as file:
+            source = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}") from None
     decoded = decode(path, job.decode)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,10 @@ Pixels = NDArray[np.uint8]
 Values = NDArray[Any]
 
 MAX_PIXELS = 80_000_000  # twice the largest plates (a stitched spine has about 40 million)
+MAX_BYTES = 4 * MAX_PIXELS  # of a file, packed or not: the largest film in colours, or as floats
 LOW, HIGH = 0.5, 99.5  # percentiles that span the grey scale where no window says so (our choice)
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+_STRIP = 2**20  # pixels worked on at once: NumPy makes copies of eight bytes a pixel
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +49,69 @@ class Decoded:
 
 
 def to_bytes(values: Values, low: float, high: float) -> Pixels:
-    """``low`` to 0 and ``high`` to 255, linear, rounded, clipped; a flat range is black."""
-    if low == high:
-        return np.zeros(values.shape, np.uint8)
-    scaled = (values.astype(np.float32) - np.float32(low)) * np.float32(255.0 / (high - low))
-    grey: Pixels = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    """``low`` to 0 and ``high`` to 255, linear, rounded, clipped; NaN and a flat range are black."""
+    grey = np.zeros(values.shape, np.uint8)
+    if low != high:
+        for part in strips(values):
+            scaled = (values[part].astype(np.float64) - low) * (255.0 / (high - low))
+            grey[part] = rounded(np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0))
     return grey
 
 
-def percentiles(values: Values, bits: int, steps: list[str]) -> tuple[float, float]:
-    """The range of values that becomes 0..255 where nothing states one; NaN and infinity do not count."""
-    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-    low, high = (float(v) for v in np.percentile(finite, (LOW, HIGH)))
+def rounded(levels: NDArray[np.float64]) -> Pixels:
+    """0..255 as bytes; halves go up, whatever the last bits of the arithmetic, so that mirrored pictures agree."""
+    grey: Pixels = np.floor(np.clip(levels, 0, 255) + (0.5 + 1e-6)).astype(np.uint8)
+    return grey
+
+
+def strips(values: Values) -> Iterator[slice]:
+    """Slices of rows that bound what a step over a whole picture takes."""
+    rows = max(1, _STRIP * len(values) // max(values.size, 1))
+    for start in range(0, len(values), rows):
+        yield slice(start, start + rows)
+
+
+def counted(values: Values, low: int, high: int) -> NDArray[np.int64]:
+    """How often each whole number from ``low`` to ``high`` occurs."""
+    counts = np.zeros(high - low + 1, np.int64)
+    for part in strips(values):
+        counts += np.bincount(values[part].astype(np.int64).ravel() - low, minlength=len(counts))
+    return counts
+
+
+def looked_up(table: Pixels, values: Values, low: int) -> Pixels:
+    """``table[values - low]``."""
+    grey = np.empty(values.shape, np.uint8)
+    for part in strips(values):
+        grey[part] = table[values[part].astype(np.int64) - low]
+    return grey
+
+
+def percentiles(values: Values, counts: Values | None, bits: int, steps: list[str]) -> tuple[float, float]:
+    """The range of values that becomes 0..255 where nothing states one: percentiles.
+
+    Args:
+        values: levels, each of which occurs ``counts`` times, or without counts every pixel; numbers all.
+        counts: how often.
+        bits: for the words alone.
+        steps: is told what was done.
+    """
+
+    def at(*percents: float) -> tuple[float, ...]:
+        if counts is None:
+            return tuple(float(v) for v in np.percentile(values, percents))
+        order = np.argsort(values, kind="stable")
+        ends = np.cumsum(counts[order])
+        ranks = np.array(percents) / 100 * (ends[-1] - 1)
+        below, above = (
+            values[order[np.searchsorted(ends, r, "right")]].astype(float)
+            for r in (np.floor(ranks), np.ceil(ranks))
+        )
+        return tuple(float(v) for v in below + (above - below) * (ranks - np.floor(ranks)))
+
+    low, high = at(LOW, HIGH)
     if low == high:  # a nearly black film: its extremes are all there is
-        low, high = float(finite.min()), float(finite.max())
+        low, high = at(0, 100)
     steps.append(
         f"no window in {bits} bits: percentiles {LOW:g} and {HIGH:g} of this image, {low:g}..{high:g}, to 0..255"
     )
@@ -77,7 +130,9 @@ def to_grey(values: Values, steps: list[str]) -> Values:
         grey: Values = values[..., 0]
         return grey
     steps.append("colour: luminance .299 R + .587 G + .114 B")
-    luminance: Values = np.rint(values @ np.array(_LUMA)).astype(values.dtype)
+    luminance = np.empty(values.shape[:2], values.dtype)
+    for part in strips(values):
+        luminance[part] = np.rint(values[part] @ np.array(_LUMA))
     return luminance
 
 
@@ -89,17 +144,34 @@ def check_size(path: Path, width: int, height: int) -> None:
 
 def check_regular(path: Path) -> None:
     """Refuses folders, pipes and devices before they are opened: reading from a pipe waits for ever."""
-    if path.exists() and not path.is_file():
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # who opens it says why it cannot be
+        return
+    if not stat.S_ISREG(mode):
         raise UserError(f"{path}: not a regular file; give files of pixels")
 
 
-def check_one_frame(path: Path, frames: int) -> None:
-    """Refuses films of several frames: which one is meant is not ours to choose."""
+def check_bytes(path: Path) -> None:
+    """Refuses files that hold more than any film needs, before they are read."""
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise UserError(f"{path}: {size / 1e6:.0f} MB; allowed: at most {MAX_BYTES / 1e6:.0f}")
+
+
+def check_frames(path: Path, frames: int, first: bool, steps: list[str]) -> None:
+    """Refuses films of several frames, unless the first one is asked for."""
+    if frames > 1 and not first:
+        raise UserError(
+            f"{path}: {frames} frames; allowed: one; save the frames as files of their own, or set frames: first"
+        )
     if frames > 1:
-        raise UserError(f"{path}: {frames} frames; allowed: one; save the frames as files of their own")
+        steps.append(f"the first of {frames} frames")
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """An error of another library in one line."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+    if isinstance(error, MemoryError):
+        return "it needs more memory than a film may take"
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

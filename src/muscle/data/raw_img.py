@@ -58,6 +58,6 @@ def decode_raw_img(path: Path, unified: bool) -> Decoded:
     if not unified:
         steps.append(f"raw: {BITS}-bit values from 0..{2**BITS - 1} to 0..255, polarity as stored")
         return Decoded(to_bytes(values, 0.0, 2.0**BITS - 1), tuple(steps), BITS)
-    low, high = percentiles(values, BITS, steps)
+    low, high = percentiles(values, None, BITS, steps)
     steps.append("inverted, so that dense is bright: 0 is white in this format")
     return Decoded(255 - to_bytes(values, low, high), tuple(steps), BITS)

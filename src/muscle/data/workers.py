@@ -1,7 +1,8 @@
-"""Processes that decode, and what happens when one dies.
+"""Processes that decode, within bounds of memory and time, and what happens when one dies.
 
-Codecs are C code fed with other people's files: one that crashes takes its process down. The films that were being
-decoded are then tried again, each in a process of its own, and the one that kills it is left out.
+Codecs are C code fed with other people's files: one that crashes takes its process down, one that does not end is
+killed. The files that were being worked on are then tried again, each in a process of its own, and the one that it
+happens to again is left out, with the reason.
 """
 
 from __future__ import annotations
@@ -15,71 +16,153 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 import cv2
 
 from muscle.data.film import Film, Job, film
+from muscle.data.grey import reason
 from muscle.errors import UserError
 
-AHEAD = 8  # films decoded ahead of the one to be written, per worker
+J = TypeVar("J")
+R = TypeVar("R")
+
+AHEAD = 8  # files worked on ahead of the one whose result is next, per worker
 
 
-def films(jobs: Sequence[Job], workers: int) -> Iterator[Film | str]:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one file may take: ``seconds`` of time, ``memory`` bytes of a process (where the system can bound it)."""
+
+    seconds: float = 120.0
+    memory: int = 2**30
+
+
+LIMITS = Limits()
+
+
+def films(jobs: Sequence[Job], workers: int, limits: Limits = LIMITS) -> Iterator[Film | str]:
     """The film of each job, or the reason why there is none; in order.
 
     Args:
         jobs: what to decode.
-        workers: processes; 0: decode in this one, where a crash of a codec ends the program.
+        workers: processes; 0: decode in this one, without bounds, where a crash of a codec ends the program.
+        limits: of one file in a process.
     """
-    if workers < 1 or len(jobs) < 2:
-        yield from map(film, jobs)
+    return mapped(film, jobs, workers, limits)
+
+
+def bounded(function: Callable[[J], R], job: J, limits: Limits = LIMITS) -> R:
+    """``function(job)``, worked out in a process of its own.
+
+    Raises:
+        UserError: what ``function`` says, or that its process died or took too long.
+    """
+    (made,) = _alone(partial(_kept, function), [job], limits)
+    if isinstance(made, str):
+        raise UserError(f"{job}: {made}")
+    if isinstance(made, UserError):
+        raise made
+    return made[0]
+
+
+def _kept(function: Callable[[J], R], job: J) -> tuple[R] | UserError:
+    try:
+        return (function(job),)
+    except UserError as error:
+        return error
+
+
+def _contained(function: Callable[[J], R], job: J) -> R | str:
+    """Whatever is raised, as words: panics of codecs in Rust are no ``Exception``, and not all errors can be sent."""
+    try:
+        return function(job)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        return reason(error)
+
+
+def mapped(
+    function: Callable[[J], R], jobs: Sequence[J], workers: int, limits: Limits = LIMITS
+) -> Iterator[R | str]:
+    """``function`` of each job, in order, or the reason why there is none: what it raised, or that its process died.
+
+    Args:
+        function: importable, and so is what it returns.
+        jobs: can be sent to a process.
+        workers: processes; 0: all in this one.
+        limits: of one job in a process.
+    """
+    if workers < 1:
+        yield from (_contained(function, job) for job in jobs)
         return
     done = 0
     while done < len(jobs):
-        for made in _together(jobs[done:], workers):
+        for made in _together(function, jobs[done:], workers, limits):
             done += 1
             yield made
-        for made in _alone(jobs[done : done + workers * AHEAD]):  # empty unless a process has died
+        hit = jobs[done : done + workers * AHEAD]  # none unless a process died
+        for made in _alone(function, hit, limits):
             done += 1
             yield made
 
 
-def _together(jobs: Sequence[Job], workers: int) -> Iterator[Film | str]:
-    """In a pool; ends early when a process dies."""
-    waiting: deque[Future[Film | str]] = deque()
-    with _pool(workers) as pool:
+def _together(
+    function: Callable[[J], R], jobs: Sequence[J], workers: int, limits: Limits
+) -> Iterator[R | str]:
+    """In a pool; ends early when a process dies or does not end."""
+    waiting: deque[Future[R | str]] = deque()
+    with _pool(min(workers, len(jobs)), limits, function) as pool:
         try:
             for job in jobs:
                 with _main_hidden():
-                    waiting.append(pool.submit(film, job))
+                    waiting.append(pool.submit(_contained, function, job))
                 if len(waiting) == workers * AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+                    yield waiting.popleft().result(limits.seconds)
+            while waiting:  # the first one waiting is being worked on: all before it have ended
+                yield waiting.popleft().result(limits.seconds)
         except BrokenProcessPool:
             return
+        except TimeoutError:
+            _kill(pool)
 
 
-def _alone(jobs: Sequence[Job]) -> Iterator[Film | str]:
+def _alone(function: Callable[[J], R], jobs: Sequence[J], limits: Limits) -> Iterator[R | str]:
     """One by one in a process that is replaced when it dies."""
     left = deque(jobs)
     while left:
-        with _pool(1) as pool:
+        with _pool(1, limits, function) as pool:
             while left:
                 job = left.popleft()
                 try:
                     with _main_hidden():
-                        waiting = pool.submit(film, job)
-                    yield waiting.result()
+                        waiting = pool.submit(_contained, function, job)
+                    yield waiting.result(limits.seconds)
                 except BrokenProcessPool:
                     yield "the decoder crashed on this file"
                     break
+                except TimeoutError:
+                    _kill(pool)
+                    yield f"decoding took more than {limits.seconds:g} s"
+                    break
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """Ends the processes of a pool, whatever they are at; the executor itself can only wait for them."""
+    for process in list((pool._processes or {}).values()):
+        process.kill()
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+def _pool(workers: int, limits: Limits, function: Callable[[J], R]) -> Iterator[ProcessPoolExecutor]:
     context = multiprocessing.get_context("spawn")  # forking a process that has threads (torch) may hang
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
+    # The function goes along so that what it imports is there before memory is bounded
+    begin = (limits.memory, function)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=begin)
     try:
         with _main_hidden():
             try:
@@ -105,12 +188,35 @@ def _main_hidden() -> Iterator[None]:
         main.update(kept)
 
 
-def _begin() -> None:
-    """In a new worker: one thread for each, and an end when the parent is gone, however it went."""
+def _begin(memory: int, _: Callable[[J], R]) -> None:
+    """In a new worker: one thread, bounded memory, no output, and an end when the parent is gone, however it went."""
     cv2.setNumThreads(1)
+    with open(
+        os.devnull, "wb"
+    ) as nowhere:  # libtiff and others print; what is wrong with a file is in its reason
+        os.dup2(nowhere.fileno(), 2)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent.join,), daemon=True).start()
+    _bound(memory)
+
+
+def _bound(memory: int) -> None:
+    """Lets this process grow to ``memory`` bytes. What is over that fails as a MemoryError.
+
+    The system bounds addresses, of which libraries reserve more than they use: so what is bounded is growth from here.
+    Systems that cannot (Windows), or that do not tell what a process has (macOS), bound nothing.
+    """
+    try:
+        import resource
+
+        pages = Path("/proc/self/statm").read_text().split()
+        addresses, resident = (int(n) * resource.getpagesize() for n in pages[:2])
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        wanted = addresses + max(memory - resident, 0)
+        resource.setrlimit(resource.RLIMIT_AS, (wanted if hard < 0 else min(wanted, hard), hard))
+    except (ImportError, OSError, ValueError):
+        return
 
 
 def _follow(wait: Callable[[], None]) -> None:
