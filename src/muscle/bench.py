@@ -1,4 +1,4 @@
-"""How near a training step comes to the bare arithmetic: the same network on random tensors, timed in the same run."""
+"""How near our steps come to the least that they can cost, both timed in the same run."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from muscle import bench_prepare
 from muscle.backbones.resnet import ResNet
 from muscle.data.corpus import Corpus
 from muscle.data.decode import Decode
@@ -33,36 +34,47 @@ from muscle.schedules import Sequential
 from muscle.tasks.moco import MoCo
 
 SIZE, BATCH, REPEATS = (160, 256), 32, 7
+FILMS_A_SECOND, PREPARED = 100, 5  # what a core or two decode; repeats of prepare
 
 
 def bench(seconds: float = 8.0, threads: int = 0) -> list[dict[str, Any]]:
-    """The MoCo step: ResNet-18, 160x256, batch 32, from a store on the disk.
+    """The speed table: each of our steps beside the least that it can cost, timed in turns in one run.
 
-    The floor is the same arithmetic and nothing else: forward and backward of the query encoder, forward of the
-    key encoder, InfoNCE, AdamW and the momentum update on random tensors that lie in memory, in the same precision
-    and memory format. Both sides are timed in turns, ``seconds`` each over all repeats; the ratio is the median
-    over repeats, with its range.
+    The MoCo step (ResNet-18, 160x256, batch 32, from a store on the disk) beside the same arithmetic on random tensors
+    that lie in memory: forward and backward of the query encoder, forward of the key encoder, InfoNCE, AdamW and the
+    momentum update, in the same precision and memory format. ``prepare`` beside a loop that decodes and resizes the
+    same files. About ``seconds`` each side; the ratio is the median over repeats, with its range.
     """
     machine = Machine(threads=threads)
     machine.settle()
-    precision = DTYPES[machine.precision("auto")]
+    precision, device = DTYPES[machine.precision("auto")], machine.torch_device()
+    about = {"threads": torch.get_num_threads(), "device": str(device)}
     with tempfile.TemporaryDirectory(prefix="muscle-bench-") as scratch:
         file = DataFile.load(write_phantoms(Path(scratch) / "films", 160, 160))
         corpus = Corpus.prepare(file, SIZE, Decode(), "stretch", Path(scratch) / "store")
-        ours = _ours(corpus, precision, machine.torch_device())
-        floor = _floor(precision, machine.torch_device())
+        ours, floor = _ours(corpus, precision, device), _floor(precision, device)
         slot = seconds / REPEATS
-        _rate(ours, slot / 2)
-        _rate(floor, slot / 2)
-        pairs = [(_rate(ours, slot), _rate(floor, slot)) for _ in range(REPEATS)]
+        step = _in_turns(lambda: _rate(ours, slot), lambda: _rate(floor, slot), REPEATS)
+        films = max(8, int(seconds * FILMS_A_SECOND / PREPARED))
+        decoded = _in_turns(*bench_prepare.sides(Path(scratch), films), PREPARED)
+    name = f"MoCo, ResNet-18, {SIZE[0]}x{SIZE[1]}, batch {BATCH}"
+    kinds = f"prepare, {bench_prepare.SIDE}-pixel PNG, JPEG, DICOM, {bench_prepare.WORKERS} processes"
+    return [
+        {"step": name, "precision": str(precision).removeprefix("torch."), **about, **step},
+        {"step": kinds, **about, "films": films, **decoded},
+    ]
+
+
+def _in_turns(ours: Callable[[], float], floor: Callable[[], float], repeats: int) -> dict[str, Any]:
+    """Both sides in images a second, and their ratio, after a first turn of each that does not count."""
+    ours(), floor()
+    pairs = [(ours(), floor()) for _ in range(repeats)]
     ratios = sorted(mine / bare for mine, bare in pairs)
-    return [{
-        "step": f"MoCo, ResNet-18, {SIZE[0]}x{SIZE[1]}, batch {BATCH}",
-        "precision": str(precision).removeprefix("torch."),
-        "threads": torch.get_num_threads(), "device": str(machine.torch_device()), "repeats": REPEATS,
+    return {
+        "repeats": repeats,
         "ours": statistics.median(mine for mine, _ in pairs), "floor": statistics.median(bare for _, bare in pairs),
         "ratio": statistics.median(ratios), "low": ratios[0], "high": ratios[-1],
-    }]  # fmt: skip
+    }  # fmt: skip
 
 
 def _rate(step: Callable[[], None], seconds: float) -> float:

@@ -132,7 +132,7 @@ def bench(
     threads: Threads = 0,
     to: Annotated[Path | None, typer.Option("--to", help="Also write the rows as JSON.")] = None,
 ) -> None:
-    """Speed on this machine: our step from a store against the bare arithmetic on random tensors, in the same run.
+    """Speed on this machine: our steps beside the least that they can cost, measured in the same run.
 
     Example: muscle bench
     """
@@ -140,7 +140,7 @@ def bench(
 
     rows = measure(seconds, threads)
     table(
-        ("step", "images/s", "bare arithmetic", "ratio", "spread"),
+        ("step", "images/s", "floor", "ratio", "spread"),
         [
             (
                 r["step"],

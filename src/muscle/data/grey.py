@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -72,19 +73,29 @@ def strips(values: Values) -> Iterator[slice]:
 
 
 def counted(values: Values, low: int, high: int) -> NDArray[np.int64]:
-    """How often each whole number from ``low`` to ``high`` occurs."""
-    counts = np.zeros(high - low + 1, np.int64)
-    for part in strips(values):
-        counts += np.bincount(values[part].astype(np.int64).ravel() - low, minlength=len(counts))
-    return counts
+    """How often each whole number from ``low`` to ``high`` occurs in ``values`` of 8 or 16 bits."""
+    words = _words(values)
+    size = high + 1 if low >= 0 else 256**values.itemsize
+    counts = np.zeros(size, np.int64)
+    for part in strips(words):  # OpenCV counts in floats, exact for as many pixels as a strip has
+        counts += cv2.calcHist([words[part]], [0], None, [size], [0, size]).ravel().astype(np.int64)
+    return counts[np.arange(low, high + 1) % size]
 
 
 def looked_up(table: Pixels, values: Values, low: int) -> Pixels:
-    """``table[values - low]``."""
-    grey = np.empty(values.shape, np.uint8)
-    for part in strips(values):
-        grey[part] = table[values[part].astype(np.int64) - low]
-    return grey
+    """``table[values - low]``; ``values`` of 8 or 16 bits, or indices of 64."""
+    if values.itemsize > 2:
+        found: Pixels = table[values - low]
+        return found
+    whole = np.zeros(256**values.itemsize, np.uint8)
+    whole[np.arange(low, low + len(table)) % len(whole)] = table
+    return np.asarray(whole.take(_words(values)))
+
+
+def _words(values: Values) -> Values:
+    """Signed values as the unsigned ones of the same bits."""
+    native = values.dtype.newbyteorder("=")
+    return np.ascontiguousarray(values, native).view(f"u{values.itemsize}")
 
 
 def percentiles(values: Values, counts: Values | None, bits: int, steps: list[str]) -> tuple[float, float]:

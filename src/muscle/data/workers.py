@@ -119,7 +119,7 @@ def _together(
     with _pool(min(workers, len(jobs)), limits, function) as pool:
         try:
             for job in jobs:
-                with _main_hidden():
+                with main_hidden():
                     waiting.append(pool.submit(_contained, function, job))
                 if len(waiting) == workers * AHEAD:
                     yield waiting.popleft().result(limits.seconds)
@@ -139,7 +139,7 @@ def _alone(function: Callable[[J], R], jobs: Sequence[J], limits: Limits) -> Ite
             while left:
                 job = left.popleft()
                 try:
-                    with _main_hidden():
+                    with main_hidden():
                         waiting = pool.submit(_contained, function, job)
                     yield waiting.result(limits.seconds)
                 except BrokenProcessPool:
@@ -164,7 +164,7 @@ def _pool(workers: int, limits: Limits, function: Callable[[J], R]) -> Iterator[
     begin = (limits.memory, function)
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=begin)
     try:
-        with _main_hidden():
+        with main_hidden():
             try:
                 pool.submit(os.getpid).result()
             except BrokenProcessPool:
@@ -177,7 +177,7 @@ def _pool(workers: int, limits: Limits, function: Callable[[J], R]) -> Iterator[
 
 
 @contextmanager
-def _main_hidden() -> Iterator[None]:
+def main_hidden() -> Iterator[None]:
     """Keeps processes that start now from running the user's script again: all they need can be imported."""
     main = vars(sys.modules["__main__"])
     kept = {name: main.pop(name) for name in list(main) if name in ("__file__", "__spec__")}
