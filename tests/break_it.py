@@ -1,4 +1,4 @@
-"""Breaks the code once for each oracle, and where parts are called, and demands that the test of it turns red.
+"""Breaks the code once for each oracle, each trap of a data set, and where parts are called: its test must turn red.
 
     python tests/break_it.py [WORD]      only mutations with WORD in their name
 
@@ -18,6 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+
+from looks import LOOKS  # noqa: E402
+from traps import TRAPS  # noqa: E402
+
 SOURCE = "src/muscle"
 FAILED = 1  # pytest's exit code for red tests; collection errors have another and prove nothing
 
@@ -252,6 +257,41 @@ MUTATIONS = (
         "test_monitor.py::test_neighbours_are_training_films_and_the_judged_are_validation_films",
     ),
     Mutation(
+        "audit: the wrong axis is mirrored", "data/hashing.py",
+        "_ORDER % _WAVES % 2", "_ORDER // _WAVES % 2",
+        "data/test_hashing.py::test_a_mirrored_and_an_inverted_film_have_the_coefficients_with_other_signs",
+    ),
+    Mutation(
+        "audit: no look at cropped films", "data/hashing.py",
+        "(CUT, 1.0), (CUT / 2, 1 - CUT / 2))", "(0.0, 1.0), (0.0, 1.0))",
+        "data/test_hashing.py::test_every_way_of_copying_is_met_and_agrees",
+    ),
+    Mutation(
+        "audit: near-duplicates are trained on", "data/held_out.py",
+        "images, columns = self.images | self.near", "images, columns = self.images",
+        "data/test_audit.py::test_near_duplicates_of_held_out_films_and_their_persons_are_not_learned_from",
+    ),
+    Mutation(
+        "audit: persons on both sides are not refused", "data/corpus.py",
+        "            refuse(self.leaks)", "            pass",
+        "relations/test_leaks.py::test_persons_on_both_sides_are_refused",
+    ),
+    Mutation(
+        "audit: weights remember no persons", "data/audit.py",
+        "images.get(image) or patients.get(patient)", "images.get(image)",
+        "data/test_audit.py::test_weights_remember_pixels_and_persons",
+    ),
+    Mutation(
+        "privacy: patient keys as they are", "data/prepare.py",
+        "private_key(getattr(s, n))", "getattr(s, n)",
+        "end_to_end/test_privacy.py::test_equal_salts_give_equal_keys_in_every_source_and_other_salts_other_ones",
+    ),
+    Mutation(
+        "split file: films that are gone are forgotten", "data/split_file.py",
+        "] + self.gone", "]",
+        "data/test_split_file.py::test_what_is_written_is_read_back_and_newcomers_move_nobody",
+    ),
+    Mutation(
         "DICOM: polarity is not unified", "data/dicom.py",
         "        seen = 1 - seen\n", "        seen = seen\n",
         f"{MATRIX}test_every_cell_is_within_a_level_or_says_why_not",
@@ -341,6 +381,8 @@ MUTATIONS = (
         "except BaseException as error:", "except Exception as error:",
         "data/test_workers.py::test_whatever_is_raised_is_a_reason",
     ),
+    *(Mutation(f"trap: {name}", *rest) for name, *rest in TRAPS),
+    *(Mutation(f"look: {name}", *rest) for name, *rest in LOOKS),
 )  # fmt: skip
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 # Before torch, matplotlib and the hub are imported, which read them once.
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["MUSCLE_SALT"] = (
+    "salt of the tests"  # for fixtures of a module too: none is made in the home folder
+)
 
 import pytest
 import torch

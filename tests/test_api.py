@@ -14,6 +14,7 @@ from muscle import api
 from muscle.backbones.resnet import ResNet
 from muscle.data.source import DataFile
 from muscle.errors import UsageError, UserError
+from muscle.progress import Progress
 from muscle.recipe import Kaiming, Recipe, Weights
 from muscle.recipes import recipe
 from muscle.weights import save_backbone
@@ -58,7 +59,11 @@ def test_small_pools_get_the_small_preset(films: Path, monkeypatch: pytest.Monke
     (name,) = file.sources
     for films_in_all, preset in ((29_999, "small"), (30_000, "paper")):  # no target: all of them train
         monkeypatch.setattr(DataFile, "read", lambda _, n=films_in_all: {name: ([None] * n, [])})
-        assert api.choose_preset("auto", file) == preset
+        heard: list[str] = []
+        told = Progress()
+        monkeypatch.setattr(told, "message", heard.append)
+        assert api.choose_preset("auto", file, told) == preset
+        assert heard[0].startswith(f"preset {preset}: {films_in_all:,} training images")
 
 
 def test_a_recipe_from_its_yaml_is_the_recipe(tmp_path: Path) -> None:

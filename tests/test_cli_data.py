@@ -13,6 +13,7 @@ from PIL import Image
 from muscle.data.decode import Decode, decode
 from muscle.data.source import DataFile, Source
 from muscle.data.store import Store
+from muscle.datasets._unverified import unverified
 from muscle.parts import known
 
 
@@ -27,8 +28,15 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_kind_is_listed_with_a_licence() -> None:
     lines = command.muscle("data", "list").done().splitlines()
-    assert [line.split()[0] for line in lines[1:]] == list(known(Source))
+    assert [line.split()[0] for line in lines[1:]] == [*known(Source), *unverified()]
     assert all(line.rstrip().split("  ")[-1] for line in lines)
+    marked = [line.split()[0] for line in lines if " unverified data file: " in line]
+    assert marked == list(unverified()) and marked
+
+
+@pytest.mark.parametrize("name", unverified())
+def test_an_unverified_data_file_is_shown_as_it_is(name: str) -> None:
+    assert command.muscle("data", "show", name).done().strip() == unverified()[name].strip()
 
 
 @pytest.mark.parametrize("kind", known(Source))
@@ -46,6 +54,52 @@ def test_a_scan_changes_nothing_and_its_proposal_can_be_read(films: Path, tmp_pa
     assert 8 <= len(samples) <= 9  # half a JPEG has a whole header
     command.muscle("data", "scan", films, "--write", tmp_path / "d.yaml").refused(2)
     assert json.loads(command.muscle("data", "scan", films, "--json").done())["counts"]["dicom"] == 2
+
+
+def test_a_contact_sheet_and_the_proposal_on_the_screen(films: Path, tmp_path: Path) -> None:
+    ended = command.muscle("data", "scan", films, "--contact", tmp_path / "c [1].png", "--films", "3")
+    assert "sources:" in ended.done() and "kind: folder" in ended.out and "c [1].png" in ended.out
+    with Image.open(tmp_path / "c [1].png") as image:
+        assert image.format == "PNG"
+    ended = command.muscle("data", "scan", films, "--contact", tmp_path / "c.png", "--films", "1", "--json")
+    assert json.loads(ended.done())["set_aside"] and "wrote" in ended.err
+    assert "--contact" in command.muscle("data", "scan", films, "--contact", tmp_path / "no/c.png").refused(1)
+
+
+def test_check_ends_with_1_when_results_would_change(films: Path, tmp_path: Path) -> None:
+    good = tmp_path / "good"
+    command.films(good, 4, (80, 72))
+    assert "0 errors" in command.muscle("data", "check", good, "--workers", "0").done()
+    ended = command.muscle("data", "check", films, "--workers", "0", "--deep")
+    assert ended.code == 1 and "Traceback" not in ended.err
+    assert all(name in ended.out for name in command.JUNK)
+    ended = command.muscle("data", "check", films, "--workers", "0", "--deep", "--json")
+    (found,) = json.loads(ended.out)["sources"]
+    assert ended.code == 1 and found["errors"] == 3
+    assert {fault["path"] for fault in found["faults"]} == set(command.JUNK)
+    command.muscle("data", "check", tmp_path / "no").refused(2)
+
+
+def test_histogram_prints_numbers_and_draws(films: Path, tmp_path: Path) -> None:
+    words = ("data", "histogram", films, "--films", "3", "--workers", "0")
+    ended = command.muscle(*words, "--to", tmp_path / "h.png", "--harmonize", "percentile")
+    assert [line.split()[1] for line in ended.done().splitlines()[1:4]] == ["stored", "decoded", "input"]
+    with Image.open(tmp_path / "h.png") as image:
+        assert image.format == "PNG"
+    found = json.loads(command.muscle(*words, "--json").done())["sources"]["films"]
+    assert found["input"]["mean"] == pytest.approx((found["decoded"]["mean"] - 122.786) / 18.390, abs=1e-4)
+    assert "known: border" in command.muscle(*words, "--harmonize", "blur").refused(2)
+    assert "known: image" in command.muscle(*words, "--normalization", "z").refused(2)
+
+
+def test_prepare_harmonizes(films: Path, tmp_path: Path) -> None:
+    words = ("data", "prepare", films, "--size", "32x48", "--store", tmp_path, "--workers", "0")
+    command.muscle(*words).done()
+    command.muscle(*words, "--harmonize", "border", "--harmonize", "percentile").done()
+    stores = [Store.open(folder) for folder in sorted(tmp_path.glob("films-32x48-*"))]
+    assert len(stores) == 2
+    steps = [json.loads((store.path / "manifest.json").read_text())["steps"] for store in stores]
+    assert sorted(any(step.startswith("percentile: ") for step in mine) for mine in steps) == [False, True]
 
 
 def test_inspect_writes_what_is_decoded(films: Path, tmp_path: Path) -> None:
@@ -73,3 +127,48 @@ def test_phantoms_go_into_an_empty_folder_only(films: Path, tmp_path: Path) -> N
     assert "data.yaml" in command.muscle("data", "phantom", tmp_path / "p", "--images", "12").done()
     command.muscle("data", "phantom", films, "--images", "12").refused(1)
     command.muscle("data", "phantom", tmp_path / "q", "--images", "3").refused(2)
+
+
+def test_an_audit_tells_programs_and_people_the_same(tmp_path: Path) -> None:
+    """Two sources with one film in both, which one trains and the other tests on."""
+    command.films(tmp_path / "one", 8, (80, 72))
+    for seed, name in enumerate(("train/a", "train/b", "test/a", "test/b")):
+        (tmp_path / "two" / name).mkdir(parents=True)
+        noise = np.random.default_rng(seed).integers(0, 255, (80, 72), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "two" / name / "film.png")
+    source = next((tmp_path / "one").rglob("film 0.png"))
+    (tmp_path / "two" / "test" / "a" / "copy.png").write_bytes(source.read_bytes())
+    (tmp_path / "d.yaml").write_text(
+        "sources:\n  one: {kind: folder, root: one}\n  two: {kind: folder, root: two, labels: folder, "
+        "split: {kind: official, valid: 0.0}}\n"
+    )
+    words = (
+        "data",
+        "audit",
+        tmp_path / "d.yaml",
+        "--size",
+        "64x64",
+        "--store",
+        tmp_path / "s",
+        "--workers",
+        "0",
+    )
+    told = json.loads(command.muscle(*words, "--json").done())  # the film leaves the training: no refusal
+    (pair,) = told["pairs"]
+    assert pair["first"] == "two/test/a/copy.png" and pair["second"].endswith("film 0.png")
+    assert (pair["rule"], pair["parts"], told["refused"]) == ("bytes", ["test", "train"], False)
+    assert told["leave out"] == [pair["second"]] and told["films"] == 13
+    shown = command.muscle(*words).done()
+    assert "test - train" in shown and "rule bytes" in shown and "13 films, 1 pairs, 1 of them" in shown
+
+    film = "0" * 64 + "\tsomebody\tweights/x.png\n"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "pool.txt").write_text(film)
+    command.muscle(*words, "--from", tmp_path / "run").done()
+    row = next(
+        r for r in Store.open(next((tmp_path / "s").glob("two-*"))).index.to_pylist() if "copy" in r["id"]
+    )
+    (tmp_path / "run" / "pool.txt").write_text(film + f"{row['sha256']}\tx\tweights/y.png\n")
+    ended = command.muscle(*words, "--from", tmp_path / "run")
+    assert ended.code == 1 and "weights/y.png (weights), rule pixels" in ended.out
+    command.muscle(*words, "--size", "12").refused(2)

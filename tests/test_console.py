@@ -10,9 +10,13 @@ from muscle.console import Shown, table
 
 def test_a_row_is_one_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     path = "/a/very/long/path" * 20
-    table(("where", "n"), [(path, 1234567), ("[red]", 2)])
+    table(("where", "n"), [(path, 1234567), ("[red]:bone:", 2)])
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3 and lines[1].split() == [path, "1,234,567"] and lines[2].split() == ["[red]", "2"]
+    assert (
+        len(lines) == 3
+        and lines[1].split() == [path, "1,234,567"]
+        and lines[2].split() == ["[red]:bone:", "2"]
+    )
 
 
 def test_an_empty_table_is_its_head(capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,12 +33,12 @@ def test_plain_lines_now_and_then(
     shown = Shown()
     for done in range(1, 61):
         now[0] = float(done)
-        shown.count("decoding [x]", done, 60)
+        shown.count("decoding [x]", done, 60, "images")
     shown.close()
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "decoding [x]: 1/60"
-    assert lines[1] == "decoding [x]: 16/60, 1.0/s, 0.7 min left"
-    assert lines[-1] == "decoding [x]: 60/60, 1.0/s" and len(lines) == 5
+    assert lines[0] == "decoding [x]: 1/60 images"
+    assert lines[1] == "decoding [x]: 16/60 images, 1.0/s, 0.7 min left"
+    assert lines[-1] == "decoding [x]: 60/60 images, 1.0/s" and len(lines) == 5
 
 
 def test_messages_are_plain(capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,11 +54,15 @@ def test_on_a_terminal_bars_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None
     screen = StringIO()
     monkeypatch.setattr(console, "err", Console(file=screen, force_terminal=True, width=100, highlight=False))
     shown = Shown()
-    shown.count("pretrain", 1, 10)
-    shown.count("pretrain", 5, 10)
+    shown.count("pretrain", 1, 10, "steps")
+    shown.count("pretrain", 5, 10, "steps")
     shown.message("epoch 1: fine")
     shown.close()
-    assert "5/10" in screen.getvalue() and "epoch 1: fine" in screen.getvalue()
+    assert (
+        "5/10" in screen.getvalue()
+        and "steps, " in screen.getvalue()
+        and "epoch 1: fine" in screen.getvalue()
+    )
 
 
 def test_a_second_stage_of_one_name_counts_its_own_rate(
@@ -67,5 +75,5 @@ def test_a_second_stage_of_one_name_counts_its_own_rate(
     for second in (0, 3600):
         for done in range(1, 11):
             now[0] = float(second + done)
-            shown.count("finetune-lungs", done, 10)
-    assert capsys.readouterr().err.splitlines()[-1] == "finetune-lungs: 10/10, 1.0/s"
+            shown.count("finetune-lungs", done, 10, "steps")
+    assert capsys.readouterr().err.splitlines()[-1] == "finetune-lungs: 10/10 steps, 1.0/s"

@@ -176,7 +176,9 @@ def test_a_loss_that_is_not_finite_ends_the_stage_with_the_place(corpus: Corpus,
 
 def test_two_processes_do_not_compute_one_stage(corpus: Corpus, tmp_path: Path) -> None:
     planned = job(corpus)
-    with FileLock(tmp_path / f"{planned.key[:16]}.lock"), pytest.raises(UserError, match="another process"):
+    folder = tmp_path / f"{planned.key[:16]}.running"
+    folder.mkdir()
+    with FileLock(folder / "lock"), pytest.raises(UserError, match="another process"):
         run_stage(planned, corpus, tiny.MACHINE, tmp_path)
 
 
@@ -234,7 +236,7 @@ def test_progress_counts_every_step_of_the_stage_once(corpus: Corpus, tmp_path: 
         def __init__(self) -> None:
             self.counts: list[tuple[str, int, int]] = []
 
-        def count(self, what: str, done: int, total: int) -> None:
+        def count(self, what: str, done: int, total: int, unit: str) -> None:
             self.counts.append((what, done, total))
 
     heard = Heard()

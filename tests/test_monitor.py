@@ -133,3 +133,11 @@ def test_neighbours_are_training_films_and_the_judged_are_validation_films(
     _monitor(corpus).backbone(Bone())
     labelled = [r for r in corpus.internal_tasks.values() if r.target.kind == "labels"]
     assert judged == [(rows.train.ids, rows.valid.ids) for rows in labelled] and len(judged) == 2
+
+
+def test_words_name_the_scores_and_where_they_began() -> None:
+    seen = {"knn:germ": 0.75, "probe:lungs": 0.5, "effective_rank": 12.4, "feature_sd": 0.1, "top1": 0.25}
+    assert Monitor.words(seen, {"knn:germ": 0.5}) == (
+        "k-NN AUC germ 0.750 (start 0.500), pixel-probe AUC lungs 0.500, views that find their twin 25%, "
+        "directions in use 12"
+    )

@@ -125,3 +125,22 @@ def test_sha256_file(tmp_path: Path) -> None:
     assert paths.sha256_file(tmp_path / "x") == hashlib.sha256(content).hexdigest()
     with pytest.raises(UserError, match="cannot read .*gone: No such file"):
         paths.sha256_file(tmp_path / "gone")
+
+
+def test_the_salt_is_the_variable_or_a_file_made_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MUSCLE_SALT", "a word")
+    assert paths.salt() == b"a word"
+    monkeypatch.delenv("MUSCLE_SALT")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "one"))
+    made = paths.salt()
+    file = tmp_path / "one" / "muscle" / "salt"
+    assert made == file.read_bytes() == paths.salt() and len(made) == 64
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "two"))
+    assert paths.salt() != made
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "three"))
+    (tmp_path / "three").write_text("a file")
+    with pytest.raises(UserError, match="MUSCLE_SALT"):
+        paths.salt()

@@ -85,7 +85,7 @@ def test_few_files_of_many_are_decoded(annotated: DataFile, tmp_path: Path) -> N
     sizes = []
 
     class Watched(tiny.Progress):
-        def count(self, what: str, done: int, total: int) -> None:
+        def count(self, what: str, done: int, total: int, unit: str) -> None:
             sizes.append(total)
 
     recipe = tiny.small("md-moco").with_(finetune=None)

@@ -9,5 +9,5 @@ from muscle.progress import SILENT
 
 def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
     SILENT.message("a")
-    SILENT.count("b", 1, 2)
+    SILENT.count("b", 1, 2, "steps")
     assert capsys.readouterr() == ("", "")

@@ -11,6 +11,7 @@ are marked ``<!-- not run: WHY -->`` in the README: installation, and ``make``.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -18,6 +19,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from muscle.api import compared
@@ -61,7 +63,7 @@ COMMAND = "from muscle.cli import main\nmain()\n"
 SCRIPT = "runpy.run_path(sys.argv[1], run_name='__main__')\n"
 
 EXAMPLES = {"xrays": "folder", "wrist": "folder", "elsewhere": "folder", "chest": "table", "lungs": "masks",
-            "teeth": "coco", "forearm": "yolo"}  # fmt: skip
+            "teeth": "coco", "forearm": "yolo", "jaws": "voc", "pacs": "dicom_folder"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -126,13 +128,38 @@ OWN_DATA = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
 
 @pytest.mark.parametrize("page", [README, OWN_DATA], ids=["README", "own-data"])
 def test_data_files_read(page: str, place: Path) -> None:
-    """The last YAML block of a page names every kind of own data, and each of its sources is read."""
-    text = [text for _, language, text in BLOCK.findall(page) if language == "yaml"][-1]
+    """A page's block with the sources names the kinds of own data, and each of its sources is read."""
+    text = next(t for _, language, t in BLOCK.findall(page) if language == "yaml" and "external: true" in t)
     (place / "page.yaml").write_text(text, encoding="utf-8")
     found = DataFile.load(place / "page.yaml")
-    assert {source.kind for source in found.sources.values()} == {"folder", "table", "masks", "coco", "yolo"}
+    more = {"voc", "dicom_folder"} if page == OWN_DATA else set()
+    assert {source.kind for source in found.sources.values()} == {
+        "folder",
+        "table",
+        "masks",
+        "coco",
+        "yolo",
+    } | more
     assert {t.kind for _, targets in found.read().values() for t in targets} == {"labels", "mask", "boxes"}
     assert [name for name, source in found.sources.items() if source.external] == list(found.sources)[-1:]
+
+
+def test_the_table_with_several_findings_reads(place: Path) -> None:
+    """Its YAML block, over a workbook with the columns that it names."""
+    text = next(
+        t for _, language, t in BLOCK.findall(OWN_DATA) if language == "yaml" and "findings.xlsx" in t
+    )
+    (place / "findings.yaml").write_text(text, encoding="utf-8")
+    book = openpyxl.Workbook()
+    for row in (["image", "edema", "effusion", "age", "patient"], ["films/0000.png", 1, -1, 60, "0001"],
+                ["films/0001.png", 0, None, 70, "0002"]):  # fmt: skip
+        book.active.append(row)
+    book.save(place / "chest" / "findings.xlsx")
+    samples, targets = DataFile.load(place / "findings.yaml").read()["chest"]
+    (place / "chest" / "findings.xlsx").unlink()  # other tests take the folder as its example left it
+    assert [(t.name, t.kind) for t in targets] == [("chest", "labels"), ("age", "value")]
+    assert [s.annotations["chest"].values[0] for s in samples] == [1, 0]  # type: ignore[union-attr]
+    assert all(math.isnan(s.annotations["chest"].values[1]) for s in samples)  # type: ignore[union-attr]
 
 
 def test_scratch_takes_over_the_backbone_of_the_run(tmp_path: Path) -> None:
@@ -162,7 +189,8 @@ def test_recipes_and_presets() -> None:
         assert isinstance(p.moco, MoCo)
         assert size == f"{p.size[0]}x{p.size[1]}"
         assert pretext == f"{p.moco.batch_size}, {p.moco.queue}, {p.pretrain_epochs}"
-        assert (rounds, epochs) == (str(p.rounds), str(p.finetune.epochs))
+        least = f", at least {p.finetune.least_steps} steps" if p.finetune.least_steps else ""
+        assert (rounds, epochs) == (str(p.rounds), f"{p.finetune.epochs}{least}")
 
 
 def test_glossary_has_twelve_lines() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import tiny
 
+from muscle.data.audit import write_seen
 from muscle.data.corpus import Corpus
 from muscle.errors import UserError
 from muscle.evaluate import run_cell, run_recipe
@@ -61,13 +62,31 @@ def test_a_start_that_saw_the_test_films_is_told_on(corpus: Corpus, tmp_path: Pa
     weights.write_bytes(b"weights")
     method = tiny.small("scratch").with_(name="mine", init=Weights(file=str(weights)))
     results = _results(tmp_path)
-    assert results.put_start(method, corpus) == []
-    seen = corpus.tasks["pneumonia"].test.images_sha256
-    weights.with_name("pool.txt").write_text("\n".join(seen))
-    (text,) = [t for t in results.put_start(method, corpus) if "pneumonia" in t]
-    assert f"on {len(seen)} of {len(seen)} test films of pneumonia" in text
-    facts = _results(tmp_path).data["provenance"] | results.data["provenance"]
-    assert text in facts["leak of mine"] and "sha256" in facts["start of mine"]
+    results.put_start(method, corpus)
+    write_seen(weights.parent, corpus.pool)
+    results.put_start(method, corpus)  # a pool that kept the test films out
+    write_seen(weights.parent, corpus.tasks["pneumonia"].test)
+    count = len(corpus.tasks["pneumonia"].test)
+    with pytest.raises(UserError, match=r"--from .*mine --exclude FILE.*allow_leaks: true") as told:
+        results.put_start(method, corpus)
+    assert "\n" not in str(told.value) and "rule pixels" in str(told.value)
+    allowed = Corpus(corpus.file.with_(allow_leaks=True), corpus.stores)
+    results.put_start(method, allowed)
+    facts = results.data["provenance"]
+    assert (
+        f"on {count} validation or test films" in facts["leak of mine"] and "sha256" in facts["start of mine"]
+    )
+
+
+def test_a_start_that_saw_another_film_of_a_tested_person_is_refused(corpus: Corpus, tmp_path: Path) -> None:
+    test = corpus.tasks["pneumonia"].test
+    lines = [f"{i:064x}\t{patient}\telsewhere/{i}.png\n" for i, patient in enumerate(test.patients[:1])]
+    (tmp_path / "pool.txt").write_text("".join(lines))
+    weights = tmp_path / "backbone.safetensors"
+    weights.write_bytes(b"weights")
+    method = tiny.small("scratch").with_(name="mine", init=Weights(file=str(weights)))
+    with pytest.raises(UserError, match=r"elsewhere/0.png \(weights\), rule patient"):
+        _results(tmp_path).put_start(method, corpus)
 
 
 def test_one_task_forgets_nothing_and_says_nothing() -> None:

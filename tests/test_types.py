@@ -91,6 +91,7 @@ def test_an_image_without_boxes_has_zero_of_four() -> None:
         t.Target,
         t.Labels,
         t.MaskFiles,
+        t.MaskRuns,
         t.BoxList,
         t.Value,
         t.Points,
@@ -110,7 +111,7 @@ def test_nouns_are_frozen(cls: type) -> None:
 
 def test_every_kind_of_target_has_its_annotation() -> None:
     assert get_args(t.TargetKind) == ("labels", "mask", "boxes", "value", "points")
-    assert get_args(t.Annotation) == (t.Labels, t.MaskFiles, t.BoxList, t.Value, t.Points)
+    assert get_args(t.Annotation) == (t.Labels, t.MaskFiles, t.MaskRuns, t.BoxList, t.Value, t.Points)
 
 
 def test_samples_share_no_annotations() -> None:

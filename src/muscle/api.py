@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from muscle import paths
+from muscle.data.audit import write_seen
 from muscle.errors import UsageError
 from muscle.features import extract
 from muscle.grid import prepare, run_grid
@@ -20,7 +21,7 @@ from muscle.pipeline import Pipeline
 from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe
 from muscle.recipes import RECIPES
-from muscle.results import POOL_FILE, Results, provenance
+from muscle.results import Results, provenance
 from muscle.starts import Pretrained, Sources, choose_preset, compared, data_file, load_recipe, start_recipe
 from muscle.tasks import ANNOTATED
 
@@ -81,12 +82,15 @@ def pretrain(
     machine = machine or Machine()
     machine.torch_device()
     file = data_file(sources)
-    wanted = load_recipe(method, choose_preset(preset, file), backbone, overrides, init).with_(finetune=None)
+    wanted = load_recipe(method, choose_preset(preset, file, progress), backbone, overrides, init).with_(
+        finetune=None
+    )
     if not wanted.stages:
         trained = ", ".join(name for name in RECIPES if name not in ("scratch", "imagenet"))
         raise UsageError(f"method {method}: it has no stage to pre-train; known: {trained}")
     folder = paths.run_folder(out, wanted.name)
     corpus = prepare(wanted, file, Path(store) if store else paths.stores(), machine, progress)
+    corpus.check_leaks()
     pipeline = Pipeline(wanted, corpus, machine, paths.checkpoints(folder), progress)
     pipeline.check()
     last = pipeline.pretrain()[-1]
@@ -101,7 +105,7 @@ def pretrain(
     paths.atomic_write(folder / "backbone.json", json.dumps(about, indent=1))
     paths.atomic_write(folder / "recipe.yaml", wanted.yaml())
     paths.atomic_write(folder / "log.jsonl", last.log_file.read_bytes())
-    paths.atomic_write(folder / POOL_FILE, "\n".join(sorted(corpus.pool.images_sha256)) + "\n")
+    write_seen(folder, corpus.pool)
     _say_worth(about["features"], progress)
     return Pretrained(folder, backbone_file, last.sha256, about)
 
@@ -169,7 +173,9 @@ def compare(
     """
     machine = machine or Machine()
     file = data_file(sources)
-    found = compared(starts, recipes, backbone, seeds, choose_preset(preset, file), tasks, overrides)
+    found = compared(
+        starts, recipes, backbone, seeds, choose_preset(preset, file, progress), tasks, overrides
+    )
     folder = paths.run_folder(out, "compare")
     where = Path(store) if store else paths.stores()
     results = run_grid(found, file, folder, where, machine, title or "Comparison", progress)

@@ -83,7 +83,7 @@ def pretrain(
         if plan:
             file = starts.data_file(sources)
             recipe = starts.load_recipe(
-                method, starts.choose_preset(preset, file), backbone, change, init
+                method, starts.choose_preset(preset, file, progress), backbone, change, init
             ).with_(finetune=None)
             where = paths.run_folder(folder, recipe.name)
             made_plan = make_plan(recipe, file, where, store or paths.stores(), machine, progress)
@@ -126,21 +126,18 @@ def finetune(
     device: Device = "auto",
     threads: Threads = 0,
     change: Overrides = [],  # noqa: B006
+    plan: Plan = False,
+    as_json: AsJson = False,
 ) -> None:
     """One task's model, its scores on the test part with intervals, and a report.
 
     Example: muscle finetune wrist.yaml --task classification --from runs/md-moco
     """
-    from muscle import api
-    from muscle.machine import Machine
-
-    with shown() as progress:
-        made = api.finetune(
-            sources, start, task, backbone, folder, preset=preset, seeds=seeds, overrides=change, store=store,
-            machine=Machine(device=device, threads=threads), progress=progress,
-        )  # fmt: skip
-    out.print(made.table(), markup=False)
-    out.print(str(made.report_file))
+    folder = paths.run_folder(folder, f"finetune-{task.replace(':', '-') or 'annotated'}")
+    _compare(
+        sources, [start], [], [task] if task else [], backbone, seeds, preset, folder, store, device, threads, change,
+        plan, as_json, f"Fine-tuning {task}".strip(),
+    )  # fmt: skip
 
 
 @app.command()
@@ -168,24 +165,38 @@ def compare(
 
     Example: muscle compare wrist.yaml --from scratch,imagenet,runs/md-moco --seeds 3
     """
+    given, names, chosen = ([word for word in text.split(",") if word] for text in (starts, recipes, tasks))
+    folder = paths.run_folder(folder, "compare")
+    _compare(
+        sources, given, names, chosen, backbone, seeds, preset, folder, store, device, threads, change, plan, as_json
+    )  # fmt: skip
+
+
+def _compare(
+    sources: list[str], given: list[str], names: list[str], tasks: list[str], backbone: str | None, seeds: int,
+    preset: str, folder: Path, store: Path | None, device: str, threads: int, change: list[str], plan: bool,
+    as_json: bool, title: str = "",
+) -> None:  # fmt: skip
+    """What ``finetune`` does of one start, and ``compare`` of several."""
     from muscle import api
     from muscle.machine import Machine
     from muscle.plan import plan as make_plan
     from muscle.starts import choose_preset, compared, data_file
 
     machine = Machine(device=device, threads=threads)
-    given, names, chosen = ([word for word in text.split(",") if word] for text in (starts, recipes, tasks))
     with shown() as progress:
         if plan:
             file = data_file(sources)
-            asked = compared(given, names, backbone, seeds, choose_preset(preset, file), chosen, change)
-            where = paths.run_folder(folder, "compare")
+            asked = compared(
+                given, names, backbone, seeds, choose_preset(preset, file, progress), tasks, change
+            )
             plans = [
-                make_plan(recipe, file, where, store or paths.stores(), machine, progress) for recipe in asked
+                make_plan(recipe, file, folder, store or paths.stores(), machine, progress)
+                for recipe in asked
             ]
             raise typer.Exit(print_plans(plans, as_json))
         made = api.compare(
-            sources, given, names, backbone, seeds, folder, preset, chosen, change, store, machine, progress=progress
+            sources, given, names, backbone, seeds, folder, preset, tasks, change, store, machine, title, progress
         )  # fmt: skip
     if as_json:
         out.print_json(json.dumps(made.results.data))
@@ -225,7 +236,7 @@ def run(
                 "--data is missing; give a data file, a folder or KIND=ROOT, such as --data data.yaml"
             )
         file = starts.data_file(data)
-        found = starts.load_recipe(recipe, starts.choose_preset(preset, file), backbone, change)
+        found = starts.load_recipe(recipe, starts.choose_preset(preset, file, progress), backbone, change)
         where = paths.run_folder(folder, found.name)
         if plan:
             made_plan = make_plan(found, file, where, store or paths.stores(), machine, progress)

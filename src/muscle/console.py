@@ -14,8 +14,8 @@ from rich.table import Table
 
 from muscle.progress import Progress
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, emoji=False)  # a target may be called a:bone:b
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 PLAIN_SECONDS = 15.0  # between two plain lines about the same work
 
@@ -35,7 +35,7 @@ class Shown(Progress):
         """One line."""
         (self.bars.console if self.bars else err).print(text, markup=False)
 
-    def count(self, what: str, done: int, total: int) -> None:
+    def count(self, what: str, done: int, total: int, unit: str) -> None:
         """A bar, or a line at most every 15 seconds and at the end."""
         now = time.monotonic()
         if done <= self.last.get(what, 0):  # another run of a stage of the same name
@@ -44,26 +44,27 @@ class Shown(Progress):
         start, first = self.began.setdefault(what, (now, done))
         rate = (done - first) / (now - start) if now > start else 0.0
         if err.is_terminal:
-            self._bar(what, done, total, rate)
+            self._bar(what, done, total, unit, rate)
         elif now - self.said.get(what, -PLAIN_SECONDS) >= PLAIN_SECONDS or done == total:
             self.said[what] = now
             left = f", {(total - done) / rate / 60:.1f} min left" if rate > 0 and done < total else ""
             err.print(
-                f"{what}: {done}/{total}" + (f", {rate:.1f}/s" if rate > 0 else "") + left, markup=False
+                f"{what}: {done}/{total} {unit}" + (f", {rate:.1f}/s" if rate > 0 else "") + left,
+                markup=False,
             )
 
-    def _bar(self, what: str, done: int, total: int, rate: float) -> None:
+    def _bar(self, what: str, done: int, total: int, unit: str, rate: float) -> None:
         if self.bars is None:
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]:.1f}/s"),
+                TextColumn("{task.fields[unit]}, {task.fields[rate]:.1f}/s"),
             )
             self.bars = Bars(*columns, TimeRemainingColumn(), console=err, transient=True)
             self.bars.start()
         if what not in self.ids:
-            self.ids[what] = self.bars.add_task(what, total=total, rate=0.0)
+            self.ids[what] = self.bars.add_task(what, total=total, rate=0.0, unit=unit)
         self.bars.update(self.ids[what], completed=done, total=total, rate=rate, visible=done < total)
 
     def close(self) -> None:
@@ -97,5 +98,5 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
             )
         )
     # A file or a pipe has no width: nothing is folded there, so that a program finds a row in one line.
-    wide = Console(file=out.file, width=100_000, highlight=False)
+    wide = Console(file=out.file, width=100_000, highlight=False, emoji=False)
     (out if out.is_terminal else wide).print(shown)

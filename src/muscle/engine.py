@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from muscle.monitor import Monitor
 from muscle.optim import Position, set_rates
 from muscle.paths import atomic_write
 from muscle.progress import SILENT, Progress
+from muscle.tensorboard import Events
 from muscle.types import Batch, Turn
 
 MATRIX_CASES = 64  # validation images a task is scored on after each turn
@@ -81,6 +83,12 @@ class _Run:
 
     def run(self) -> Checkpoint:
         self._resume()
+        curves = self.root / "tensorboard" / f"{self.job.stage.name}-{self.job.key[:8]}"
+        with closing(Events(curves, self.state.log)) as self.events:
+            self._train()
+        return self._finish()
+
+    def _train(self) -> None:
         self.learner.begin_training()
         if not self.state.matrix:
             self._look(-1, None)
@@ -95,7 +103,6 @@ class _Run:
             self._look(turn.index, turn)
             self.state.turn, self.state.step = turn.index + 1, 0
             self._save()
-        return self._finish()
 
     def _steps(self, turn: Turn) -> None:
         job = self.job
@@ -120,7 +127,7 @@ class _Run:
                 if count == LOG_STEPS or step + 1 == turn.steps:
                     self._log_losses(turn, step, rate, {n: float(v) / count for n, v in sums.items()}, batch)
                     sums = {}
-                    self.progress.count(job.stage.name, done_before + step + 1, self.total)
+                    self.progress.count(job.stage.name, done_before + step + 1, self.total, "steps")
                     if (
                         time.monotonic() - saved > 60 * self.machine.snapshot_minutes
                         and step + 1 < turn.steps
@@ -171,13 +178,8 @@ class _Run:
 
     def _say_features(self, index: int, seen: dict[str, float]) -> None:
         first = self.state.matrix[0].get("features", {}) if self.state.matrix else {}
-        shown = [
-            f"{name} {value:.3f}" + (f" (start {first[name]:.3f})" if name in first else "")
-            for name, value in seen.items()
-        ]
-        self.progress.message(
-            f"{self.job.stage.name} {'start' if index < 0 else f'epoch {index + 1}'}: {', '.join(shown)}"
-        )
+        place = "start" if index < 0 else f"epoch {index + 1}"
+        self.progress.message(f"{self.job.stage.name} {place}: {self.monitor.words(seen, first)}")
         if index >= 0:
             for text in self.monitor.warnings(seen):
                 self.progress.message(f"warning: {text}")
@@ -236,6 +238,7 @@ class _Run:
 
     def _log(self, line: dict[str, Any]) -> None:
         self.state.log += json.dumps(line) + "\n"
+        self.events.add(line)
 
     def _resume(self) -> None:
         self.snapshot.sweep()
@@ -313,12 +316,13 @@ def run_stage(
     if found is not None:
         Snapshot(root, job.key).drop()  # a kill between the two leaves one behind
         return found
-    root.mkdir(parents=True, exist_ok=True)
+    folder = Snapshot(root, job.key).folder
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(root / f"{job.key[:16]}.lock", timeout=0):
+        with FileLock(folder / "lock", timeout=0):
             found = Checkpoint.find(root, job.key)  # it may have been finished a moment ago
             return found if found is not None else _Run(job, corpus, machine, root, progress).run()
     except Timeout:
         raise UserError(
-            f"stage {job.stage.name}: another process is computing it ({root / job.key[:16]}); wait for it, or stop it"
+            f"stage {job.stage.name}: another process is computing it ({folder}); wait for it, or stop it"
         ) from None

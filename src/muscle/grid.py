@@ -35,6 +35,7 @@ def run_grid(
 
     Raises:
         UsageError: no recipe, two of one name, or a recipe that breaks its rules.
+        UserError: a test or validation case would be learned from; see ``Corpus.check_leaks``.
     """
     names = [r.name for r in recipes]
     if not recipes or len(set(names)) != len(names):
@@ -47,6 +48,7 @@ def run_grid(
         pixels = (recipe.size, recipe.decode, recipe.fit)
         if pixels not in corpora:
             corpora[pixels] = prepare(recipe, file, store, machine, progress)
+            corpora[pixels].check_leaks()
     results = Results(out, title, file.synthetic, machine)
     known = {corpus.digest for corpus in corpora.values()}
     if dropped := results.drop_cells(lambda cell: cell.get("data") not in known):
@@ -54,8 +56,7 @@ def run_grid(
     results.put_sources(corpora[recipes[0].size, recipes[0].decode, recipes[0].fit])
     for recipe in recipes:
         paths.atomic_write(out / f"{recipe.name}.yaml", recipe.yaml())
-        for text in results.put_start(recipe, corpora[recipe.size, recipe.decode, recipe.fit]):
-            progress.message(f"warning: {text}")
+        results.put_start(recipe, corpora[recipe.size, recipe.decode, recipe.fit])
     root = paths.checkpoints(out)
     for seed in sorted({seed for recipe in recipes for seed in recipe.seeds}):
         for recipe in recipes:

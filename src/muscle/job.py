@@ -9,8 +9,9 @@ import torch
 from muscle.backbones import Backbone, BackboneModule
 from muscle.checkpoint import Checkpoint
 from muscle.data.corpus import Corpus
+from muscle.data.held_out import TaskRows
 from muscle.data.normalization import Normalization
-from muscle.data.rows import Rows, TaskRows
+from muscle.data.rows import Rows
 from muscle.data.sampling import seed_of, steps_of
 from muscle.errors import UsageError, UserError
 from muscle.machine import Precision

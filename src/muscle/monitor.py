@@ -8,8 +8,8 @@ import torch
 
 from muscle.backbones import BackboneModule
 from muscle.data.corpus import Corpus
+from muscle.data.held_out import TaskRows
 from muscle.data.normalization import Normalization
-from muscle.data.rows import TaskRows
 from muscle.features import contrast, dense_probe, effective_rank, evaluating, extract, knn_score
 from muscle.scoring import main_score, predict, recomputed_statistics, subset
 from muscle.tasks import TaskModule
@@ -68,6 +68,22 @@ class Monitor:
             )
         torch.set_rng_state(state)
         return found
+
+    @staticmethod
+    def words(seen: dict[str, float], first: dict[str, float]) -> str:
+        """What a look found, in words; scores beside those of the ``first`` look, at the start of the stage."""
+        names = {"knn": "k-NN AUC", "probe": "pixel-probe AUC"}
+        said = []
+        for key, value in seen.items():
+            score, _, target = key.partition(":")
+            if target:
+                start = f" (start {first[key]:.3f})" if key in first else ""
+                said.append(f"{names[score]} {target} {value:.3f}{start}")
+        if "top1" in seen:
+            said.append(f"views that find their twin {seen['top1']:.0%}")
+        if "effective_rank" in seen:
+            said.append(f"directions in use {seen['effective_rank']:.0f}")
+        return ", ".join(said)
 
     def warnings(self, seen: dict[str, float]) -> list[str]:
         """Words for what looks wrong, each said once a stage."""

@@ -7,6 +7,8 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
+from functools import cache
 from pathlib import Path
 
 from muscle.errors import UsageError, UserError
@@ -31,6 +33,43 @@ def checkpoints(out: str | Path) -> Path:
     """
     named = os.environ.get("MUSCLE_CHECKPOINTS")
     return Path(named) if named else Path(out).absolute().parent / "checkpoints"
+
+
+@cache
+def _own_salt(file: Path) -> bytes:
+    """The content of the file, which is made where there is none."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # of two processes one makes it
+            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w", encoding="ascii") as new:
+                new.write(secrets.token_hex(32))
+        for _ in range(50):  # until the other one has written it
+            if found := file.read_bytes().strip():
+                return found
+            time.sleep(0.02)
+    except OSError as error:
+        raise UserError(
+            f"{file}: {error.strerror or error}; it holds the secret that patient keys are hashed with: set "
+            "MUSCLE_SALT to a text of your own, or make that folder one that can be written to"
+        ) from None
+    raise UserError(f"{file}: empty; delete it, or set MUSCLE_SALT to a text of your own")
+
+
+def salt() -> bytes:
+    """The secret that patient keys are hashed with: ``$MUSCLE_SALT``, else a file of the user's, made at first use.
+
+    The file is ``muscle/salt`` in ``$XDG_CONFIG_HOME``, else in ``~/.config``. Equal salts give equal keys; with
+    another salt stores are made anew, and nobody moves to another part.
+
+    Raises:
+        UserError: the file can be neither read nor made.
+    """
+    given = os.environ.get("MUSCLE_SALT")
+    if given:
+        return given.encode()
+    home = os.environ.get("XDG_CONFIG_HOME")
+    return _own_salt((Path(home) if home else Path.home() / ".config") / "muscle" / "salt")
 
 
 def offline() -> bool:

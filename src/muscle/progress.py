@@ -9,8 +9,8 @@ class Progress:
     def message(self, text: str) -> None:
         """One line for the user."""
 
-    def count(self, what: str, done: int, total: int) -> None:
-        """``done`` of ``total`` pieces of ``what`` (a stage, a source) are finished."""
+    def count(self, what: str, done: int, total: int, unit: str) -> None:
+        """``done`` of ``total`` pieces (their ``unit``: steps, images) of ``what`` (a stage, a source) are finished."""
 
 
 SILENT = Progress()

@@ -18,6 +18,7 @@ import torch
 from filelock import FileLock
 
 from muscle.checkpoint import Checkpoint
+from muscle.data.audit import WEIGHTS, read_seen, refuse
 from muscle.data.corpus import Corpus
 from muscle.errors import UserError
 from muscle.machine import Machine
@@ -26,7 +27,6 @@ from muscle.paths import atomic_write
 from muscle.recipe import Recipe, Weights
 
 VERSION = 1
-POOL_FILE = "pool.txt"  # beside a backbone: SHA-256 of the decoded pixels of each film it was trained on
 STARTED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())  # when this process came here
 PACKAGES = ("muscle-xray", "torch", "torchvision", "timm", "numpy")
 
@@ -116,34 +116,38 @@ class Results:
                 "digest": store.digest,
             })  # fmt: skip
         self.data["sources"] = rows
-        self.data["provenance"]["data_sha256"] = digest([row["digest"] for row in rows])
+        facts = self.data["provenance"]
+        facts["data_sha256"] = digest([row["digest"] for row in rows])
+        if corpus.left_out:
+            facts["films excluded"] = len(corpus.left_out)
+        if corpus.file.allow_leaks:
+            rules = sorted({pair.rule for pair in corpus.leaks})
+            cases = len({pair.first for pair in corpus.leaks})
+            facts["leaks allowed"] = (
+                f"{cases} test or validation films were seen in training, so scores flatter"
+                + (f" (same {', '.join(rules)})" if rules else "")
+            )
         self.save()
 
-    def put_start(self, recipe: Recipe, corpus: Corpus) -> list[str]:
-        """Which file of weights a recipe starts from, by its SHA-256; and who of the test parts its pool had seen.
+    def put_start(self, recipe: Recipe, corpus: Corpus) -> None:
+        """Which file of weights a recipe starts from, by its SHA-256, and whether it has seen tested films.
 
-        Returns:
-            A sentence for each target whose test films, pixel for pixel, were pre-trained on. They are kept in the
-            provenance too, so that the report shows them.
+        Raises:
+            UserError: it has, pixel for pixel or in the same person; with ``allow_leaks`` this goes to the provenance.
         """
         if not isinstance(recipe.init, Weights):
-            return []
+            return
         facts = self.data["provenance"]
         facts[f"start of {recipe.name}"] = f"{Path(recipe.init.file).name}, sha256 {recipe.init.identity()}"
-        pool = Path(recipe.init.file).with_name(POOL_FILE)
-        seen = set(pool.read_text().split()) if pool.is_file() else set()
-        said = []
-        for name, rows in corpus.tasks.items():
-            leaked = sum(image in seen for image in rows.test.images_sha256)
-            if leaked:
-                said.append(
-                    f"{recipe.name} was pre-trained on {leaked} of {len(rows.test)} test films of {name}, so its "
-                    "scores flatter; pre-train from this data file, which keeps them out"
-                )
-        if said:
-            facts[f"leak of {recipe.name}"] = "; ".join(said)
+        seen = read_seen(Path(recipe.init.file))
+        leaks = [pair for pair in corpus.audit(seen).leaks if pair.parts[1] == WEIGHTS] if seen else []
+        if not corpus.file.allow_leaks:
+            refuse(leaks, f" --from {Path(recipe.init.file).parent}")
+        if leaks:
+            facts[f"leak of {recipe.name}"] = (
+                f"{recipe.name} was pre-trained on {len(leaks)} validation or test films, so its scores flatter"
+            )
         self.save()
-        return said
 
     def put_stages(self, recipe: Recipe, corpus: Corpus, made: list[Checkpoint]) -> None:
         """The stages of a recipe, their logs copied here, and the forgetting of the continual ones."""

@@ -14,6 +14,7 @@ from muscle.data.normalization import Normalization
 from muscle.data.source import DataFile
 from muscle.errors import UsageError, UserError
 from muscle.parts import from_yaml, override
+from muscle.progress import SILENT, Progress
 from muscle.recipe import ImageNet, Recipe, Weights
 from muscle.recipes import RECIPES, recipe
 
@@ -48,12 +49,15 @@ def data_file(sources: Sources) -> DataFile:
     return DataFile.of([str(word) for word in words])
 
 
-def choose_preset(preset: str, file: DataFile) -> str:
-    """``auto`` resolved by the number of training images; anything else unchanged."""
+def choose_preset(preset: str, file: DataFile, progress: Progress = SILENT) -> str:
+    """``auto`` resolved by the number of training images, and said; anything else unchanged."""
     if preset != "auto":
         return preset
     parts = (file.split_of(name).assign(*found) for name, found in file.read().items())
-    return "small" if sum(part.count("train") for part in parts) < PAPER_POOL else "paper"
+    images = sum(part.count("train") for part in parts)
+    chosen, why = ("small", "under") if images < PAPER_POOL else ("paper", "at least")
+    progress.message(f"preset {chosen}: {images:,} training images are {why} {PAPER_POOL:,}")
+    return chosen
 
 
 def load_recipe(

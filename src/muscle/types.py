@@ -45,10 +45,25 @@ class Labels:
 class MaskFiles:
     """Mask pictures to merge: (path relative to the source's root, ((grey level in the file, mask value), ...)).
 
-    Levels that are not listed are background. Later files win where two overlap.
+    Levels that are not listed are background. Later files win where two overlap. ``scaled``: the pictures show the
+    field of the image at another size, as the publisher states; otherwise another size is a mistake.
     """
 
     files: tuple[tuple[str, tuple[tuple[int, int], ...]], ...]
+    scaled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MaskRuns:
+    """A mask as runs of pixels of the *source* image, [height, width], counted down its columns from 0.
+
+    ``runs`` are (first pixel, length); they may overlap. Inside the mask has ``value``, outside is background.
+    """
+
+    height: int
+    width: int
+    runs: tuple[tuple[int, int], ...]
+    value: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +88,7 @@ class Points:
     xy: tuple[tuple[float, float], ...]
 
 
-Annotation = Labels | MaskFiles | BoxList | Value | Points
+Annotation = Labels | MaskFiles | MaskRuns | BoxList | Value | Points
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

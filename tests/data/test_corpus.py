@@ -63,7 +63,7 @@ def test_preparing_counts_and_says_what_was_set_aside(films: Path, tmp_path: Pat
         def message(self, text: str) -> None:
             self.messages.append(text)
 
-        def count(self, what: str, done: int, total: int) -> None:
+        def count(self, what: str, done: int, total: int, unit: str) -> None:
             self.counts.append((what, done, total))
 
     given = tiny.sources(films)["bones"]

@@ -125,3 +125,39 @@ def test_reasons_are_one_line_and_name_both_sizes(tmp_path: Path) -> None:
     for found in (missing, torn, no_mask):
         assert isinstance(found, str) and "\n" not in found
     assert isinstance(no_mask, str) and "gone.png" in no_mask
+
+
+def test_runs_count_down_the_columns(tmp_path: Path) -> None:
+    """Oracle: the pixels of the runs marked one by one, first all rows of a column, then the next column."""
+    runs = ((3, 4), (5, 6), (40, 1))
+    wanted = np.zeros((9, 7), np.uint8)
+    for first, length in runs:
+        for pixel in range(first, first + length):
+            wanted[pixel % 9, pixel // 9] = 2
+    found = made(job(tmp_path, noise(9, 7), (9, 7), runs={"m": (9, 7, runs, 2)}))
+    assert np.array_equal(found.masks["m"], wanted)
+    empty = made(job(tmp_path, noise(9, 7), (4, 4), runs={"m": (9, 7, (), 1)}))
+    assert not empty.masks["m"].any()
+
+
+@pytest.mark.parametrize("run", [(-1, 2), (60, 4), (5, 0)])
+def test_runs_that_cannot_be_are_told(tmp_path: Path, run: tuple[int, int]) -> None:
+    reason = film(job(tmp_path, noise(9, 7), (4, 4), runs={"m": (9, 7, (run,), 1)}))
+    assert isinstance(reason, str) and "outside its image of 7x9" in reason
+    other = film(job(tmp_path, noise(9, 7), (4, 4), runs={"m": (7, 9, (), 1)}))
+    assert other == "mask is 9x7 but its image is 7x9"
+
+
+def test_a_scaled_mask_covers_the_same_field(tmp_path: Path) -> None:
+    """Oracle: the same halves at the size of the image; without ``scaled`` another size is refused."""
+    small = np.zeros((10, 20), np.uint8)
+    small[:, 10:] = 255
+    cv2.imwrite(str(tmp_path / "m.png"), small)
+    cv2.imwrite(str(tmp_path / "n.png"), small[:5])
+    given = {"m": (("m.png", ((255, 1),)),)}
+    found = made(job(tmp_path, noise(40, 60), (8, 6), masks=given, scaled=frozenset({"m"}))).masks["m"]
+    assert (found[:, 3:] == 1).all() and not found[:, :3].any()
+    assert isinstance(film(job(tmp_path, noise(40, 60), (8, 6), masks=given)), str)
+    two = {"m": (*given["m"], ("n.png", ((255, 1),)))}
+    reason = film(job(tmp_path, noise(40, 60), (8, 6), masks=two, scaled=frozenset({"m"})))
+    assert reason == "mask n.png is 20x5 but mask m.png is 20x10"

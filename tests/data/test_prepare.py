@@ -23,7 +23,7 @@ from muscle.data.source import Source
 from muscle.data.splits import PatientSplit
 from muscle.data.store import Store
 from muscle.errors import UserError
-from muscle.types import BoxList, Labels, MaskFiles, Sample, Target
+from muscle.types import BoxList, Labels, MaskFiles, MaskRuns, Sample, Target
 
 LABELS = Target(name="sick", kind="labels", classes=("no", "yes"))
 
@@ -79,7 +79,7 @@ def test_found_again_without_decoding(
     source = given("a", films(5))
     first = make(source, tmp_path / "s")
     shutil.copytree(tmp_path / "a", tmp_path / "moved", copy_function=shutil.copy2)
-    monkeypatch.setattr("muscle.data.prepare.films", None)
+    monkeypatch.setattr("muscle.data.prepare.films_of", None)
     assert make(source, tmp_path / "s").digest == first.digest
     moved = source.with_(root=str(tmp_path / "moved"), external=True, split=PatientSplit(seed=3))
     assert make(moved, tmp_path / "s").path == first.path
@@ -128,6 +128,19 @@ def test_bad_files_are_set_aside_with_the_reason(tmp_path: Path, given: Callable
     assert "0, 0, 90, 9" in reasons["001.png"] and "30x20" in reasons["001.png"]
     assert "30x20" in reasons["003.png"] and "4x3" in reasons["003.png"]
     assert store.known("mask").tolist() == [True] and store.known("box").tolist() == [False]
+
+
+def test_runs_and_scaled_masks_are_stored(tmp_path: Path, given: Callable[..., Source]) -> None:
+    """Oracle: the left half of an image of 30x20, as runs and as a picture of 3x2 pixels."""
+    samples = [replace(s, annotations={}) for s in films(3)]
+    samples[0] = replace(samples[0], annotations={"mask": MaskRuns(20, 30, ((0, 300),))})
+    samples[1] = replace(samples[1], annotations={"mask": MaskFiles((("m.png", ((9, 1),)),), scaled=True)})
+    source = given("a", samples, [Target(name="mask", kind="mask", classes=("y",))])
+    cv2.imwrite(str(tmp_path / "a/m.png"), np.array([[9, 0], [9, 0]], np.uint8))
+    store = make(source, tmp_path / "s")
+    assert store.known("mask").tolist() == [True, True, False] and not store.quarantine
+    for mask in store.masks["mask"][:2]:
+        assert (mask[:, :6] == 1).all() and not mask[:, 6:].any()
 
 
 def test_nothing_left_is_an_error(tmp_path: Path, given: Callable[..., Source]) -> None:

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from muscle.data.splits import AllTrain, OfficialSplit, PaperSplit, PatientSplit, chance
-from muscle.errors import UsageError
+from muscle.data.privacy import private_key
+from muscle.data.splits import (
+    AllTrain,
+    FileSplit,
+    OfficialSplit,
+    PaperSplit,
+    PatientSplit,
+    chance,
+    stratified,
+)
+from muscle.errors import UsageError, UserError
 from muscle.types import Labels, Sample, SplitName, Target
 
 TARGET = Target(name="sick", kind="labels", classes=("no", "yes"))
@@ -108,3 +119,87 @@ def test_nothing_left_to_train_on_is_refused() -> None:
 def test_the_hash_is_the_same_on_every_machine() -> None:
     # printf '0\0kermany:person98' | sha256sum
     assert chance(0, "kermany:person98") == 0xECC944A67685AAE1 / 2**64
+
+
+def test_the_papers_rule_gives_the_papers_counts_of_the_lungs_and_of_tbx() -> None:
+    """METHODS: 704 pairs 564/70/70; the 800 tuberculosis films 640/80/80."""
+    lungs = Target(name="lungs", kind="mask", classes=("lung",))
+    boxes = Target(name="tb", kind="boxes", classes=("active", "latent"))
+    for n, target, expected in ((704, lungs, (564, 70, 70)), (800, boxes, (640, 80, 80))):
+        counts = Counter(PaperSplit(seed=3).assign([sample("x", i) for i in range(n)], [target]))
+        assert (counts["train"], counts["valid"], counts["test"]) == expected
+
+
+def test_the_papers_rule_gives_the_class_counts_of_mura() -> None:
+    """Table 2 fits only 1,637 abnormal and 2,358 normal test images; strata: MURA-v1.1, training and validation."""
+    strata = {"elbow": (2236, 3160), "finger": (2215, 3352), "forearm": (812, 1314), "hand": (1673, 4330),
+              "humerus": (739, 821), "shoulder": (4446, 4496), "wrist": (4282, 6129)}  # fmt: skip
+    assert sum(map(sum, strata.values())) == 40_005
+    films = [
+        replace(sample("mura", 0, sick=bool(k)), id=f"mura/{part}/{k}/{i}", body_part=part)
+        for part, counts in strata.items()
+        for k, n in enumerate(counts[::-1])
+        for i in range(n)
+    ]
+    parts = PaperSplit().assign(films, [TARGET])
+    tested = Counter(film.id.split("/")[2] for film, part in zip(films, parts, strict=True) if part == "test")
+    assert tested == {"1": 1637, "0": 2358}
+    assert Counter(parts) == {"train": 32_015, "valid": 3_995, "test": 3_995}
+
+
+def written(path: Path, text: str) -> FileSplit:
+    path.write_text(text)
+    return FileSplit(file=str(path))
+
+
+def test_a_file_decides_by_image_then_by_patient_then_the_hash(tmp_path: Path) -> None:
+    split = written(tmp_path / "s.csv", f"id,patient,part\na/00000.png,,valid\n,{private_key('p1')},train\n"
+                    f",{private_key('p1')},test\nelsewhere/x.png,,test\n")  # fmt: skip
+    films = [sample("a", 0, "p1"), sample("a", 1, "p1"), *(sample("a", i, f"q{i}") for i in range(2, 60))]
+    parts = split.assign(films, [TARGET])
+    assert parts[:2] == ["valid", "test"]  # of two parts of one person the one where most is at stake
+    assert parts[2:] == PatientSplit().assign(films[2:], [TARGET])
+    assert set(split.assign(films, [])) == {"train"}
+
+
+def test_a_file_of_another_salt_or_source_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    split = written(tmp_path / "s.csv", f"patient,part\n{private_key('p1')},test\n")
+    assert split.assign([sample("a", 0, "p1")], [TARGET]) == ["test"]
+    monkeypatch.setenv("MUSCLE_SALT", "another")
+    with pytest.raises(UserError, match="names none of 1 images of source a.*MUSCLE_SALT"):
+        split.assign([sample("a", 0, "p1")], [TARGET])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,part\na/0.png,dev\n", "line 2: part 'dev'; allowed: train, valid, test"),
+        ("id\na/0.png\n", "no column 'part'"),
+        ("name,part\nx,test\n", "neither ids nor patients"),
+    ],
+)
+def test_a_wrong_file_is_told_on(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        written(tmp_path / "s.csv", text).assign([sample("a", 0)], [TARGET])
+
+
+def test_a_file_is_looked_for_beside_the_data_file(tmp_path: Path) -> None:
+    assert FileSplit(file="s.csv").rooted(tmp_path).file == (tmp_path / "s.csv").resolve().as_posix()
+    assert PatientSplit().rooted(tmp_path) == PatientSplit()
+
+
+def test_strata_meet_their_shares_and_the_whole_does() -> None:
+    persons = {
+        f"p{i}": ["rare"] if i % 20 == 0 else ["often", "x"] if i % 2 else ["often"] for i in range(400)
+    }
+    found = stratified(persons, 0.1, 0.2, seed=4)
+    assert Counter(found.values()) == {"train": 280, "valid": 40, "test": 80}
+    assert Counter(found[p] for p, shown in persons.items() if shown == ["rare"]) == {
+        "train": 14,
+        "valid": 2,
+        "test": 4,
+    }
+    assert found == stratified(dict(reversed(persons.items())), 0.1, 0.2, seed=4)
+    assert found != stratified(persons, 0.1, 0.2, seed=5)
+    alone = stratified({f"p{i}": [f"unlike {i}"] for i in range(100)}, 0.1, 0.2, 0)  # a stratum each
+    assert Counter(alone.values()) == {"train": 70, "valid": 10, "test": 20}

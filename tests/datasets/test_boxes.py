@@ -93,6 +93,13 @@ def test_a_wrong_yolo_line_is_named(tmp_path: Path, line: str, reason: str) -> N
     assert reason in str(error.value)
 
 
+def test_a_label_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    root = yolo(tmp_path, one="0 .5 .5 .1 .1\n")
+    (root / "train/labels/one.txt").write_bytes(b"0 .5 .5 .1 .1\n\xff\xfe\x00")
+    with pytest.raises(UserError, match="one.txt line 2: .*allowed: class number and fractions"):
+        Yolo(root=root.as_posix()).read("y")
+
+
 def test_overhang_is_cut_or_refused(tmp_path: Path) -> None:
     yolo(tmp_path, one="0 0.05 0.5 0.2 0.5\n")  # from -10 to 30
     assert truths(Yolo(root=tmp_path.as_posix()))["one"].xyxy == ((0.0, 25.0, 30.0, 75.0),)
@@ -162,9 +169,14 @@ def test_coco_boxes_are_corners_and_category_ids_may_have_gaps(tmp_path: Path) -
             "1 of 1 images are missing",
         ),
         ({"categories": None}, "not COCO: TypeError"),
+        ({"annotations": [[]]}, "not COCO: AttributeError"),
+        (
+            {"images": [{"id": 5, "file_name": "a/1.png", "width": float("inf"), "height": 1}]},
+            "not COCO: OverflowError",
+        ),
         (
             {"images": [{"id": 5, "file_name": "a/1.png", "width": 100, "height": 200}]},
-            "image 5: images/a/1.png is 200 x 100; the JSON says 100 x 200",
+            "image 5: images/a/1.png is 200 x 100, but was 100 x 200 when it was annotated",
         ),
     ],
 )
@@ -175,7 +187,12 @@ def test_wrong_coco_is_named(tmp_path: Path, changes: dict[str, Any], reason: st
 
 
 def test_json_that_is_not_coco(tmp_path: Path) -> None:
-    for text, reason in (("{", "not JSON"), ("[]", "it must hold images"), ("{}", "it must hold images")):
+    for text, reason in (
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", "it must hold images"),
+        ("{}", "it must hold images"),
+    ):
         (tmp_path / "annotations.json").write_text(text)
         with pytest.raises(UserError, match=reason):
             Coco(root=tmp_path.as_posix()).read("y")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from muscle.data.corpus import Corpus
 from muscle.data.decode import Decode, decode, decode_mask, image_size
 from muscle.data.source import DataFile, Source
+from muscle.data.split_file import make
+from muscle.data.splits import PatientSplit
 from muscle.parts import from_yaml, known, member
-from muscle.types import BoxList, Labels, MaskFiles, Sample, Target, Value
+from muscle.types import BoxList, Labels, MaskFiles, MaskRuns, Points, Sample, Target, Value
 
 KINDS = known(Source)
 
@@ -56,11 +60,16 @@ def check(annotation: Any, target: Target, root: Path, sample: Sample) -> None:
         assert isinstance(annotation, Labels)
         assert len(annotation.values) == len(target.classes)
         assert not target.exclusive or sum(annotation.values) == 1
+    elif isinstance(annotation, MaskRuns):
+        assert target.kind == "mask" and 1 <= annotation.value <= len(target.classes)
+        assert (annotation.width, annotation.height) == image_size(root / sample.path)
+        pixels = annotation.width * annotation.height
+        assert all(0 <= first < first + length <= pixels for first, length in annotation.runs)
     elif target.kind == "mask":
         assert isinstance(annotation, MaskFiles)
         for file, levels in annotation.files:
             mask = decode_mask(root / file, levels)
-            assert mask.shape == decode(root / sample.path, Decode()).pixels.shape
+            assert annotation.scaled or mask.shape == decode(root / sample.path, Decode()).pixels.shape
             assert set(np.unique(mask)) - {0, 255} == {value for _, value in levels} - {255}
     elif target.kind == "boxes":
         assert isinstance(annotation, BoxList)
@@ -68,6 +77,11 @@ def check(annotation: Any, target: Target, root: Path, sample: Sample) -> None:
         width, height = image_size(root / sample.path)
         assert all(0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height for x0, y0, x1, y1 in annotation.xyxy)
         assert set(annotation.label) <= set(range(1, len(target.classes) + 1))
+    elif target.kind == "points":
+        assert isinstance(annotation, Points)
+        assert len(annotation.xy) == len(target.classes)
+        width, height = image_size(root / sample.path)
+        assert all(0 <= x <= width and 0 <= y <= height for x, y in annotation.xy if not math.isnan(x))
     else:
         assert isinstance(annotation, Value)
 
@@ -100,6 +114,30 @@ def test_examples_are_equal_for_equal_seeds_only(example: Source, tmp_path: Path
     }
     assert content["a"] == content["b"]
     assert content["a"] != content["c"]
+
+
+@all_kinds
+def test_no_patient_is_in_two_parts(example: Source) -> None:
+    samples, targets = example.read("mine")
+    for split in (PatientSplit(valid=0.3, test=0.3), PatientSplit(valid=0.3, test=0.3, seed=1)):
+        parts: dict[str, set[str]] = defaultdict(set)
+        for sample, part in zip(samples, split.assign(samples, targets), strict=True):
+            parts[sample.patient].add(part)
+        assert all(len(found) == 1 for found in parts.values())
+    file = DataFile(sources={"mine": example, "again": example.with_(collection=example.collection or "c")})
+    parts = defaultdict(set)
+    made = make(file)
+    for sample, part in zip(made.samples, made.parts, strict=True):
+        parts[sample.patient].add(part)
+    assert all(len(found) == 1 for found in parts.values())
+
+
+@all_kinds
+def test_prepare_and_audit_pass(example: Source, tmp_path: Path) -> None:
+    corpus = Corpus.prepare(DataFile(sources={"mine": example}), (64, 64), Decode(), "stretch", tmp_path, 0)
+    assert len(corpus.stores[0]) == 16 and not corpus.stores[0].quarantine
+    assert not corpus.leaks
+    assert corpus.audit().films == 16
 
 
 # --- the real data sets ---------------------------------------------------------------------------------------

@@ -222,7 +222,7 @@ def test_wrong_masks_are_named(tmp_path: Path) -> None:
     source = Masks(root=tmp_path.as_posix())
     with pytest.raises(UserError, match=r"mask masks/2.png has no image images/.../2\.\* \(1 such\)"):
         source.read("m")
-    with pytest.raises(UserError, match="no folder .*seg; name the two folders"):
+    with pytest.raises(UserError, match="no folder .*seg; masks: names it"):
         source.with_(masks="seg").read("m")
     with pytest.raises(UserError, match="leaves the source's root"):
         source.with_(masks="../masks").read("m")

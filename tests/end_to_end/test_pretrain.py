@@ -96,7 +96,7 @@ def test_killed_in_the_middle_again_and_again_it_ends_with_the_same_bytes(traine
     )
     running = tmp_path / "runs" / "checkpoints"
     kills = 0
-    for awaited in (lambda: any((tmp_path / "s").glob("*")), lambda: any(running.glob("*.lock")),
+    for awaited in (lambda: any((tmp_path / "s").glob("*")), lambda: any(running.glob("*.running/lock")),
                     lambda: any(running.glob("*.running/snapshot.pt"))):  # fmt: skip
         process = command.start(*words, cwd=tmp_path)
         while process.poll() is None and not awaited():

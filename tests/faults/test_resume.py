@@ -30,7 +30,7 @@ engine.LOG_STEPS = 1
 class Loud(Progress):
     def message(self, text):
         print("message", text, flush=True)
-    def count(self, what, done, total):
+    def count(self, what, done, total, unit):
         print("count", done, flush=True)
 
 films, root = map(Path, sys.argv[1:])

@@ -24,7 +24,7 @@ from muscle import engine
 from muscle.checkpoint import Checkpoint
 from muscle.continual.regularizers.l2sp import L2SP
 from muscle.data.corpus import Corpus
-from muscle.data.rows import TaskRows
+from muscle.data.held_out import TaskRows
 from muscle.evaluate import scores
 from muscle.job import Job, Start, start_key
 from muscle.learner import Learner

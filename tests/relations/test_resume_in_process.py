@@ -33,7 +33,7 @@ class Killer(Progress):
     def message(self, text: str) -> None:
         self.messages.append(text)
 
-    def count(self, what: str, done: int, total: int) -> None:
+    def count(self, what: str, done: int, total: int, unit: str) -> None:
         if what == self.stage and done == self.step:
             raise Killed
 

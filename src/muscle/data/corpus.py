@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Literal
 
 import numpy as np
 
+from muscle.data.audit import Audit, Pair, Seen, audit, read_left_out, refuse
 from muscle.data.decode import Decode
+from muscle.data.duplicates import near_duplicates
+from muscle.data.held_out import HeldOut, Near, TaskRows, annotated, pool
 from muscle.data.prepare import prepare
-from muscle.data.rows import HeldOut, Rows, TaskRows, all_rows, annotated, pool
+from muscle.data.rows import Rows, all_rows
 from muscle.data.source import DataFile
 from muscle.data.splits import PaperSplit
 from muscle.data.store import Store
@@ -27,6 +31,7 @@ class Corpus:
 
     file: DataFile
     stores: tuple[Store, ...]
+    progress: Progress = SILENT
 
     @classmethod
     def prepare(
@@ -49,7 +54,7 @@ class Corpus:
         for name, source in file.sources.items():
 
             def count(done: int, total: int, name: str = name) -> None:
-                progress.count(f"prepare {name}", done, total)
+                progress.count(f"prepare {name}", done, total, "images")
 
             stores.append(
                 prepare(name, source, file.split_of(name), size, decode, where, fit, workers, count)
@@ -59,7 +64,7 @@ class Corpus:
                 progress.message(
                     f"{name}: {len(stores[-1].quarantine)} files set aside, first {path}: {reason}"
                 )
-        return cls(file, tuple(stores))
+        return cls(file, tuple(stores), progress)
 
     @cached_property
     def external(self) -> frozenset[str]:
@@ -67,19 +72,63 @@ class Corpus:
         return frozenset(name for name, source in self.file.sources.items() if source.external)
 
     @cached_property
+    def left_out(self) -> frozenset[str]:
+        """The ids that the data file excludes."""
+        return read_left_out(self.file.exclude)
+
+    @cached_property
     def all_rows(self) -> Rows:
-        """Every row of every store."""
-        return all_rows(self.stores)
+        """Every row of every store but those that the data file excludes."""
+        return all_rows(self.stores, self.left_out)
+
+    @cached_property
+    def near(self) -> Near:
+        """Pairs of near-duplicates among all films; none among drawn ones, which are all alike."""
+        return () if self.file.synthetic else near_duplicates(self.stores, self.progress)
+
+    def audit(self, seen: Sequence[Seen] = ()) -> Audit:
+        """Every pair of films that are one, or of one person in two parts; ``seen``: by the weights to start from."""
+        return audit(self.all_rows, self.near, self.file.sources, seen)
+
+    @cached_property
+    def leaks(self) -> tuple[Pair, ...]:
+        """The pairs of a tested or validated film and one that is trained on all the same.
+
+        None where persons are kept apart: who is held out anywhere is trained on nowhere. A split that ignores
+        persons parts their films by design, and ``allow_leaks`` lets everything through.
+        """
+        rows = self.all_rows
+        trained = set(rows.take(self.held_out.allows(rows)).ids)
+        return tuple(pair for pair in self.audit().leaks if pair.second in trained)
+
+    def check_leaks(self) -> None:
+        """Says how many near-duplicates are not learned from.
+
+        Raises:
+            UserError: a test or validation case is learned from; not with ``allow_leaks``.
+        """
+        if not self.file.allow_leaks:
+            refuse(self.leaks)
+        columns = zip(self.all_rows.images_sha256, self.all_rows.splits, strict=True)
+        twins = sum(part == "train" and image in self.held_out.near for image, part in columns)
+        if twins:
+            self.progress.message(
+                f"{twins} training films are near-duplicates of validation or test films and are not learned from"
+            )
 
     @cached_property
     def held_out(self) -> HeldOut:
         """Who and what no stage may train on: the validation and test parts of every source together."""
-        return HeldOut.of(self.stores, self._image_level)
+        if self.file.allow_leaks:
+            return HeldOut()
+        return HeldOut.of(self.all_rows, self._image_level, near=self.near)
 
     @cached_property
     def held_out_before(self) -> HeldOut:
         """As ``held_out``, and all films and persons of external sources: for stages before fine-tuning."""
-        return HeldOut.of(self.stores, self._image_level, self.external)
+        if self.file.allow_leaks:
+            return HeldOut()
+        return HeldOut.of(self.all_rows, self._image_level, self.external, self.near)
 
     @cached_property
     def _image_level(self) -> frozenset[str]:
@@ -88,13 +137,14 @@ class Corpus:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of every store's content: equal digests mean equal films, parts and truth."""
-        return digest([store.digest for store in self.stores])
+        """SHA-256 of every store's content and of what is left out: equal digests mean equal films, parts and truth."""
+        allowed = ["allow_leaks"] if self.file.allow_leaks else []
+        return digest([*(store.digest for store in self.stores), *sorted(self.left_out), *allowed])
 
     @cached_property
     def pool(self) -> Rows:
         """Every image that pre-training may see: training parts only, nobody who is held out anywhere."""
-        return pool(self.stores, set(self.external), self.held_out_before)
+        return pool(self.all_rows, set(self.external), self.held_out_before, self.near)
 
     def pool_of(self, role: str) -> Rows:
         """The pool, or with the role ``pool:chest`` only its images of that body part.
@@ -116,7 +166,7 @@ class Corpus:
     @cached_property
     def tasks(self) -> dict[str, TaskRows]:
         """The rows of every target, external sources included, in the order of the data file."""
-        return annotated(self.stores, self.held_out)
+        return annotated(self.all_rows, self.held_out)
 
     @cached_property
     def targets(self) -> dict[str, Target]:
@@ -126,5 +176,5 @@ class Corpus:
     @cached_property
     def internal_tasks(self) -> dict[str, TaskRows]:
         """As ``tasks``, without any row of an external source: what stages before fine-tuning learn and look at."""
-        inside = [store for store in self.stores if store.name not in self.external]
-        return annotated(inside, self.held_out_before) if inside else {}
+        inside = np.array([s not in self.external for s in self.all_rows.sources], bool)
+        return annotated(self.all_rows.take(inside), self.held_out_before) if inside.any() else {}

@@ -1,6 +1,6 @@
 """From a file to one grey 8-bit picture, bright where the body is dense, with every step said in words.
 
-PNG, JPEG, TIFF and BMP by Pillow; DICOM in ``muscle.data.dicom``.
+PNG, JPEG, TIFF and BMP by Pillow; DICOM in ``muscle.data.dicom``, raw films in ``muscle.data.raw_img``.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from muscle.data.grey import (
     to_bytes,
     to_grey,
 )
+from muscle.data.harmonize import HarmonizeStep, harmonized
+from muscle.data.raw_img import decode_raw_img, is_raw_img, raw_img_size
 from muscle.errors import UserError
 from muscle.parts import Part
 
@@ -47,6 +49,7 @@ class Decode(Part):
             stored levels over their full range, polarity as stored (what a pipeline without unification sees).
         window: which of a DICOM file's windows or VOI tables, from 1; files with fewer show their first.
         frames: ``one``: files of several frames are refused; ``first``: their first one is taken.
+        harmonize: steps taken after that, in order: ``muscle.data.harmonize``.
     """
 
     kind: ClassVar[str] = ""
@@ -55,6 +58,7 @@ class Decode(Part):
     grey: Literal["unified", "raw"] = "unified"
     window: int = Field(1, ge=1)
     frames: Literal["one", "first"] = "one"
+    harmonize: tuple[HarmonizeStep, ...] = ()
 
 
 def decode(path: Path, settings: Decode) -> Decoded:
@@ -69,13 +73,15 @@ def decode(path: Path, settings: Decode) -> Decoded:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # both libraries remark on headers that they then read well
             if is_dicom(path):
-                return decode_dicom(path, unified, settings.window, first)
-            return _picture(path, unified, first)
+                found = decode_dicom(path, unified, settings.window, first)
+            elif is_raw_img(path):
+                found = decode_raw_img(path, unified)
+            else:
+                found = _picture(path, unified, first)
+            return harmonized(found, settings.harmonize)
     except (UserError, KeyboardInterrupt, SystemExit):
         raise
-    except (
-        BaseException
-    ) as error:  # whatever a damaged file makes a codec trip over; panics of Rust are no Exception
+    except BaseException as error:  # codecs raise anything on a damaged file; panics of Rust are no Exception
         raise UserError(f"{path}: cannot be read: {reason(error)}") from None
 
 
@@ -129,6 +135,8 @@ def image_size(path: Path) -> tuple[int, int]:
         if is_dicom(path):
             header = read_header(path)
             return int(header.Columns), int(header.Rows)
+        if is_raw_img(path):
+            return raw_img_size(path)
         with _opened(path) as image:
             size = image.size
             return size[::-1] if _orientation(image) >= 5 else size

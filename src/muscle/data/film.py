@@ -15,20 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muscle.data.decode import Decode, decode, decode_mask
-from muscle.data.grey import check_bytes, check_regular, reason
+from muscle.data.grey import Crop, check_bytes, check_regular, reason
 from muscle.errors import UserError
 
 Fit = Literal["stretch", "pad"]
 Pixels = NDArray[np.uint8]
 Pair = tuple[float, float]
 MaskFile = tuple[str, tuple[tuple[int, int], ...]]  # path below the root, ((grey level, mask value), ...)
+Runs = tuple[int, int, tuple[tuple[int, int], ...], int]  # height, width, ((first, length), ...), mask value
 
 SLACK = 1.0  # source pixels that a box may reach over the edge (rounding of relative coordinates); it is cut
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker needs to know of one image. Paths are relative to ``root``; boxes in source pixels."""
+    """What a worker needs to know of one image. Paths are relative to ``root``; boxes in source pixels.
+
+    ``scaled`` names the masks whose pictures may have another size than the image; ``runs`` are masks without files.
+    """
 
     root: str
     path: str
@@ -36,6 +40,8 @@ class Job:
     decode: Decode
     fit: Fit
     masks: dict[str, tuple[MaskFile, ...]] = field(default_factory=dict)
+    scaled: frozenset[str] = frozenset()
+    runs: dict[str, Runs] = field(default_factory=dict)
     boxes: dict[str, tuple[tuple[float, float, float, float], ...]] = field(default_factory=dict)
     points: dict[str, tuple[Pair, ...]] = field(default_factory=dict)
 
@@ -51,21 +57,21 @@ class Film:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Where a source image of ``height`` x ``width`` lies in the store's: its size there and its corner."""
+    """Where what is kept of a source image lies in the store's: its size there and its corner."""
 
-    height: int
-    width: int
+    crop: Crop
     inner: tuple[int, int]
     corner: tuple[int, int]
     size: tuple[int, int]
 
     @classmethod
-    def of(cls, height: int, width: int, size: tuple[int, int], fit: Fit) -> _Frame:
+    def of(cls, crop: Crop, size: tuple[int, int], fit: Fit) -> _Frame:
         inner = size
         if fit == "pad":
+            height, width = crop.y1 - crop.y0, crop.x1 - crop.x0
             scale = min(size[0] / height, size[1] / width)
             inner = max(1, round(height * scale)), max(1, round(width * scale))
-        return cls(height, width, inner, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2), size)
+        return cls(crop, inner, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2), size)
 
     def place(self, small: Pixels) -> Pixels:
         """``small`` [inner] in a store-sized picture of zeros."""
@@ -78,8 +84,8 @@ class _Frame:
     def point(self, x: float, y: float) -> Pair:
         """A source pixel coordinate in the store."""
         return (
-            x * self.inner[1] / self.width + self.corner[1],
-            y * self.inner[0] / self.height + self.corner[0],
+            (x - self.crop.x0) * self.inner[1] / (self.crop.x1 - self.crop.x0) + self.corner[1],
+            (y - self.crop.y0) * self.inner[0] / (self.crop.y1 - self.crop.y0) + self.corner[0],
         )
 
 
@@ -115,10 +121,12 @@ def _film(job: Job) -> Film:
         raise UserError(f"cannot be read: {error.strerror or error}") from None
     decoded = decode(path, job.decode)
     height, width = decoded.pixels.shape
-    frame = _Frame.of(height, width, job.size, job.fit)
+    crop = decoded.crop or Crop(0, 0, width, height, width, height)
+    frame = _Frame.of(crop, job.size, job.fit)
     boxes = {name: [_box(box, frame) for box in given] for name, given in job.boxes.items()}
     points = {name: [_point(point, frame) for point in given] for name, given in job.points.items()}
-    masks = {name: _mask(Path(job.root), files, frame) for name, files in job.masks.items()}
+    masks = {n: _mask(Path(job.root), files, frame, n in job.scaled) for n, files in job.masks.items()}
+    masks |= {name: _runs(given, frame) for name, given in job.runs.items()}
     small = np.ascontiguousarray(shrink(decoded.pixels, frame.inner))
     counts = np.bincount(small.ravel(), minlength=256)
     levels = np.arange(256)
@@ -127,8 +135,8 @@ def _film(job: Job) -> Film:
         "sha256": hashlib.sha256(f"{height}x{width}:".encode() + decoded.pixels.tobytes()).hexdigest(),
         "file_sha256": source,
         "row_sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
-        "width": width,
-        "height": height,
+        "width": crop.width,
+        "height": crop.height,
         "steps": list(decoded.steps),
         "pixel_count": small.size,
         "pixel_sum": int(counts @ levels),
@@ -141,32 +149,66 @@ def _film(job: Job) -> Film:
 
 def _box(box: tuple[float, float, float, float], frame: _Frame) -> list[float]:
     x0, y0, x1, y1 = box
-    inside = -SLACK <= x0 < x1 <= frame.width + SLACK and -SLACK <= y0 < y1 <= frame.height + SLACK
-    x0, x1 = max(x0, 0.0), min(x1, float(frame.width))
-    y0, y1 = max(y0, 0.0), min(y1, float(frame.height))
-    if not (inside and x0 < x1 and y0 < y1):
-        given = ", ".join(f"{v:g}" for v in box)
-        raise UserError(f"box ({given}) is empty or outside its image of {frame.width}x{frame.height}")
+    crop = frame.crop
+    inside = -SLACK <= x0 < x1 <= crop.width + SLACK and -SLACK <= y0 < y1 <= crop.height + SLACK
+    whole = x0 < crop.width and x1 > 0 and y0 < crop.height and y1 > 0
+    given = ", ".join(f"{v:g}" for v in box)
+    if not (inside and whole):
+        raise UserError(f"box ({given}) is empty or outside its image of {crop.width}x{crop.height}")
+    x0, x1 = max(x0, float(crop.x0)), min(x1, float(crop.x1))
+    y0, y1 = max(y0, float(crop.y0)), min(y1, float(crop.y1))
+    if not (x0 < x1 and y0 < y1):
+        raise UserError(f"box ({given}) lies outside the part that harmonize keeps, {_kept(crop)}")
     return [*frame.point(x0, y0), *frame.point(x1, y1)]
 
 
 def _point(point: Pair, frame: _Frame) -> list[float | None]:
     x, y = point
+    crop = frame.crop
     if np.isnan(x) or np.isnan(y):
         return [None, None]
-    if not (-SLACK <= x <= frame.width + SLACK and -SLACK <= y <= frame.height + SLACK):
-        raise UserError(f"point ({x:g}, {y:g}) is outside its image of {frame.width}x{frame.height}")
+    if not (-SLACK <= x <= crop.width + SLACK and -SLACK <= y <= crop.height + SLACK):
+        raise UserError(f"point ({x:g}, {y:g}) is outside its image of {crop.width}x{crop.height}")
+    if not (crop.x0 - SLACK <= x <= crop.x1 + SLACK and crop.y0 - SLACK <= y <= crop.y1 + SLACK):
+        raise UserError(f"point ({x:g}, {y:g}) lies outside the part that harmonize keeps, {_kept(crop)}")
     return [*frame.point(x, y)]
 
 
-def _mask(root: Path, files: tuple[MaskFile, ...], frame: _Frame) -> Pixels:
-    merged = np.zeros((frame.height, frame.width), np.uint8)
-    for path, levels in files:
-        part = decode_mask(root / path, levels)
-        if part.shape != merged.shape:
+def _kept(crop: Crop) -> str:
+    return f"({crop.x0}, {crop.y0}, {crop.x1}, {crop.y1}) of {crop.width}x{crop.height}"
+
+
+def _mask(root: Path, files: tuple[MaskFile, ...], frame: _Frame, scaled: bool) -> Pixels:
+    parts = [decode_mask(root / path, levels) for path, levels in files]
+    shape = parts[0].shape if scaled else (frame.crop.height, frame.crop.width)
+    merged = np.zeros(shape, np.uint8)
+    for (path, _), part in zip(files, parts, strict=True):
+        if part.shape != shape:
+            other = "its image" if not scaled else f"mask {files[0][0]}"
             raise UserError(
-                f"mask {path} is {part.shape[1]}x{part.shape[0]} but its image is {frame.width}x{frame.height}"
+                f"mask {path} is {part.shape[1]}x{part.shape[0]} but {other} is {shape[1]}x{shape[0]}"
             )
         np.copyto(merged, part, where=part != 0)
-    small = cv2.resize(merged, frame.inner[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    return _small(merged, frame)
+
+
+def _runs(given: Runs, frame: _Frame) -> Pixels:
+    height, width, runs, value = given
+    if (height, width) != (frame.crop.height, frame.crop.width):
+        raise UserError(f"mask is {width}x{height} but its image is {frame.crop.width}x{frame.crop.height}")
+    flat = np.zeros(width * height, np.uint8)
+    for first, length in runs:
+        if not 0 <= first < first + length <= flat.size:
+            raise UserError(f"mask run ({first}, {length}) is empty or outside its image of {width}x{height}")
+        flat[first : first + length] = value
+    return _small(flat.reshape(width, height).T, frame)
+
+
+def _small(mask: Pixels, frame: _Frame) -> Pixels:
+    crop = frame.crop
+    down, across = mask.shape[0] / crop.height, mask.shape[1] / crop.width  # 1, but for scaled masks
+    kept = mask[
+        round(crop.y0 * down) : round(crop.y1 * down), round(crop.x0 * across) : round(crop.x1 * across)
+    ]
+    small = cv2.resize(np.ascontiguousarray(kept), frame.inner[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     return frame.place(np.asarray(small, np.uint8))

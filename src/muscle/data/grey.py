@@ -24,12 +24,28 @@ _STRIP = 2**20  # pixels worked on at once: NumPy makes copies of eight bytes a 
 
 
 @dataclass(frozen=True, slots=True)
+class Crop:
+    """What is kept, x0 <= x < x1 and y0 <= y < y1, of a source of ``width`` x ``height`` pixels."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
-    """A picture [H, W] uint8; how each value was arrived at, in order; bits a pixel that the file stored."""
+    """A picture [H, W] uint8; how each value was arrived at, in order; bits a pixel that the file stored.
+
+    ``crop``: the part of the source that the picture shows; None: all of it.
+    """
 
     pixels: Pixels
     steps: tuple[str, ...]
     bits: int
+    crop: Crop | None = None
 
 
 def to_bytes(values: Values, low: float, high: float) -> Pixels:

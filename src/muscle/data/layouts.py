@@ -6,18 +6,21 @@ Every proposal is tried: only what its adapter reads without complaint is propos
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from muscle.data.decode import decode_mask
-from muscle.data.files import PARTS, images, looks_like_image
+from muscle.data.files import PARTS, images, looks_like_image, walk
+from muscle.data.signatures import published
 from muscle.data.source import DataFile, free_name
-from muscle.data.tables import read_table
+from muscle.data.tables import TABLE_SUFFIXES, read_table
 from muscle.errors import UserError
 
 _PAIRS = (
@@ -72,9 +75,7 @@ class Proposal:
         some = False
         if (folder / _V7 / "mask_to_image.csv").is_file() and self.add(folder, {"kind": "v7_lungs"}):
             rest, some = [child for child in rest if child.name != _V7], True
-        elif any(
-            self.add(folder, fields) for recognize in _LAYOUTS if (fields := recognize(folder)) is not None
-        ):
+        elif any(self.add(folder, fields) for fields in _recognized(folder)):
             return True
         plain = [child for child in rest if not (depth and self.known_layouts(child, depth - 1))]
         if not some and len(plain) == len(rest):
@@ -97,7 +98,7 @@ class Proposal:
             return
         fields: Fields = {"kind": "folder"}
         if len(good) < len(problems):
-            fields["exclude"] = tuple(path for path, problem in problems.items() if problem)
+            fields["exclude"] = _patterns(problems)
         classes = Counter(PurePosixPath(path).parent.name for path in good)
         named = not any(c == "" or c.lower() in PARTS for c in classes)
         labelled = named and 2 <= len(classes) <= _MAX_CLASSES and min(classes.values()) > 1
@@ -109,12 +110,31 @@ class Proposal:
             self.add(folder, fields)
 
 
+def _patterns(problems: Mapping[str, str]) -> tuple[str, ...]:
+    """What leaves out every picture with a problem and no other: folders of nothing else as one pattern."""
+    kept = {
+        parent for path, problem in problems.items() if not problem for parent in PurePosixPath(path).parents
+    }
+    found: dict[str, None] = {}
+    for path, problem in problems.items():
+        if problem:
+            bad = [parent for parent in PurePosixPath(path).parents if parent not in kept]
+            found[f"{escape(bad[-1].as_posix())}/*" if bad else escape(path)] = None
+    return tuple(found)
+
+
 def propose(root: Path, problems: Mapping[str, str]) -> Proposal:
     """Sources for everything below a folder; ``problems``: picture below the root -> why it is no radiograph, or ''."""
     found = Proposal(root, problems)
     if not found.known_layouts(root):
         found.any_films(root)
     return found
+
+
+def _recognized(folder: Path) -> Iterator[Fields]:
+    """What a folder may be, public sets first."""
+    yield from ({"kind": kind} for kind in published(folder))
+    yield from (fields for recognize in _LAYOUTS if (fields := recognize(folder)) is not None)
 
 
 def _children(folder: Path) -> list[Path]:
@@ -214,4 +234,29 @@ def _columns(rows: list[dict[str, str]]) -> Fields:
     return found
 
 
-_LAYOUTS = (_kermany, _yolo, _coco, _masks, _table)
+def _voc(folder: Path) -> Fields | None:
+    for left, right in (("JPEGImages", "Annotations"), ("images", "annotations")):
+        if (folder / left).is_dir() and any(p.lower().endswith(".xml") for p in walk(folder / right)):
+            return {"kind": "voc", "images": left, "annotations": right}
+    return None
+
+
+def _dicom_folder(folder: Path) -> Fields | None:
+    """DICOM files with a table that names them by UID."""
+    for file in sorted(
+        p for p in folder.iterdir() if p.suffix.lower() in TABLE_SUFFIXES and p.name[0] not in ".~"
+    ):
+        try:
+            rows = [row for _, row in read_table(file)]
+        except UserError:
+            continue
+        for by, uid in (("sop", "sopinstanceuid"), ("study", "studyinstanceuid")):
+            for column in rows[0]:
+                if re.sub("[ _]", "", column.lower()) == uid:
+                    fields = _columns(rows)
+                    truth = {n: fields[n] for n in ("patient", "label", "labels") if n in fields}
+                    return {"kind": "dicom_folder", "table": file.name, "by": by, "id_column": column} | truth
+    return None
+
+
+_LAYOUTS = (_kermany, _yolo, _coco, _voc, _masks, _dicom_folder, _table)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,15 @@ from filelock import FileLock
 from muscle.data.decode import Decode
 from muscle.data.film import Fit, Job
 from muscle.data.journal import Journal
+from muscle.data.privacy import private_key
+from muscle.data.reuse import Stamp, Stat, films_of, places, stamp
 from muscle.data.source import Source
 from muscle.data.splits import Split
 from muscle.data.store import MANIFEST, VERSION, Store, file_sha256
-from muscle.data.workers import films
 from muscle.errors import UserError
 from muscle.parts import digest
-from muscle.types import BoxList, Labels, MaskFiles, Points, Sample, SplitName, Target, Value
+from muscle.paths import salt
+from muscle.types import BoxList, Labels, MaskFiles, MaskRuns, Points, Sample, SplitName, Target, Value
 
 Entry = dict[str, Any]
 
@@ -64,7 +67,9 @@ def prepare(
     samples, targets = source.read(name)
     splits = split.assign(samples, targets)
     root = Path(source.root).expanduser()
-    key = store_key(root, samples, targets, splits, size, decode, fit)
+    jobs = film_jobs(root, samples, size, decode, fit)
+    stats = _stats(root, jobs)
+    key = store_key(samples, targets, splits, size, decode, fit, stats)
     final = where / f"{name}-{size[0]}x{size[1]}-{key[:8]}"
     try:
         where.mkdir(parents=True, exist_ok=True)
@@ -76,7 +81,8 @@ def prepare(
                     samples,
                     targets,
                     splits,
-                    _jobs(root, samples, size, decode, fit),
+                    jobs,
+                    [stamp(job, decode.key(), stats) for job in jobs],
                     key,
                     workers,
                     progress,
@@ -91,21 +97,19 @@ def prepare(
 
 
 def store_key(
-    root: Path,
     samples: Sequence[Sample],
     targets: Sequence[Target],
     splits: Sequence[SplitName],
     size: tuple[int, int],
     decode: Decode,
     fit: Fit,
+    stats: Mapping[str, Stat],
 ) -> str:
-    """SHA-256 of everything that decides the content of a store, without decoding anything."""
-    files = {s.path for s in samples}
-    for sample in samples:
-        for truth in sample.annotations.values():
-            if isinstance(truth, MaskFiles):
-                files |= {path for path, _ in truth.files}
-    stats = {path: _stat(root / path) for path in sorted(files)}
+    """SHA-256 of everything that decides the content of a store, without decoding anything.
+
+    Args:
+        stats: size and time of every file, by its path relative to the root.
+    """
     return digest(
         {
             "version": VERSION,
@@ -115,12 +119,19 @@ def store_key(
             "size": list(size),
             "decode": decode.key(),
             "fit": fit,
-            "files": stats,
+            "files": dict(stats),
+            "salt": hashlib.sha256(salt()).hexdigest(),
         }
     )
 
 
-def _stat(path: Path) -> list[int]:
+def _stats(root: Path, jobs: Sequence[Job]) -> dict[str, Stat]:
+    files = {job.path for job in jobs}
+    files |= {path for job in jobs for listed in job.masks.values() for path, _ in listed}
+    return {path: _stat(root / path) for path in sorted(files)}
+
+
+def _stat(path: Path) -> Stat:
     try:
         found = path.stat()
     except OSError:
@@ -128,15 +139,19 @@ def _stat(path: Path) -> list[int]:
     return [found.st_size, found.st_mtime_ns]
 
 
-def _jobs(
+def film_jobs(
     root: Path, samples: Sequence[Sample], size: tuple[int, int], decode: Decode, fit: Fit
 ) -> list[Job]:
+    """What workers need to know of each image of a source."""
     jobs = []
     for sample in samples:
-        job = Job(str(root), sample.path, size, decode, fit)
+        scaled = {n for n, a in sample.annotations.items() if isinstance(a, MaskFiles) and a.scaled}
+        job = Job(str(root), sample.path, size, decode, fit, scaled=frozenset(scaled))
         for name, truth in sample.annotations.items():
             if isinstance(truth, MaskFiles):
                 job.masks[name] = truth.files
+            elif isinstance(truth, MaskRuns):
+                job.runs[name] = truth.height, truth.width, truth.runs, truth.value
             elif isinstance(truth, BoxList):
                 job.boxes[name] = truth.xyxy
             elif isinstance(truth, Points):
@@ -152,6 +167,7 @@ def _make(
     targets: Sequence[Target],
     splits: Sequence[SplitName],
     jobs: Sequence[Job],
+    stamps: Sequence[Stamp],
     key: str,
     workers: int,
     progress: Callable[[int, int], None] | None,
@@ -162,7 +178,8 @@ def _make(
     with Journal(partial, key, arrays, jobs[0].size) as journal:
         _check_room(partial, name, jobs[len(journal.entries) :])
         done = len(journal.entries)
-        for made in films(jobs[done:], workers):
+        known = places(final.parent, jobs[0].size, jobs[done:], stamps[done:])
+        for made in films_of(jobs[done:], known, workers):
             journal.append(made)
             done += 1
             if progress is not None:
@@ -175,20 +192,28 @@ def _make(
         path, reason = quarantine[0]
         raise UserError(f"store {name}: none of {len(samples)} images can be used; {path}: {reason}")
     table = _index([samples[i] for i in good], [splits[i] for i in good], [entries[i] for i in good], targets)
+    content = table  # what the digest speaks of: when and how a row was made is no part of it
+    for i, column in enumerate(("stamp", "timeless")):
+        table = table.append_column(column, pa.array([stamps[n][i] for n in good], pa.string()))
+    table = table.append_column("steps", pa.array([entries[n]["steps"] for n in good], pa.list_(pa.string())))
     pq.write_table(table, partial / "index.parquet", compression="zstd")
     mean, sd = _levels([entries[i] for i in good], [splits[i] for i in good])
     sums = {target: {"file": file, "sha256": file_sha256(partial / file)}
             for target, file in ({"": "images.npy"} | arrays).items()}  # fmt: skip
-    content = (
-        [entry["sha256"] for entry in sums.values()],
-        repr(table.to_pydict()),
-        [asdict(t) for t in targets],
-    )
+    sums_of = [entry["sha256"] for entry in sums.values()]
     manifest = {
         "version": VERSION,
         "name": name,
         "key": key,
-        "digest": digest([jobs[0].decode.key(), jobs[0].fit, *content]),
+        "digest": digest(
+            [
+                jobs[0].decode.key(),
+                jobs[0].fit,
+                sums_of,
+                repr(content.to_pydict()),
+                [asdict(t) for t in targets],
+            ]
+        ),
         "rows": len(good),
         "size": list(jobs[0].size),
         "fit": jobs[0].fit,
@@ -223,8 +248,13 @@ def _index(
     entries: Sequence[Entry],
     targets: Sequence[Target],
 ) -> pa.Table:
-    names = ("id", "path", "source", "modality", "body_part", "view", "patient", "study")
+    names = ("id", "path", "source", "modality", "body_part", "view")
     columns: dict[str, Any] = {n: pa.array([getattr(s, n) for s in samples], pa.string()) for n in names}
+    for n in (
+        "patient",
+        "study",
+    ):  # equal keys stay equal in every source; what they say stays out of the store
+        columns[n] = pa.array([private_key(getattr(s, n)) for s in samples], pa.string())
     columns["split"] = pa.array(splits, pa.string())
     for n in ("sha256", "file_sha256", "row_sha256"):
         columns[n] = pa.array([e[n] for e in entries], pa.string())
@@ -259,7 +289,7 @@ def _levels(entries: Sequence[Entry], splits: Sequence[SplitName]) -> tuple[floa
 
 
 def _check_room(partial: Path, name: str, jobs: Sequence[Job]) -> None:
-    pictures = sum(1 + len(job.masks) for job in jobs)
+    pictures = sum(1 + len(job.masks) + len(job.runs) for job in jobs)
     needed = pictures * math.prod(jobs[0].size) + 4096 * len(jobs) if jobs else 0
     free = shutil.disk_usage(partial).free
     if needed > free:

@@ -1,4 +1,4 @@
-"""Which rows of which stores: the pool that pretexts learn from, the rows that know a target, and their batches."""
+"""Rows of some stores in a fixed order: their columns, their truth, their batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from muscle.data.normalization import Normalization
-from muscle.data.source import shared_targets
 from muscle.data.store import Store
 from muscle.errors import UsageError, UserError
 from muscle.types import IGNORE, Batch, Boxes, Target
@@ -229,101 +228,8 @@ class Rows:
         )
 
 
-@dataclass(frozen=True)
-class TaskRows:
-    """The rows that know a target, by split."""
-
-    target: Target
-    train: Rows
-    valid: Rows
-    test: Rows
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Who and what is validated or tested on anywhere, and so may be trained on nowhere.
-
-    ``patients``: of the held-out rows of every source that is split by person. ``images``: SHA-256 of the decoded
-    pixels of all held-out rows; two sources may hold the same films and split them differently.
-    """
-
-    patients: frozenset[str]
-    images: frozenset[str]
-
-    @classmethod
-    def of(
-        cls, stores: Sequence[Store], image_level: Set[str] = frozenset(), external: Set[str] = frozenset()
-    ) -> HeldOut:
-        """``image_level``: names of sources whose split ignores persons, as the paper's does.
-
-        ``external``: sources that are held out whole, their training parts too.
-        """
-        rows = all_rows(stores)
-        whole = np.array([s.name in external for s in rows.stores])[rows.store]
-        rows = rows.take((np.array(rows.splits, object) != "train") | whole)
-        images = frozenset(rows._strings("sha256"))
-        people = zip(rows.patients, rows.sources, strict=True)
-        return cls(frozenset(patient for patient, source in people if source not in image_level), images)
-
-    def allows(self, rows: Rows) -> NDArray[np.bool_]:
-        """Which rows may be trained on, [N]."""
-        columns = zip(rows.patients, rows._strings("sha256"), strict=True)
-        return np.array([p not in self.patients and i not in self.images for p, i in columns], bool)
-
-
-def pool(stores: Sequence[Store], external: set[str], held_out: HeldOut | None = None) -> Rows:
-    """What pretexts may learn from: the training rows of every source that is not external, each image once.
-
-    A row is left out when its patient or its very pixels occur in the validation or test part of *any* source, for
-    two sources may hold the same films and split them differently.
-
-    Args:
-        stores: all sources, the external ones too; of one size.
-        external: names of the sources that stay out.
-
-    Raises:
-        UserError: stores of different sizes, or nothing is left.
-    """
-    every = all_rows(stores)
-    outside = np.array([s.name in external for s in every.stores])[every.store]
-    allowed = (
-        (held_out or HeldOut.of(stores)).allows(every)
-        & ~outside
-        & (np.array(every.splits, object) == "train")
-    )
-    images = every._strings("sha256")
-    first: dict[str, int] = {}
-    for i in np.flatnonzero(allowed):
-        first.setdefault(images[i], int(i))
-    kept = list(first.values())
-    if not kept:
-        raise UserError(
-            f"pool: none of {len(every)} images may be learned from: all are external, or of patients that another "
-            "source validates or tests on; add data or change the split"
-        )
-    return every.take(np.array(kept))
-
-
-def annotated(stores: Sequence[Store], held_out: HeldOut | None = None) -> dict[str, TaskRows]:
-    """One task for each target name: the rows of every source that know it, by split.
-
-    Raises:
-        UserError: stores of different sizes.
-        UsageError: sources that teach a target of one name with other classes.
-    """
-    every = all_rows(stores)
-    found = {}
-    for name, target in shared_targets({s.name: s.targets for s in stores}).items():
-        known = every.take(every._known(target))
-        parts = np.array(known.splits, object)
-        train = known.take(parts == "train")
-        train = train.take((held_out or HeldOut.of(stores)).allows(train))
-        found[name] = TaskRows(target, train, known.take(parts == "valid"), known.take(parts == "test"))
-    return found
-
-
-def all_rows(stores: Sequence[Store]) -> Rows:
-    """Every row of some stores of one size, store after store.
+def all_rows(stores: Sequence[Store], left_out: Set[str] = frozenset()) -> Rows:
+    """Every row of some stores of one size, store after store, but for some ids.
 
     Raises:
         UserError: no store, or stores of different sizes.
@@ -335,4 +241,5 @@ def all_rows(stores: Sequence[Store]) -> Rows:
         given = ", ".join(f"{s.name} {s.size[0]}x{s.size[1]}" for s in stores)
         raise UserError(f"stores of different sizes: {given}; prepare all at one size")
     store = np.concatenate([np.full(len(s), i, np.int64) for i, s in enumerate(stores)])
-    return Rows(tuple(stores), store, np.concatenate([np.arange(len(s), dtype=np.int64) for s in stores]))
+    rows = Rows(tuple(stores), store, np.concatenate([np.arange(len(s), dtype=np.int64) for s in stores]))
+    return rows.take(np.array([i not in left_out for i in rows.ids], bool)) if left_out else rows

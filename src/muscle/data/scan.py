@@ -1,47 +1,28 @@
-"""What lies in a folder: films by type, depth and size, what is no radiograph and why, and a first data file."""
+"""What lies in a folder: films by type, depth and size, what is set aside and why, tables, and a first data file."""
 
 from __future__ import annotations
 
 import os
-import warnings
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from muscle.data.dicom import is_dicom, read_header
+from muscle.data.columns import Table, find_tables
 from muscle.data.files import looks_like_image, walk
-from muscle.data.grey import MAX_PIXELS, reason
+from muscle.data.headers import Film, colour_problem, look, mask_problem, may_be_mask, part_by_name, plain
 from muscle.data.layouts import Proposal, propose
+from muscle.data.raw_img import is_raw_img
 from muscle.data.source import DataFile
 from muscle.errors import UsageError, UserError
 from muscle.parts import to_yaml
 
-RADIOGRAPHS = ("CR", "DX", "RG", "IO", "PX", "MG")  # DICOM modalities of projection radiography
-SHOWN = 20  # files that are no radiographs, in the printed table
-MIN_SIDE = 64  # pixels; below, a picture is an icon or a thumbnail
-_TABLES = {".csv": "csv", ".parquet": "parquet", ".json": "json", ".yaml": "yaml", ".yml": "yaml"}
-_COLOURED, _SHARE = 24, 0.2  # a tint and a coloured marker are no photograph; a fifth of coloured pixels is
-
-
-@dataclass(frozen=True, slots=True)
-class Film:
-    """One picture as its header describes it. ``problem`` says why it is no radiograph, or is empty."""
-
-    path: str
-    type: str
-    bits: int = 0
-    width: int = 0
-    height: int = 0
-    modality: str = ""
-    photometric: str = ""
-    view: str = ""
-    patient: str = ""
-    problem: str = ""
+SHOWN = 20  # lines of what is set aside, in the printed table
+THREADS = 8  # reading headers waits for the disk
+LOOKED_AT = 32  # pictures of a folder that are unpacked for their colours, or as possible masks
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +33,29 @@ class Scan:
         root: the folder.
         counts: type of file -> how many; other types by their suffix.
         films: every picture, masks included, by path.
+        others: (path, why) of files that are no pictures and will not be read.
+        found: tables and annotation files, and what their columns look like.
         proposal: the proposed data file, or None where there is nothing to read.
-        notes: what the proposal rests on, and what was left out, a line each.
+        notes: what the proposal rests on, and what to know, a line each.
     """
 
     root: Path
     counts: dict[str, int]
     films: tuple[Film, ...]
+    others: tuple[tuple[str, str], ...]
+    found: tuple[Table, ...]
     proposal: DataFile | None
     notes: tuple[str, ...]
 
     @property
-    def refused(self) -> tuple[tuple[str, str], ...]:
+    def set_aside(self) -> tuple[tuple[str, str], ...]:
         """What is no radiograph: (path, why)."""
-        return tuple((film.path, film.problem) for film in self.films if film.problem)
+        return tuple((film.path, film.problem) for film in self.films if film.problem) + self.others
 
     @property
     def patients(self) -> int:
         """How many persons the DICOM headers name; 0 where none does."""
-        return len({film.patient for film in self.films if film.patient})
+        return len({film.patient for film in self.films if film.patient and not film.problem})
 
     def rows(self) -> list[dict[str, str]]:
         """A table to print: one row for films of one folder, type, depth and polarity, as text."""
@@ -83,32 +68,37 @@ class Scan:
         columns = ("folder", "type", "bits", "modality", "photometric")
         table = []
         for group, films in sorted(groups.items()):
-            views = Counter(film.view for film in films if film.view)
-            size = {"width": _span([f.width for f in films]), "height": _span([f.height for f in films])}
             seen = {
                 "images": str(len(films)),
-                **size,
-                "views": ", ".join(f"{v} {n}" for v, n in sorted(views.items())),
+                "width": _span([f.width for f in films]),
+                "height": _span([f.height for f in films]),
+                "body parts": _shares(self._part(film) for film in films),
+                "views": _shares(film.view for film in films),
+                "patients": str(len({film.patient for film in films if film.patient}) or ""),
             }
             table.append(dict(zip(columns, group, strict=True)) | seen)
         return table
 
+    def _part(self, film: Film) -> str:
+        named = part_by_name(f"{self.root.name}/{film.path}")
+        return film.body_part.lower() or (f"{named}?" if named else "")
+
     def tables(self) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
-        """What to print, as (head, rows): files by type, films, what is no radiograph, what is proposed."""
+        """What to print, as (head, rows): files by type, films, what is set aside, tables, what is proposed."""
         films = self.rows()
-        found: list[tuple[tuple[str, ...], list[tuple[str, ...]]]] = [
+        shown: list[tuple[tuple[str, ...], list[tuple[str, ...]]]] = [
             (("files", "type"), [(str(n), kind) for kind, n in self.counts.items()])
         ]
         if films:
-            found.append((tuple(films[0]), [tuple(row.values()) for row in films]))
-        if self.refused:
-            shown: list[tuple[str, ...]] = list(self.refused[:SHOWN])
-            if len(self.refused) > SHOWN:
-                shown.append((f"and {len(self.refused) - SHOWN} more", "--json lists all"))
-            found.append((("no radiograph", "why"), shown))
+            shown.append((tuple(films[0]), [tuple(row.values()) for row in films]))
+        if aside := _grouped(self.set_aside):
+            more = [(f"and {len(aside) - SHOWN} more", "--json lists all")] if len(aside) > SHOWN else []
+            shown.append((("set aside", "why"), [*aside[:SHOWN], *more]))
+        if self.found:
+            shown.append((("table", "rows", "looks like", "columns"), [t.row() for t in self.found]))
         if self.notes:
-            found.append((("proposed data file",), [(note,) for note in self.notes]))
-        return found
+            shown.append((("proposed data file",), [(note,) for note in self.notes]))
+        return shown
 
     def as_dict(self) -> dict[str, Any]:
         """The same for programs, complete: plain data for JSON."""
@@ -117,7 +107,8 @@ class Scan:
             "counts": self.counts,
             "films": [row | {"images": int(row["images"]), "bits": int(row["bits"])} for row in self.rows()],
             "patients": self.patients,
-            "refused": [{"path": path, "why": why} for path, why in self.refused],
+            "set_aside": [{"path": path, "why": why} for path, why in self.set_aside],
+            "tables": [table.as_dict() for table in self.found],
             "notes": list(self.notes),
             "proposal": self.proposal.dump() if self.proposal is not None else None,
         }
@@ -163,8 +154,9 @@ class Scan:
 def scan(root: str | Path, progress: Callable[[int, int], None] | None = None) -> Scan:
     """Looks at every file below a folder and changes nothing.
 
-    Headers alone are read (and of colour pictures a thumbnail), so a file that is damaged further on is only found
-    when it is prepared.
+    Headers alone are read, in threads. Of pictures with colour channels, and of those that a name calls masks, some
+    of each folder are unpacked (``LOOKED_AT``); the rest of a folder is taken to be as these are. So a file that is
+    damaged further on is only found by ``check`` and ``prepare``.
 
     Args:
         root: the folder.
@@ -181,83 +173,92 @@ def scan(root: str | Path, progress: Callable[[int, int], None] | None = None) -
     paths = walk(folder)
     if not paths:
         raise UserError(f"{folder}: the folder is empty")
-    counts: Counter[str] = Counter()
     films: list[Film] = []
-    for i, path in enumerate(paths):
-        suffix = Path(path).suffix.lower()
-        if looks_like_image(folder / path):
-            film = look(folder, path)
-            films.append(film)
-            counts[film.type] += 1
-        else:
-            counts[_TABLES.get(suffix, f"other ({suffix or 'no suffix'})")] += 1
-        if progress is not None:
-            progress(i + 1, len(paths))
+    others: list[str] = []
+    with ThreadPoolExecutor(THREADS) as threads:
+        for i, made in enumerate(threads.map(lambda path: _film(folder, path), paths)):
+            if made is None:
+                others.append(paths[i])
+            else:
+                films.append(made)
+            if progress is not None:
+                progress(i + 1, len(paths))
+    films = _looked_at(folder, films)
+    kinds = [plain(path) for path in others]
+    counts = Counter(kind for kind, _ in kinds) + Counter(film.type for film in films)
     proposal = propose(folder, {film.path: film.problem for film in films})
-    return Scan(
-        folder, dict(sorted(counts.items())), tuple(films), _data_file(proposal), tuple(proposal.notes)
-    )
+    aside = tuple((path, why) for path, (_, why) in zip(others, kinds, strict=True) if why)
+    good = [film for film in films if not film.problem]
+    return Scan(folder, dict(sorted(counts.items())), tuple(films), aside, find_tables(folder, others, good),
+                _data_file(proposal), (*proposal.notes, *_privacy(films)))  # fmt: skip
+
+
+def _film(root: Path, path: str) -> Film | None:
+    file = root / path
+    return look(root, path) if looks_like_image(file) or is_raw_img(file) else None
+
+
+def _looked_at(root: Path, films: list[Film]) -> list[Film]:
+    """The films, with photographs and masks found out."""
+    for asked, answer in ((_coloured, colour_problem), (_masklike, mask_problem)):
+        folders: dict[str, list[int]] = defaultdict(list)
+        for i, film in enumerate(films):
+            if not film.problem and asked(film):
+                folders[film.path.rpartition("/")[0]].append(i)
+        for mine in folders.values():
+            some = mine[:: -(-len(mine) // LOOKED_AT)]
+            said = {i: _answer(answer, root / films[i].path) for i in some}
+            if len(mine) > len(some) and any(said.values()):
+                if all(said.values()):
+                    said = {i: said.get(i, next(iter(said.values()))) for i in mine}
+                else:  # of both kinds: each for itself
+                    said |= {i: _answer(answer, root / films[i].path) for i in mine if i not in said}
+            for i, problem in said.items():
+                films[i] = replace(films[i], problem=problem)
+    return films
+
+
+def _coloured(film: Film) -> bool:
+    return film.colour
+
+
+def _masklike(film: Film) -> bool:
+    return film.type not in ("dicom", "raw img") and may_be_mask(film.path)
+
+
+def _answer(look_at: Callable[[Path], str], file: Path) -> str:
+    try:
+        return look_at(file)
+    except Exception:  # damaged further on: check and prepare say so
+        return ""
+
+
+def _privacy(films: Iterable[Film]) -> list[str]:
+    """What file names give away, without repeating it."""
+    named = Counter(what for film in films for what in film.names)
+    return [
+        f"privacy: the paths of {n} files hold a {what}; paths are kept in stores and reports: rename the files first"
+        for what, n in sorted(named.items())
+    ]
+
+
+def _grouped(aside: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:
+    """Files of one folder with one reason (but for its numbers) in one line."""
+    groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for path, why in aside:
+        groups.setdefault((path.rpartition("/")[0], re.sub(r"\d+", "0", why)), []).append((path, why))
+    return [
+        mine[0] if len(mine) == 1 else (f"{mine[0][0]} and {len(mine) - 1} more in its folder", mine[0][1])
+        for mine in groups.values()
+    ]
 
 
 def _data_file(proposal: Proposal) -> DataFile | None:
     return DataFile.parse({"sources": proposal.sources}) if proposal.sources else None
 
 
-def look(root: Path, path: str) -> Film:
-    """One picture by its header."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _dicom(root / path, path) if is_dicom(root / path) else _picture(root / path, path)
-    except UserError as error:
-        return Film(path, "unreadable", problem=f"unreadable: {str(error).removeprefix(f'{root / path}: ')}")
-    except Exception as error:  # whatever a damaged header makes a library trip over
-        return Film(path, "unreadable", problem=f"unreadable: {reason(error)}")
-
-
-def _dicom(file: Path, path: str) -> Film:
-    ds = read_header(file)
-    modality = str(ds.get("Modality") or "")
-    if "Rows" not in ds or "PhotometricInterpretation" not in ds:
-        return Film(
-            path, "dicom", modality=modality, problem=f"DICOM without an image ({modality or 'no header'})"
-        )
-    width, height, frames = int(ds.Columns), int(ds.Rows), int(ds.get("NumberOfFrames") or 1)
-    problem = _size_problem(width, height)
-    if frames > 1:
-        problem = f"{frames} frames"
-    elif modality not in RADIOGRAPHS:
-        problem = f"modality {modality or 'not stated'}; radiographs are {', '.join(RADIOGRAPHS)}"
-    view, patient = str(ds.get("ViewPosition") or ""), str(ds.get("PatientID") or "")
-    photometric = str(ds.PhotometricInterpretation)
-    return Film(
-        path, "dicom", int(ds.BitsStored), width, height, modality, photometric, view, patient, problem
-    )
-
-
-def _picture(file: Path, path: str) -> Film:
-    with Image.open(file) as image:
-        kind, (width, height) = (image.format or "").lower(), image.size
-        bits = 16 if image.mode.startswith("I;16") else {"1": 1, "I": 32, "F": 32}.get(image.mode, 8)
-        problem = _size_problem(width, height)
-        if getattr(image, "n_frames", 1) > 1:
-            problem = f"{image.n_frames} frames"  # type: ignore[attr-defined]
-        elif not problem and image.mode not in ("1", "L", "LA", "I", "F") and bits == 8:
-            problem = _colour_problem(image)
-        return Film(path, kind, bits, width, height, photometric=image.mode, problem=problem)
-
-
-def _size_problem(width: int, height: int) -> str:
-    if width * height > MAX_PIXELS:
-        return f"{width} x {height}: more than {MAX_PIXELS:,} pixels"
-    return f"tiny: {width} x {height}" if min(width, height) < MIN_SIDE else ""
-
-
-def _colour_problem(image: Image.Image) -> str:
-    image.draft("RGB", (128, 128))  # JPEG unpacks at a fraction of its size
-    small: np.ndarray[Any, Any] = np.asarray(image.convert("RGB").resize((64, 64))).astype(int)
-    coloured = float((small.max(-1) - small.min(-1) > _COLOURED).mean())
-    return f"colour picture: {coloured:.0%} of it is not grey" if coloured > _SHARE else ""
+def _shares(values: Iterable[str]) -> str:
+    return ", ".join(f"{value} {n}" for value, n in sorted(Counter(v for v in values if v).items()))
 
 
 def _span(values: list[int]) -> str:

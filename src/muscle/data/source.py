@@ -157,12 +157,21 @@ def _check_two_classes(source: str, target: Target, samples: list[Sample]) -> No
 class DataFile(Part):
     """The data that exist: sources by name, and the rule that splits them.
 
-    Names become parts of file names: letters, digits, dot, dash and underscore.
+    Names become parts of file names: letters, digits, dot, dash and underscore. ``exclude``: one or several lists of
+    ids to leave out, as ``muscle data audit --exclude`` writes them. ``allow_leaks``: who is tested on may be trained
+    on as well, where the splits let them; reports say so.
     """
 
     sources: dict[str, Source]
     split: Split = PatientSplit()
     synthetic: bool = False  # drawn, not of persons: reports say so
+    exclude: tuple[str, ...] = ()
+    allow_leaks: bool = False
+
+    @field_validator("exclude", mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, str) else given
 
     @field_validator("sources")
     @classmethod
@@ -197,7 +206,11 @@ class DataFile(Part):
         except UsageError as error:
             raise UsageError(f"{file}: {error}") from None
         base = file.resolve().parent
-        return found.with_(sources={name: _rooted(source, base) for name, source in found.sources.items()})
+        return found.with_(
+            sources={name: _rooted(source, base) for name, source in found.sources.items()},
+            split=found.split.rooted(base),
+            exclude=tuple(_absolute(name, base) for name in found.exclude),
+        )
 
     @classmethod
     def of(cls, sources: Sequence[str]) -> DataFile:
@@ -212,7 +225,8 @@ class DataFile(Part):
             raise UsageError("no source given; give a folder, KIND=ROOT, or a data file")
         found: dict[str, Source] = {}
         split: Split | None = None
-        synthetic = False
+        synthetic = allow_leaks = False
+        exclude: tuple[str, ...] = ()
         for word in sources:
             kind, sign, root = word.partition("=")
             path = Path(word).expanduser()
@@ -224,6 +238,8 @@ class DataFile(Part):
                     )
                 split = part.split
                 synthetic |= part.synthetic
+                allow_leaks |= part.allow_leaks
+                exclude += part.exclude
                 for name, source in part.sources.items():
                     if name in found:
                         raise UsageError(
@@ -239,7 +255,13 @@ class DataFile(Part):
                     f"source {word!r}: no such file or folder; give a folder, a data file, or KIND=ROOT, KIND one of: "
                     f"{', '.join(known(Source))}"
                 )
-        return cls(sources=found, split=split or PatientSplit(), synthetic=synthetic)
+        return cls(
+            sources=found,
+            split=split or PatientSplit(),
+            synthetic=synthetic,
+            exclude=exclude,
+            allow_leaks=allow_leaks,
+        )
 
     @staticmethod
     def _source(kind: str, root: Path) -> Source:
@@ -265,7 +287,12 @@ class DataFile(Part):
 
 
 def _rooted(source: Source, base: Path) -> Source:
-    return source.with_(root=(base / Path(source.root).expanduser()).resolve().as_posix())
+    split = source.split.rooted(base) if source.split else None
+    return source.with_(root=_absolute(source.root, base), split=split)
+
+
+def _absolute(path: str, base: Path) -> str:
+    return (base / Path(path).expanduser()).resolve().as_posix()
 
 
 def free_name(name: str, taken: Mapping[str, Any]) -> str:

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from muscle.errors import UsageError
+from muscle.data.privacy import private_key
+from muscle.data.tables import read_table
+from muscle.errors import UsageError, UserError
 from muscle.parts import Part
 from muscle.types import Labels, Sample, SplitName, Target
+
+_PARTS: tuple[SplitName, ...] = ("train", "valid", "test")  # a patient listed twice is where most is at stake
 
 
 def chance(seed: int, key: str) -> float:
@@ -33,6 +38,10 @@ class Split(Part):
         if not targets:
             return ["train"] * len(samples)
         return self.parts(samples, targets)
+
+    def rooted(self, base: Path) -> Split:
+        """The same rule with its files, if it has any, relative to ``base`` made absolute."""
+        return self
 
     def parts(self, samples: Sequence[Sample], targets: Sequence[Target]) -> list[SplitName]:
         """As ``assign``, for a source that teaches something."""
@@ -128,6 +137,108 @@ class PaperSplit(Split):
             for rank, i in enumerate(members[: 2 * tenth]):
                 found[i] = "test" if rank < tenth else "valid"
         return found
+
+
+class FileSplit(Split):
+    """By a file that was written down: who is in it stays where it says, whoever came later is placed by a hash.
+
+    ``muscle data split SOURCE --write FILE`` writes one, CSV or Parquet, and adds to it. Columns: ``part`` (train,
+    valid or test), and ``id`` of the image or ``patient`` (``private_key`` under the writer's salt) or both. An image
+    whose id is not listed goes where its patient's listed films are, most to test; one of a new patient where
+    ``patient`` would place it, with these shares and this seed.
+
+    Raises:
+        UserError: from ``assign``, a file that cannot be read, or that names nobody of the source.
+    """
+
+    kind: ClassVar[str] = "file"
+
+    file: str
+    valid: float = Field(0.1, ge=0, lt=1)
+    test: float = Field(0.1, ge=0, lt=1)
+    seed: int = 0
+
+    def rooted(self, base: Path) -> FileSplit:
+        """With the file relative to ``base``."""
+        return self.with_(file=(base / Path(self.file).expanduser()).resolve().as_posix())
+
+    def parts(self, samples: Sequence[Sample], targets: Sequence[Target]) -> list[SplitName]:
+        """As listed, by id, else by patient, else by the hash."""
+        listed = Listed.read(Path(self.file))
+        later = PatientSplit(valid=self.valid, test=self.test, seed=self.seed).parts(samples, targets)
+        found = [listed.part(sample) for sample in samples]
+        if not any(found):
+            raise UserError(
+                f"{self.file}: names none of {len(samples)} images of source {samples[0].source}, by id or by patient; "
+                "ids begin with the source's name, and patients are found under the MUSCLE_SALT that the file was "
+                "written with"
+            )
+        return [part or placed for part, placed in zip(found, later, strict=True)]
+
+
+class Listed:
+    """The content of a split file."""
+
+    def __init__(self, rows: Iterable[tuple[str, str, SplitName]] = ()) -> None:
+        """``rows``: (image id, private key of the patient, part); an id or a key may be empty."""
+        self.rows = tuple(rows)
+        self.ids: dict[str, SplitName] = {}
+        self.patients: dict[str, SplitName] = {}
+        for i, patient, part in self.rows:
+            if i:
+                self.ids[i] = part
+            if patient:
+                self.patients[patient] = max(self.patients.get(patient, part), part, key=_PARTS.index)
+
+    @classmethod
+    def read(cls, path: Path) -> Listed:
+        """From a CSV or Parquet file.
+
+        Raises:
+            UserError: not readable, a column is missing, or a part that is none.
+        """
+        rows = []
+        for line, row in read_table(path, ("part",)):
+            if row["part"] not in _PARTS:
+                raise UserError(f"{path} line {line}: part {row['part']!r}; allowed: {', '.join(_PARTS)}")
+            rows.append((row.get("id", ""), row.get("patient", ""), row["part"]))
+        if not any(i or patient for i, patient, _ in rows):
+            raise UserError(f"{path}: has neither ids nor patients; it needs a column id or patient")
+        return cls(rows)
+
+    def part(self, sample: Sample) -> SplitName | None:
+        """Where a sample is listed, or its patient."""
+        found = self.ids.get(sample.id)
+        return found or (self.patients.get(private_key(sample.patient)) if self.patients else None)
+
+
+def stratified(
+    groups: Mapping[str, Iterable[str]], valid: float, test: float, seed: int
+) -> dict[str, SplitName]:
+    """Parts for persons, so that every stratum meets the shares to within one person.
+
+    Args:
+        groups: a person's key -> what that person shows (sources, classes); persons with equal lists are a stratum.
+        valid, test: shares of the persons of each stratum.
+        seed: which of them; ranked by the hash that ``patient`` uses.
+    """
+    strata: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for person, shown in groups.items():
+        strata[tuple(sorted(shown))].append(person)
+    found: dict[str, SplitName] = {}
+    owed = {"test": 0.0, "valid": 0.0}  # what rounding has left over goes to the next stratum
+    for _, members in sorted(strata.items()):
+        members.sort(key=lambda person: (chance(seed, person), person))
+        start = 0
+        shares: tuple[tuple[SplitName, float], ...] = (("test", test), ("valid", valid))
+        for part, share in shares:
+            wanted = owed[part] + share * len(members)
+            take = min(max(round(wanted), 0), len(members) - start)
+            owed[part] = wanted - take
+            found |= dict.fromkeys(members[start : start + take], part)
+            start += take
+        found |= dict.fromkeys(members[start:], "train")
+    return found
 
 
 class AllTrain(Split):

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from muscle.errors import UserError
 from muscle.types import Target
 
-VERSION = 1
+VERSION = 2
+UNREAD = ("stamp", "timeless", "steps")  # columns of the index that training has no use for
 MANIFEST = "manifest.json"
 
 Floats = NDArray[np.float32]
@@ -103,7 +104,9 @@ class Store:
         shape = (manifest["rows"], height, width)
         arrays = {target: _map(path / entry["file"], shape) for target, entry in manifest["arrays"].items()}
         try:
-            index = pq.read_table(path / manifest["index"]["file"])
+            file = path / manifest["index"]["file"]
+            kept = [name for name in pq.read_schema(file).names if name not in UNREAD]
+            index = pq.read_table(file, columns=kept)
         except (OSError, pa.ArrowException) as error:
             raise UserError(
                 f"{path}: index cannot be read ({error}); delete the folder, prepare again"

@@ -1,28 +1,42 @@
-"""CSV and Parquet read as text."""
+"""CSV, Parquet and XLSX read as text."""
 
 from __future__ import annotations
 
 import csv
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from muscle.data.grey import reason
 from muscle.errors import UserError
 
+TABLE_SUFFIXES = (".csv", ".parquet", ".xlsx")
+_MAX_XLSX = 1 << 30  # bytes unpacked; a workbook is a zip, and a hostile one unpacks to anything
 
-def read_table(path: Path, needed: tuple[str, ...] = ()) -> list[tuple[int, dict[str, str]]]:
+Rows = list[tuple[int, dict[str, str]]]
+
+
+def read_table(path: Path, needed: tuple[str, ...] = (), sheet: str = "") -> Rows:
     """The rows of a table with the line they begin on, every cell as stripped text, empty where missing.
 
     Text, because patient ``0012`` is not patient 12. A byte-order mark, CRLF, and ``;`` or tab instead of ``,`` are
-    understood; the lines of Parquet are its rows, counted from 1.
+    understood; trailing columns without a name are left out. The lines of Parquet are its rows, counted from 1. Of a
+    workbook the first sheet is read, or the one named ``sheet``; its numbers lose the zeros that only their format
+    shows.
 
     Raises:
         UserError: missing or unreadable file, a column of ``needed`` that it does not have, or no row.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such table; give a .csv or .parquet file")
-    columns, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+        raise UserError(f"{path}: no such table; give a .csv, .parquet or .xlsx file")
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        columns, rows = _parquet(path)
+    else:
+        columns, rows = _headed(path, _xlsx(path, sheet) if suffix == ".xlsx" else read_cells(path))
     for name in needed:
         if name not in columns:
             raise UserError(f"{path}: no column {name!r}; it has: {', '.join(columns)}")
@@ -31,39 +45,109 @@ def read_table(path: Path, needed: tuple[str, ...] = ()) -> list[tuple[int, dict
     return rows
 
 
-def _csv(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+def read_cells(path: Path) -> list[tuple[int, list[str]]]:
+    """The lines of a CSV file that are not blank, as (number, stripped cells), the first like all others.
+
+    Raises:
+        UserError: missing or unreadable file.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             head = file.readline()
             file.seek(0)
             reader = csv.reader(file, delimiter=max(",;\t", key=head.count))
-            columns = [name.strip() for name in next(reader, [])]
-            rows = []
-            for cells in reader:
-                if any(cells):
-                    if len(cells) != len(columns):
-                        raise UserError(
-                            f"{path} line {reader.line_num}: {len(cells)} cells; the header has {len(columns)}"
-                        )
-                    rows.append(
-                        (reader.line_num, {c: v.strip() for c, v in zip(columns, cells, strict=True)})
-                    )
+            return [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8 text; save it as 'CSV UTF-8'") from None
     except (csv.Error, OSError) as error:
         raise UserError(f"{path}: not a readable CSV: {error}") from None
+
+
+def _headed(path: Path, lines: list[tuple[int, list[str]]]) -> tuple[list[str], Rows]:
+    """Columns named by the first line, without those at its end that have no name, such as NIH's."""
+    columns = list(lines[0][1]) if lines else []
+    while columns and not columns[-1]:
+        columns.pop()
+    _check_names(path, columns)
+    width = len(columns)
+    for line, cells in lines[1:]:
+        if len(cells) < width or any(cells[max(width, len(lines[0][1])) :]):
+            raise UserError(f"{path} line {line}: {len(cells)} cells; the header has {width}")
+    return columns, [(line, dict(zip(columns, cells, strict=False))) for line, cells in lines[1:]]
+
+
+def _check_names(path: Path, columns: list[str]) -> None:
     if len(set(columns)) < len(columns):
         raise UserError(f"{path}: two columns have one name; it has: {', '.join(columns)}")
-    return columns, rows
 
 
-def _parquet(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+def _parquet(path: Path) -> tuple[list[str], Rows]:
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path}: not readable Parquet: {str(error).splitlines()[0]}") from None
+    _check_names(path, list(table.column_names))
     rows = [
         {k: "" if v is None or v != v else str(v).strip() for k, v in row.items()}
         for row in table.to_pylist()
     ]
     return list(table.column_names), list(enumerate(rows, start=1))
+
+
+def _xlsx(path: Path, sheet: str) -> list[tuple[int, list[str]]]:
+    """The lines of a sheet that are not blank; the first ends with its last text."""
+    values = _grid(path, sheet, computed=True)
+    formulas = [
+        (number, result)
+        for number, (cells, written) in enumerate(
+            zip(values, _grid(path, sheet, computed=False), strict=True), 1
+        )
+        for result, formula in zip(cells, written, strict=True)
+        if isinstance(formula, str) and formula.startswith("=")
+    ]
+    if formulas and all(
+        result is None for _, result in formulas
+    ):  # else every label would be unknown, silently
+        raise UserError(
+            f"{path} line {formulas[0][0]}: formulas without results; save it in a spreadsheet program, or paste values"
+        )
+    lines = [(number, [_text(cell) for cell in cells]) for number, cells in enumerate(values, start=1)]
+    lines = [(number, texts) for number, texts in lines if any(texts)]
+    while lines and not lines[0][1][-1]:  # what stands in a column without a name is an error, not left out
+        lines[0][1].pop()
+    return lines
+
+
+def _grid(path: Path, sheet: str, computed: bool) -> list[tuple[Any, ...]]:
+    """The cells of a sheet: results of formulas, or what is written in the cells."""
+    from openpyxl import load_workbook  # 0.2 s that CSV need not pay
+
+    try:
+        with zipfile.ZipFile(path) as packed:
+            size = sum(member.file_size for member in packed.infolist())
+        if size > _MAX_XLSX:
+            raise UserError(f"{path}: {size:,} bytes unpacked; allowed: {_MAX_XLSX:,}; save it as CSV")
+        book = load_workbook(path, read_only=True, data_only=computed, keep_links=False)
+        try:
+            names = [page.title for page in book.worksheets]
+            if not names or sheet and sheet not in names:
+                raise UserError(f"{path}: no sheet {sheet!r}; it has: {', '.join(names) or 'none'}")
+            page = book.worksheets[names.index(sheet) if sheet else 0]
+            page.reset_dimensions()  # some programs write a size that leaves rows out
+            rows = list(page.iter_rows(values_only=True))
+        finally:
+            book.close()
+    except UserError:
+        raise
+    except Exception as error:  # openpyxl raises whatever a damaged part makes it trip over
+        raise UserError(f"{path}: not a readable workbook: {reason(error)}") from None
+    width = max(map(len, rows), default=0)
+    return [(*row, *(None,) * (width - len(row))) for row in rows]
+
+
+def _text(cell: Any) -> str:
+    if cell is None or isinstance(cell, str) and cell in ("#N/A", "#NV"):
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell).strip()

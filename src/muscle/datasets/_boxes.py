@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
+from muscle.data.decode import image_size
 from muscle.data.source import Source
 from muscle.errors import UsageError, UserError
 from muscle.types import Target
@@ -57,17 +59,45 @@ class BoxSource(Source):
         Raises:
             UserError: see ``clip``. Overhang up to half a pixel is rounding and is cut off in any case.
         """
-        x0, y0, x1, y1 = box
-        shown = ", ".join(f"{v:g}" for v in box)
-        if not all(math.isfinite(v) for v in box) or x1 <= x0 or y1 <= y0:
-            raise UserError(f"{where}: box {shown} has no area; correct or delete it")
-        cut = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
-        if not (0 <= (x0 + x1) / 2 <= width and 0 <= (y0 + y1) / 2 <= height):
-            raise UserError(
-                f"{where}: box {shown} lies outside its image of {width} x {height}; correct or delete it"
-            )
-        if not self.clip and max(abs(a - b) for a, b in zip(box, cut, strict=True)) > 0.5:
-            raise UserError(
-                f"{where}: box {shown} overhangs its image of {width} x {height}; correct it or set clip: true"
-            )
-        return cut
+        return fit(box, width, height, where, self.clip)
+
+
+def fit(box: Box, width: int, height: int, where: str, clip: bool = True) -> Box:
+    """``BoxSource.fitted``, for adapters that have no such settings."""
+    x0, y0, x1, y1 = box
+    shown = ", ".join(f"{v:g}" for v in box)
+    if not all(math.isfinite(v) for v in box) or x1 <= x0 or y1 <= y0:
+        raise UserError(f"{where}: box {shown} has no area; correct or delete it")
+    cut = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
+    if not (0 <= (x0 + x1) / 2 <= width and 0 <= (y0 + y1) / 2 <= height):
+        raise UserError(
+            f"{where}: box {shown} lies outside its image of {width} x {height}; correct or delete it"
+        )
+    if not clip and max(abs(a - b) for a, b in zip(box, cut, strict=True)) > 0.5:
+        raise UserError(
+            f"{where}: box {shown} overhangs its image of {width} x {height}; correct it or set clip: true"
+        )
+    return cut
+
+
+def check_size(file: Path, path: str, said: tuple[int, int], where: str) -> None:
+    """Refuses annotations made on an image of another size: their boxes would land elsewhere.
+
+    Args:
+        file: the image.
+        path: its name in the message.
+        said: width and height as the annotations state them.
+        where: who states them.
+
+    Raises:
+        UserError: the image is of another size. One that is missing or unreadable passes: others say so better.
+    """
+    try:
+        found = image_size(file)
+    except UserError:
+        return
+    if found != said:
+        raise UserError(
+            f"{where}: {path} is {found[0]} x {found[1]}, but was {said[0]} x {said[1]} when it was annotated; give "
+            "the images that were annotated, or correct the size"
+        )

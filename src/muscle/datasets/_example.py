@@ -12,6 +12,7 @@ from PIL import Image
 from muscle.phantom import Phantom, draw
 
 SIZE = (192, 160)
+RESOURCE_FORK = b"\0\5\26\7"  # how the files begin that macOS leaves beside pictures, named ._picture
 
 
 def drawn(part: str, seed: int, **wanted: int) -> Phantom:
@@ -31,7 +32,12 @@ def save(path: Path, pixels: NDArray[Any]) -> None:
     ).save(path)
 
 
+def put(path: Path, content: bytes) -> None:
+    """Writes a file as it is, with the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
 def windows_text(path: Path, lines: list[str]) -> None:
     """Writes text as spreadsheets do: a byte-order mark in front, lines that end with CRLF."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(("\ufeff" + "".join(f"{line}\r\n" for line in lines)).encode())
+    put(path, ("\ufeff" + "".join(f"{line}\r\n" for line in lines)).encode())

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from pydantic import field_validator
 
 from muscle.data.source import Source
 from muscle.errors import UserError
+
+
+def hidden(identity: str) -> str:
+    """A key for a DICOM identity (Patient ID, UID) that does not show it: the head of its SHA-256; empty for blank."""
+    identity = identity.strip()
+    return hashlib.sha256(identity.encode()).hexdigest()[:16] if identity else ""
 
 
 class NamedPatients(Source):

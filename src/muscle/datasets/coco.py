@@ -7,9 +7,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, ClassVar
 
-from muscle.data.decode import image_size
 from muscle.data.files import inside, part_of
-from muscle.datasets._boxes import BoxSource
+from muscle.datasets._boxes import BoxSource, check_size
 from muscle.datasets._example import drawn, save
 from muscle.datasets._patients import NamedPatients
 from muscle.errors import UserError
@@ -35,10 +34,10 @@ class Coco(BoxSource, NamedPatients):
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:
         """Every listed image, with its boxes in pixels."""
         file = self.folder / inside(self.file, f"source {name}: file")
-        data = _loaded(file)
+        data = load_json(file)
         try:
             return self._records(name, file, data)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UserError(
                 f"{file}: not COCO: {type(error).__name__} {error} in images, annotations or categories"
             ) from None
@@ -64,7 +63,8 @@ class Coco(BoxSource, NamedPatients):
                 missing.append(path)
             mine = boxes.pop(image["id"], [])
             if mine:
-                self._check_size(path, image, where)
+                said = int(image["width"]), int(image["height"])
+                check_size(self.folder / path, path, said, where)
             kept = [(self._fitted(box, image, w), label[c]) for box, c, w in mine if c in label]
             truth = {target.name: BoxList(tuple(b for b, _ in kept), tuple(c for _, c in kept))}
             known_truth = bool(mine) or self.empty == "negative"
@@ -78,16 +78,6 @@ class Coco(BoxSource, NamedPatients):
                 f"{next(iter(boxes.values()))[0][2]}: its image {next(iter(boxes))} is not listed in images"
             )
         return found, [target]
-
-    def _check_size(self, path: str, image: dict[str, Any], where: str) -> None:
-        try:
-            found = image_size(self.folder / path)
-        except UserError:
-            return  # it is missing, or prepare says why this picture cannot be used
-        said = int(image["width"]), int(image["height"])
-        if found != said:  # the boxes would land elsewhere
-            raise UserError(f"{where}: {path} is {found[0]} x {found[1]}; the JSON says {said[0]} x {said[1]}; "
-                            "give the images that were annotated, or correct the JSON")  # fmt: skip
 
     def _fitted(self, box: Any, image: dict[str, Any], where: str) -> tuple[float, float, float, float]:
         x, y, width, height = (float(v) for v in box)
@@ -112,13 +102,20 @@ class Coco(BoxSource, NamedPatients):
         (root / "annotations.json").write_text(json.dumps(data))
 
 
-def _loaded(file: Path) -> dict[str, Any]:
+def load_json(
+    file: Path, needed: tuple[str, ...] = ("images", "annotations", "categories")
+) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        UserError: missing, not JSON, or no object with the entries that are ``needed``.
+    """
     try:
         data = json.loads(file.read_text("utf-8-sig"))
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}; file: names the JSON, relative to the root") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: not JSON: {error}") from None
-    if not isinstance(data, dict) or not {"images", "annotations", "categories"} <= data.keys():
-        raise UserError(f"{file}: not COCO; it must hold images, annotations and categories")
+    if not isinstance(data, dict) or not set(needed) <= data.keys():
+        raise UserError(f"{file}: not COCO; it must hold {', '.join(needed[:-1])} and {needed[-1]}")
     return data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -11,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from muscle.data.dicom import is_dicom, read_header
 from muscle.data.files import PARTS, images, part_of
 from muscle.datasets._example import drawn, save
-from muscle.datasets._patients import NamedPatients
+from muscle.datasets._patients import NamedPatients, hidden
 from muscle.errors import UsageError, UserError
 from muscle.types import Labels, Sample, Target
 
@@ -53,8 +52,12 @@ class Folder(NamedPatients):
 
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:
         """Every picture, with the label of its folder if asked."""
+        exact = {pattern for pattern in self.exclude if not any(sign in pattern for sign in "*?[")}
+        patterns = [pattern for pattern in self.exclude if pattern not in exact]
         paths = [
-            p for p in images(self.folder) if not any(fnmatchcase(p, pattern) for pattern in self.exclude)
+            path
+            for path in images(self.folder)
+            if path not in exact and not any(fnmatchcase(path, pattern) for pattern in patterns)
         ]
         if self.labels == "none":
             return [self._sample(name, path) for path in paths], []
@@ -77,10 +80,10 @@ class Folder(NamedPatients):
         """
         file = self.folder / path
         try:
-            identity = str(read_header(file).get("PatientID") or "").strip() if is_dicom(file) else ""
+            key = hidden(str(read_header(file).get("PatientID") or "")) if is_dicom(file) else ""
         except Exception:  # a damaged header: prepare says why this file cannot be used
             return ""
-        return self.person("dicom", hashlib.sha256(identity.encode()).hexdigest()[:16]) if identity else ""
+        return self.person("dicom", key) if key else ""
 
     def _classes(self, name: str, paths: list[str]) -> tuple[str, ...]:
         for path in paths:

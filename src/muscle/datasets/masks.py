@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import field_validator
 
-from muscle.data.files import images, inside, part_of
+from muscle.data.files import part_of
 from muscle.datasets._example import drawn, save
 from muscle.datasets._patients import NamedPatients
+from muscle.datasets._stems import by_stem
 from muscle.errors import UserError
 from muscle.types import IGNORE, MaskFiles, Sample, Target
 
@@ -50,7 +51,8 @@ class Masks(NamedPatients):
 
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:
         """Every film with its mask."""
-        films, masks = self._listed(name, self.images), self._listed(name, self.masks)
+        films = by_stem(name, self.folder, self.images, "images")
+        masks = by_stem(name, self.folder, self.masks, "masks")
         target = Target(name=self.target or name, kind="mask", classes=tuple(self.classes))
         levels = tuple((level, i + 1) for i, mine in enumerate(self.classes.values()) for level in mine)
         levels += tuple((level, IGNORE) for level in self.ignore)
@@ -72,20 +74,6 @@ class Masks(NamedPatients):
                 f"source {name}: no mask in {self.folder / self.masks}; correct masks, prefix or suffix"
             )
         return found, [target]
-
-    def _listed(self, name: str, folder: str) -> dict[PurePosixPath, str]:
-        """Path below the folder without its suffix -> path below the root."""
-        folder = inside(folder, f"source {name}") if folder != "." else "."
-        base = self.folder / folder
-        if not base.is_dir():
-            raise UserError(f"source {name}: no folder {base}; name the two folders with images: and masks:")
-        found: dict[PurePosixPath, str] = {}
-        for path in images(base):
-            full = (PurePosixPath(folder) / path).as_posix()
-            other = found.setdefault(PurePosixPath(path).with_suffix(""), full)
-            if other != full:
-                raise UserError(f"source {name}: {other} and {full} differ in suffix only; keep one")
-        return found
 
     @classmethod
     def write_example(cls, root: Path, n: int, seed: int) -> None:

@@ -1,0 +1,78 @@
+"""What images of one source contradict each other in: equal files, and persons in several parts."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+from muscle.data.faults import Fault
+from muscle.types import BoxList, Labels, Sample, Value
+
+THREADS = 8  # reading files waits for the disk
+
+
+def same_bytes(root: Path, samples: Sequence[Sample], official: bool) -> Iterator[Fault]:
+    """Equal files; worse where their labels differ, or where one trains and one tests."""
+    by_size: dict[int, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        try:
+            by_size[(root / sample.path).stat().st_size].append(sample)
+        except OSError:
+            continue  # missing: said already
+    twins = [sample for mine in by_size.values() if len(mine) > 1 for sample in mine]
+    with ThreadPoolExecutor(THREADS) as threads:
+        sums = list(threads.map(lambda sample: _sha256(root / sample.path), twins))
+    groups: dict[str, list[Sample]] = defaultdict(list)
+    for sample, value in zip(twins, sums, strict=True):
+        if value:
+            groups[value].append(sample)
+    for first, *others in (mine for mine in groups.values() if len(mine) > 1):
+        for other in others:
+            level: Literal["error", "warning"] = "warning"
+            said = f"the same bytes as {first.path}"
+            both = first.annotations.keys() & other.annotations.keys()
+            if any(_differ(first.annotations[target], other.annotations[target]) for target in both):
+                level, said = "error", f"{said}, with another annotation"
+            elif official and first.split != other.split:
+                level, said = "error", f"{said}, in another part of the split"
+            yield Fault(level, "duplicate file", other.path, said, "keep one of the two")
+
+
+def _differ(one: object, other: object) -> bool:
+    """Whether two truths contradict each other; unknown contradicts nothing, and masks are compared by no one."""
+    if isinstance(one, Labels) and isinstance(other, Labels):
+        pairs = zip(one.values, other.values, strict=False)
+        return any(a != b for a, b in pairs if not math.isnan(a) and not math.isnan(b))
+    return isinstance(one, (Value, BoxList)) and one != other
+
+
+def _sha256(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def persons_in_two_parts(samples: Sequence[Sample], official: bool) -> Iterator[Fault]:
+    """Persons in several of the publisher's parts, one line each, at one of their films."""
+    parts: dict[str, dict[str, str]] = defaultdict(dict)
+    for sample in samples:
+        if sample.split and sample.patient != sample.id:
+            parts[sample.patient].setdefault(sample.split, sample.path)
+    for where in parts.values():
+        if len(where) > 1:
+            others = ", ".join(f"{part}: {path}" for part, path in list(where.items())[1:])
+            said = f"the same person or group as {others}"
+            do = (
+                "use split: patient"
+                if official
+                else "nothing: the split in use does not take the published parts"
+            )
+            first = next(iter(where.values()))
+            yield Fault("error" if official else "warning", "person in two published parts", first, said, do)

@@ -1,0 +1,63 @@
+"""Public archives as people unpack them: nested folders, copies of whole trees, suffixes in any case.
+
+Paths are handled as text: a set has 100,000 of them, and every one is looked at several times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from muscle.data.files import IMAGE_SUFFIXES
+from muscle.errors import UserError
+
+
+def file_name(path: str) -> str:
+    """The name without folders, in lower case; tables written on Windows part them with a backslash."""
+    return path.replace("\\", "/").rpartition("/")[2].lower()
+
+
+def stem(path: str) -> str:
+    """The name without its last suffix: what tables, masks and films agree in."""
+    whole = file_name(path)
+    return whole.rpartition(".")[0] or whole
+
+
+def place(path: str) -> str:
+    """The name of the folder that a file lies in, in lower case; empty in the root."""
+    return file_name(path.rpartition("/")[0])
+
+
+def pictures(paths: Iterable[str]) -> list[str]:
+    """The paths with the suffix of a picture, in any case."""
+    return [path for path in paths if path.lower().endswith(IMAGE_SUFFIXES)]
+
+
+def one_each(paths: Iterable[str], key: Callable[[str], str] = stem) -> dict[str, str]:
+    """Key -> path; of copies in several folders the least deep one, of these the first by name."""
+    found: dict[str, str] = {}
+    for path in sorted(paths, key=lambda path: (path.count("/"), path)):
+        found.setdefault(key(path), path)
+    return found
+
+
+def named(paths: Iterable[str], *names: str) -> str | None:
+    """The least deep file of the first of these names that occurs, upper and lower case alike; None without one."""
+    wanted = [word.lower() for word in names]
+    there = one_each((path for path in paths if file_name(path) in wanted), key=file_name)
+    return next((there[word] for word in wanted if word in there), None)
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a list, without blank ones, byte-order mark and CRLF.
+
+    Raises:
+        UserError: unreadable, or not UTF-8 text.
+    """
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}; get it again"
+        ) from None
+    return [line.strip() for line in lines if line.strip()]
