@@ -348,7 +348,7 @@ MUTATIONS = (
     ),
     Mutation(
         "DICOM: padding counts for the percentiles", "data/dicom.py",
-        "inner = np.where(padded, 0, counts)", "inner = counts",
+        "inner = np.where(padded, 0, stored.counts)", "inner = stored.counts",
         f"{QUIRKS}padding_at_the_rim_is_black_and_saturation_inside_stays",
     ),
     Mutation(

@@ -93,6 +93,11 @@ def test_a_line_that_makes_no_sense_is_named(tmp_path: Path) -> None:
             read(lay(tmp_path / str(i), line.encode(), "JPCLN001.IMG"))
 
 
+def test_an_empty_table_is_no_table_of_nodules(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"CLNDAT_EN.txt: no line of a nodule; get the table again"):
+        read(lay(tmp_path, b"", "JPCLN001.IMG"))
+
+
 def test_both_folds_and_both_sides_are_read(tmp_path: Path) -> None:
     Jsrt.write_example(tmp_path, 4, seed=5)
     found = read(tmp_path)

@@ -81,9 +81,7 @@ def decode(path: Path, settings: Decode) -> Decoded:
             return harmonized(found, settings.harmonize)
     except (UserError, KeyboardInterrupt, SystemExit):
         raise
-    except (
-        BaseException
-    ) as error:  # whatever a damaged file makes a codec trip over; panics of Rust are no Exception
+    except BaseException as error:  # codecs raise anything on a damaged file; panics of Rust are no Exception
         raise UserError(f"{path}: cannot be read: {reason(error)}") from None
 
 

@@ -7,6 +7,7 @@ The order is that of PS3.3 C.11: stored value, modality, window, then polarity; 
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,6 @@ from muscle.data.grey import (
 from muscle.data.stored import stored_values, whole
 from muscle.data.voi import Levels, Unusable, modality, padding, view, views
 from muscle.errors import UserError
-
-_GREY = ("MONOCHROME1", "MONOCHROME2")
 
 
 def is_dicom(path: Path) -> bool:
@@ -93,34 +92,12 @@ def decode_dicom(path: Path, unified: bool, window: int, first_frame: bool) -> D
         UserError: no pixels, several frames, too large, or what the header says contradicts itself or the pixels.
             What pydicom raises on damage comes through as it is.
     """
-    from pydicom import dcmread
-
-    header, frames = read_header(path), []  # type: tuple[Any, list[str]]
-    if "Rows" not in header or "Columns" not in header:
-        raise UserError(f"{path}: a DICOM object without pixels ({_modality(header)}); not an image")
-    check_frames(path, whole(path, header, "NumberOfFrames", 1), first_frame, frames)
-    columns, rows = (whole(path, header, name) for name in ("Columns", "Rows"))
-    check_size(path, columns, rows)
-    check_bytes(path)
-    ds = dcmread(path, force=True)
-    if not any(name in ds for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise UserError(
-            f"{path}: a DICOM object without pixels ({_modality(header)}), or cut off before them; not an image"
-        )
-    photometric = str(ds.get("PhotometricInterpretation") or "")
-    if not photometric:
-        raise UserError(
-            f"{path}: no Photometric Interpretation, so that nothing says whether dense is bright"
-        )
-    samples = whole(path, ds, "SamplesPerPixel", 1)
-    if (samples == 1) != (photometric in (*_GREY, "PALETTE COLOR")):
-        raise UserError(f"{path}: {samples} samples per pixel contradict {photometric}")
-    steps = [f"DICOM {_modality(ds)} of {columns} x {rows}, {photometric}"]
+    ds, steps = _checked(path, first_frame)
+    photometric = str(ds.PhotometricInterpretation)
     values, bits, signed = stored_values(path, ds, steps)
-    steps += frames
-    if values.shape[:2] != (rows, columns):
+    if values.shape[:2] != (ds.Rows, ds.Columns):
         raise UserError(
-            f"{path}: its pixels are {values.shape[1]} x {values.shape[0]}, not {columns} x {rows}"
+            f"{path}: its pixels are {values.shape[1]} x {values.shape[0]}, its header says {ds.Columns} x {ds.Rows}"
         )
     if photometric == "PALETTE COLOR":
         values = _palette(ds, values)
@@ -130,42 +107,92 @@ def decode_dicom(path: Path, unified: bool, window: int, first_frame: bool) -> D
         values = to_grey(values, steps)
         steps.append(f"0..{2**bits - 1} to 0..255, from Bits Stored")
         return Decoded(to_bytes(values, 0.0, 2.0**bits - 1), tuple(steps), bits)
-    if bits <= 16:
-        low = -(2 ** (bits - 1)) if signed else 0
-        high = low + 2**bits - 1
-        levels: Values = np.arange(low, high + 1)
-        counts, where, offset = counted(values, low, high), values, low
-    else:  # floats and whole numbers of 32 bits: the levels are those that occur
-        levels, where, counts = np.unique(values, return_inverse=True, return_counts=True)
-        where, offset = where.reshape(values.shape), 0
-        levels, counts = _finite(path, levels, counts, steps)
-        low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-        if levels.dtype.kind == "f":
-            low, high = float(levels.min()), float(levels.max())
+    stored = _Stored.of(path, values, bits, signed, steps)
+    low, high = stored.low, stored.high
     if not unified:
         steps.append(f"raw: stored values from {low:g}..{high:g} (Bits Stored) to 0..255, polarity as stored")
-        table = rounded((levels - low) / ((high - low) or 1) * 255)
-        return Decoded(looked_up(table, where, offset), tuple(steps), bits)
+        return Decoded(stored.shown((stored.levels - low) / (high - low or 1)), tuple(steps), bits)
     outside = padding(ds, int(low), int(high))
-    padded = (levels >= outside[0]) & (levels <= outside[1]) if outside else np.zeros(levels.shape, bool)
-    inner = np.where(padded, 0, counts)
-    seen = _seen(ds, window, low, high, levels, inner if inner.any() else counts, bits, steps)
+    padded = np.zeros(stored.levels.shape, bool)
+    if outside is not None:
+        padded = (stored.levels >= outside[0]) & (stored.levels <= outside[1])
+    inner = np.where(padded, 0, stored.counts)
+    whole_picture = not inner.any()  # all of it is padding: then none is
+    seen = _seen(ds, window, stored, stored.counts if whole_picture else inner, bits, steps)
     # DX demands INVERSE wherever it demands MONOCHROME1: the two state one inversion, not two
     if photometric == "MONOCHROME1" or ds.get("PresentationLUTShape") == "INVERSE":
         seen = 1 - seen
         why = "MONOCHROME1" if photometric == "MONOCHROME1" else "Presentation LUT Shape INVERSE"
         steps.append(f"inverted, so that dense is bright: {why}")
-    grey = looked_up(rounded(seen * 255), where, offset)
-    if counts[padded].any() and inner.any():
-        _blacken(grey, looked_up(padded.view(np.uint8), where, offset), steps)
+    grey = stored.shown(seen)
+    if stored.counts[padded].any() and not whole_picture:
+        _blacken(grey, looked_up(padded.view(np.uint8), stored.where, stored.offset), steps)
     return Decoded(grey, tuple(steps), bits)
 
 
-def _seen(
-    ds: Any, window: int, low: int, high: int, levels: Values, counts: Values, bits: int, steps: list[str]
-) -> Levels:
+def _checked(path: Path, first_frame: bool) -> tuple[Any, list[str]]:
+    """The data set of a file that may be a film, and the first steps."""
+    from pydicom import dcmread
+
+    header = read_header(path)
+    modality_name = str(header.get("Modality") or "modality unknown")
+    frames: list[str] = []
+    if "Rows" not in header or "Columns" not in header:
+        raise UserError(f"{path}: a DICOM object without pixels ({modality_name}); not an image")
+    check_frames(path, whole(path, header, "NumberOfFrames", 1), first_frame, frames)
+    columns, rows = (whole(path, header, name) for name in ("Columns", "Rows"))
+    check_size(path, columns, rows)
+    check_bytes(path)
+    ds = dcmread(path, force=True)
+    if not any(name in ds for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        raise UserError(
+            f"{path}: a DICOM object without pixels ({modality_name}), or cut off before them; not an image"
+        )
+    photometric = str(ds.get("PhotometricInterpretation") or "")
+    if not photometric:
+        raise UserError(
+            f"{path}: no Photometric Interpretation, so that nothing says whether dense is bright"
+        )
+    samples = whole(path, ds, "SamplesPerPixel", 1)
+    if (samples == 1) != (photometric in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")):
+        raise UserError(f"{path}: {samples} samples per pixel contradict {photometric}")
+    return ds, [f"DICOM {modality_name} of {columns} x {rows}, {photometric}", *frames]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A grey picture as a look-up: pixel p has the level ``levels[where[p] - offset]``.
+
+    ``counts``: how often each level occurs; ``low``, ``high``: what can be stored, of floats what is.
+    """
+
+    levels: Values
+    counts: Values
+    where: Values
+    offset: int
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, path: Path, values: Values, bits: int, signed: bool, steps: list[str]) -> _Stored:
+        low = -(2 ** (bits - 1)) if signed else 0
+        high = low + 2**bits - 1
+        if bits <= 16:
+            return cls(np.arange(low, high + 1), counted(values, low, high), values, low, low, high)
+        # floats and whole numbers of 32 bits: the levels are those that occur
+        levels, where, counts = np.unique(values, return_inverse=True, return_counts=True)
+        levels, counts = _finite(path, levels, counts, steps)
+        ends = (levels.min(), levels.max()) if levels.dtype.kind == "f" else (low, high)
+        return cls(levels, counts, where.reshape(values.shape), 0, float(ends[0]), float(ends[1]))
+
+    def shown(self, seen: Levels) -> Pixels:
+        """The picture in which each level is seen as 0..1."""
+        return looked_up(rounded(seen * 255), self.where, self.offset)
+
+
+def _seen(ds: Any, window: int, stored: _Stored, counts: Values, bits: int, steps: list[str]) -> Levels:
     """Each level as 0..1, before the polarity: by the file's table or window, or by the range of the values."""
-    units, lowest, highest = modality(ds, low, high, levels, steps)
+    units, lowest, highest = modality(ds, stored.low, stored.high, stored.levels, steps)
     there = counts > 0
     several = views(ds)
     if several:
@@ -226,7 +253,3 @@ def _palette(ds: Any, values: Values) -> Values:
         table = np.frombuffer(data[: count * kind.itemsize], kind)
         channels.append(table[np.clip(values.astype(np.int64) - first, 0, len(table) - 1)])
     return np.stack(channels, -1)
-
-
-def _modality(ds: Any) -> str:
-    return str(ds.get("Modality") or "modality unknown")

@@ -74,7 +74,9 @@ class Table:
         return 2.0**self.bits - 1
 
 
-def modality(ds: Any, low: int, high: int, levels: Values, steps: list[str]) -> tuple[Levels, float, float]:
+def modality(
+    ds: Any, low: float, high: float, levels: Values, steps: list[str]
+) -> tuple[Levels, float, float]:
     """Stored levels in the units of the modality (C.11.1), and the lowest and highest possible value of these.
 
     Args:
@@ -96,10 +98,10 @@ def modality(ds: Any, low: int, high: int, levels: Values, steps: list[str]) -> 
     units = levels.astype(np.float64)
     slope, intercept = _number(ds.get("RescaleSlope")), _number(ds.get("RescaleIntercept"))
     if slope is None or intercept is None or (slope, intercept) == (1.0, 0.0):
-        return units, float(low), float(high)
+        return units, low, high
     if slope == 0:
         steps.append("rescale slope 0 would leave no picture and is ignored")
-        return units, float(low), float(high)
+        return units, low, high
     steps.append(f"rescaled: {slope:g} x value + {intercept:g}")
     ends = sorted((low * slope + intercept, high * slope + intercept))
     return units * slope + intercept, ends[0], ends[1]

@@ -113,6 +113,8 @@ def _nodules(root: Path, files: list[str]) -> dict[str, Nodule]:
         return {}
     text = (root / name).read_text("latin-1")
     starts = [match.start() for match in _FILM.finditer(text)]
+    if not starts:
+        raise UserError(f"{root / name}: no line of a nodule; get the table again")
     found = {}
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         cells = [cell.strip() for cell in text[start:end].split("\t")]
