@@ -88,7 +88,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _run(place: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
     search = os.pathsep.join([str(place / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
     own = {k: v for k, v in os.environ.items() if not k.startswith("MUSCLE_")}
-    settings = own | {"PATH": search, "MUSCLE_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    settings = own | {"PATH": search, "MUSCLE_OFFLINE": "1", "MUSCLE_SALT": "x", "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         arguments, cwd=place, env=settings, capture_output=True, text=True, timeout=300, check=False
     )
