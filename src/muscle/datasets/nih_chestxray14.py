@@ -114,10 +114,9 @@ class NihChestXray14(Source):
         first = (root / "images" / "00000001_000.PNG").read_bytes()
         put(root / "images_001" / "images" / "00000001_000.png", first)
         put(root / "images" / "._00000001_000.PNG", RESOURCE_FORK)
-        rows.append(
-            "00099999_000.png,Edema,0,99999,40,M,PA,2500,2048,0.14,0.14,"
-        )  # its archive was not fetched
-        windows_text(root / _ENTRIES[0], [_HEADER.format("Patient Sex"), *rows])
+        unfetched = "00099999_000.png,Edema,0,99999,40,M,PA,2500,2048,0.14,0.14,"  # its archive is not there
+        boxes.append("00099999_000.png,Mass,8,8,64,64,,,")
+        windows_text(root / _ENTRIES[0], [_HEADER.format("Patient Sex"), *rows, unfetched])
         windows_text(root / _ENTRIES[1], [_HEADER.format("Patient Gender"), *old])
         windows_text(root / "BBox_List_2017.csv", boxes)
         for file, lines in lists.items():
