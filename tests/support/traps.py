@@ -111,7 +111,7 @@ TRAPS: tuple[Trap, ...] = (
     ),
     (
         "siim_acr: a column's name begins with a space", "data/tables.py",
-        "columns = [name.strip() for name in next(reader, [])]", "columns = list(next(reader, []))",
+        "[cell.strip() for cell in cells]", "list(cells)",
         f"{SETS}test_siim_acr.py::test_runs_are_relative_to_the_last_and_rows_add_up",
     ),
     *_of(
