@@ -39,13 +39,13 @@ RUN = [(language, text) for language, text in BLOCKS if language in ("sh", "pyth
 SMALL = """
 import dataclasses, os, runpy, sys
 from muscle import machine, recipes
-from muscle.data import prepare
+from muscle.data import reuse
 from muscle.tasks.detection import Detection
 
 os.fsync = lambda handle: None
 machine.allowed_cores = lambda: 1
-films = prepare.films
-prepare.films = lambda jobs, workers: films(jobs, 0)
+films = reuse.films
+reuse.films = lambda jobs, workers: films(jobs, 0)
 
 def small(tasks):
     return tuple(

@@ -12,6 +12,7 @@ import muscle.datasets
 from muscle.data.source import DataFile
 from muscle.datasets._example import drawn, save
 from muscle.datasets._unverified import MARK, remark, unverified
+from muscle.phantom import draw
 from muscle.types import Annotation, Labels, MaskFiles
 
 
@@ -50,8 +51,18 @@ def covid_radiography_2020(root: Path) -> dict[str, Annotation]:
     return found
 
 
+def hip_dysplasia(root: Path) -> dict[str, Annotation]:
+    found: dict[str, Annotation] = {}
+    for i, name in enumerate(("Normal/n1.jpg", "Normal/n2.JPG", "DDH/d1.jpg")):
+        save(root / "hip_dysplasia" / name, draw("long_bone", i, (64, 48)).image)
+        found[name] = Labels((float(i < 2), float(i == 2)))
+    (root / "hip_dysplasia/DDH/._d1.jpg").write_bytes(b"")
+    return found
+
+
 TREES: dict[str, Callable[[Path], dict[str, Annotation]]] = {
     "covid_radiography_2020": covid_radiography_2020,
+    "hip_dysplasia": hip_dysplasia,
     "jsrt_png": jsrt_png,
     "siim_acr_png": siim_acr_png,
 }

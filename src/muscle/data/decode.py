@@ -97,8 +97,9 @@ def decode_mask(path: Path, levels: tuple[tuple[int, int], ...]) -> Pixels:
     try:
         with _opened(path) as image:
             check_frames(path, _frames(image), False, [])
+            orientation = _orientation(image)
             values = np.asarray(image.convert("L") if image.mode == "1" else image)
-            values = _upright(image, values, [])
+            values = _upright(orientation, values, [])
             lossy = image.format == "JPEG"
     except UserError:
         raise
@@ -182,6 +183,7 @@ def _picture(path: Path, unified: bool, first: bool) -> Decoded:
         width, height = image.size
         deep = _stored_as(image)
         steps.insert(0, f"{image.format} of {width} x {height}, mode {deep or image.mode}")
+        orientation = _orientation(image)
         # TIFF's PhotometricInterpretation WhiteIsZero; of 8 bits Pillow inverts it, of more it does not
         inverse = (
             isinstance(image, TiffImageFile)
@@ -199,7 +201,7 @@ def _picture(path: Path, unified: bool, first: bool) -> Decoded:
         else:
             keyed = image.mode == "RGB" and "transparency" in image.info  # one colour stands for transparent
             values = np.asarray(image.convert("RGBA") if keyed else image)
-        values = _upright(image, values, steps)
+        values = _upright(orientation, values, steps)
     if values.ndim == 3 and values.shape[2] in (2, 4):
         values = _without_alpha(values, steps)
     if values.ndim == 3:
@@ -246,14 +248,20 @@ def _frames(image: Image.Image) -> int:
 
 
 def _orientation(image: Image.Image) -> int:
-    """How the picture lies in its file, from EXIF; 1: upright. TIFF pictures are turned by Pillow itself."""
-    given = 1 if isinstance(image, TiffImageFile) else image.getexif().get(0x0112, 1)
+    """How the picture lies in its file, from the EXIF in front of its pixels, which are not read; 1: upright.
+
+    TIFF pictures are turned by Pillow itself.
+    """
+    if isinstance(image, TiffImageFile):
+        return 1
+    exif = Image.Exif()
+    exif.load(image.info.get("exif", b""))
+    given = exif.get(0x0112, 1)
     return given if given in _TURNS else 1
 
 
-def _upright(image: Image.Image, values: Values, steps: list[str]) -> Values:
+def _upright(orientation: int, values: Values, steps: list[str]) -> Values:
     """The picture as viewers show it."""
-    orientation = _orientation(image)
     if orientation == 1:
         return values
     steps.append(f"turned upright: EXIF orientation {orientation}")
