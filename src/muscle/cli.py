@@ -16,7 +16,7 @@ import typer
 
 import muscle
 from muscle import paths
-from muscle.cli_data import app as data_app
+from muscle.cli_store import app as data_app
 from muscle.cli_train import AsJson, Device, Threads, app
 from muscle.console import err as err_console
 from muscle.console import out, shown, table

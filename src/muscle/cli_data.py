@@ -1,4 +1,4 @@
-"""``muscle data ...``: what data exist, what they hold, how they are decoded."""
+"""``muscle data ...``: what data exist, what they hold, how they are decoded; stores and splits in cli_store.py."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from muscle import paths
-from muscle.console import Shown, err, out, shown, table
+from muscle.console import err, out, shown, table
 from muscle.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,12 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="Sources, decoding, stores.", rich_
 Sources = Annotated[
     list[str], typer.Argument(metavar="SOURCE...", help="A folder, KIND=ROOT, or a data file.")
 ]
-Size = Annotated[str, typer.Option(help="Height x width of the store.")]
-Store = Annotated[Path | None, typer.Option("--store", help="$MUSCLE_STORE or ./muscle-store by default.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes that decode.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-SHOWN = 20  # leaks printed one by one; --json has all
 
 
 @app.command("list")
@@ -117,17 +111,17 @@ def scan(
             out.print()
     if write is not None:
         found.write(write)
-        _wrote(write, as_json)
+        wrote(write, as_json)
     elif not as_json and found.proposal is not None:
         out.print(found.yaml(), markup=False)
     if contact is not None:
         some = contact_sheet(found.root, found.films, contact, films)
         if not as_json:
             table(("number", "film"), [(i, film.path) for i, film in enumerate(some, 1)])
-        _wrote(contact, as_json)
+        wrote(contact, as_json)
 
 
-def _wrote(file: Path, as_json: bool) -> None:
+def wrote(file: Path, as_json: bool) -> None:
     """Says so; beside JSON on standard error, which no program parses."""
     (err if as_json else out).print(f"wrote {file}", markup=False)
 
@@ -204,7 +198,7 @@ def histogram(
     except ValueError as error:
         raise UsageError(f"--normalization: {error}") from None
     assert isinstance(chosen, Normalization)
-    data, decode = DataFile.of(sources), _decode(harmonize)
+    data, decode = DataFile.of(sources), decoder(harmonize)
     with shown() as progress:
 
         def count(name: str, done: int, total: int) -> None:
@@ -222,10 +216,11 @@ def histogram(
             out.print(f"set aside: {name}: {path}: {why}", markup=False)
     if to is not None:
         found.draw(to)
-        _wrote(to, as_json)
+        wrote(to, as_json)
 
 
-def _decode(harmonize: list[str] | None) -> Decode:
+def decoder(harmonize: list[str] | None) -> Decode:
+    """The decoder with the harmonizing steps of these kinds."""
     from muscle.data.decode import Decode
 
     return Decode.parse({"harmonize": tuple(harmonize or ())})
@@ -261,176 +256,3 @@ def inspect(
     if to is not None:
         Image.fromarray(found.pixels).save(to, format="PNG")
         out.print(f"wrote {to}", markup=False)
-
-
-@app.command()
-def prepare(
-    sources: Sources,
-    size: Size = "800x500",
-    store: Store = None,
-    fit: Annotated[str, typer.Option(help="stretch (the paper), or pad to keep the aspect.")] = "stretch",
-    harmonize: Harmonize = None,
-    workers: Workers = 2,
-) -> None:
-    """Decodes every source once into a memory-mapped store; resumes; sets faulty files aside with the reason.
-
-    Example: muscle data prepare data.yaml --size 512x320
-    """
-    from muscle.data.corpus import Corpus
-    from muscle.data.source import DataFile
-
-    shape = _size(size)
-    if fit not in ("stretch", "pad"):
-        raise UsageError(f"--fit {fit!r}; allowed: stretch, pad")
-    progress = Shown()
-    try:
-        corpus = Corpus.prepare(
-            DataFile.of(sources), shape, _decode(harmonize), "pad" if fit == "pad" else "stretch",
-            store or paths.stores(), workers, progress,
-        )  # fmt: skip
-    finally:
-        progress.close()
-    rows = []
-    for made in corpus.stores:
-        splits = made.column("split").tolist()
-        counts = tuple(splits.count(part) for part in ("train", "valid", "test"))
-        rows.append(
-            (
-                made.name,
-                *counts,
-                len(splits),
-                len(made.quarantine),
-                f"{made.mean:.1f} / {made.sd:.1f}",
-                str(made.path),
-            )
-        )
-    table(("source", "train", "valid", "test", "total", "set aside", "mean / sd", "store"), rows)
-    for made in corpus.stores:
-        for path, reason in made.quarantine:
-            out.print(f"set aside: {path}: {reason}", markup=False)
-
-
-@app.command()
-def split(
-    sources: Sources,
-    write: Annotated[
-        Path | None, typer.Option(help="The CSV or Parquet file to make, or to add new films to.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Who trains, selects and tests, written down: whoever is in FILE stays, newcomers are placed by a hash.
-
-    The first writing is stratified by source and class, person by person. `split: {kind: file, file: FILE}` in the
-    data file takes it back.
-
-    Example: muscle data split films.yaml --write split.csv
-    """
-    from muscle.data.source import DataFile
-    from muscle.data.split_file import PARTS, make
-
-    made = make(DataFile.of(sources), write if write is not None and write.exists() else None)
-    if write is not None:
-        made.write(write)
-    drift = made.drift()
-    counts = {part: made.parts.count(part) for part in PARTS}
-    if as_json:
-        keys = ("class", "part", "before", "now")
-        shares = [dict(zip(keys, row, strict=True)) for row in drift]
-        out.print_json(
-            json.dumps({"images": counts, "new": made.known.count(False), "percent of part": shares})
-        )
-        return
-    table(("part", "images", "of them new"), [
-        (part, n, sum(p == part and not k for p, k in zip(made.parts, made.known, strict=True)))
-        for part, n in counts.items()
-    ])  # fmt: skip
-    table(("class", "part", "before %", "now %"), [
-        (name, part, "" if before is None else f"{before:.1f}", f"{now:.1f}") for name, part, before, now in drift
-    ])  # fmt: skip
-    if write is not None:
-        out.print(f"wrote {write}", markup=False)
-
-
-@app.command()
-def audit(
-    sources: Sources,
-    exclude: Annotated[
-        Path | None,
-        typer.Option(help="Write the ids to leave out here; name it in the data file (exclude: FILE)."),
-    ] = None,
-    start: Annotated[
-        str, typer.Option("--from", help="A run's folder: its pre-training films count as trained on.")
-    ] = "",
-    size: Size = "800x500",
-    store: Store = None,
-    workers: Workers = 2,
-    as_json: AsJson = False,
-) -> None:
-    """Films that are one, or of one person, over all sources and parts: bytes, pixels, near-duplicates, patients.
-
-    Exit code 1 where a run would refuse: a test or validation case is learned from and cannot simply be left out of
-    training.
-
-    Example: muscle data audit films.yaml --exclude leave-out.txt
-    """
-    from muscle.data.audit import read_seen, write_left_out
-    from muscle.data.corpus import Corpus
-    from muscle.data.decode import Decode
-    from muscle.data.source import DataFile
-
-    progress = Shown()
-    try:
-        corpus = Corpus.prepare(
-            DataFile.of(sources), _size(size), Decode(), "stretch", store or paths.stores(), workers, progress
-        )
-        found = corpus.audit(read_seen(Path(start)) if start else ())
-    finally:
-        progress.close()
-    left = found.to_leave_out()
-    if exclude is not None:
-        write_left_out(exclude, left)
-    refused = bool(corpus.leaks) or any(pair.leaks for pair in found.pairs if pair.parts[1] == "weights")
-    refused = refused and not corpus.file.allow_leaks and exclude is None
-    if as_json:
-        out.print_json(json.dumps({**found.as_dict(), "leave out": left, "refused": refused}))
-    else:
-        table(("rule", "parts", "pairs"), found.counts())
-        for pair in found.leaks[:SHOWN]:
-            out.print(str(pair), markup=False)
-        for overlap in found.overlaps:
-            out.print(
-                f"{overlap.first} and {overlap.second} are known to share films, {overlap.pairs} pairs found: "
-                f"{overlap.known}", markup=False,
-            )  # fmt: skip
-        out.print(
-            f"{found.films} films, {len(found.pairs)} pairs, {len(found.leaks)} of them across training and test"
-        )
-        if exclude is not None:
-            out.print(
-                f"wrote {exclude}: {len(left)} ids; name it in the data file: exclude: {exclude}",
-                markup=False,
-            )
-    if refused:
-        raise typer.Exit(1)
-
-
-@app.command()
-def phantom(
-    root: Annotated[Path, typer.Argument(help="An empty folder to write into.")],
-    images: Annotated[int, typer.Option("--images", min=12, help="Films of each set.")] = 60,
-    seed: Annotated[int, typer.Option()] = 0,
-) -> None:
-    """Synthetic radiographs in real layouts, with a data file: chest films with lungs, forearms with fractures.
-
-    Example: muscle data phantom phantoms && muscle run muscle --data phantoms/data.yaml --preset demo
-    """
-    from muscle.demo import write_phantoms
-
-    out.print(str(write_phantoms(root, images, images, seed)))
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, sign, width = text.partition("x")
-    if not (sign and height.isdigit() and width.isdigit() and int(height) >= 32 <= int(width)):
-        raise UsageError(f"--size {text!r}; allowed: HEIGHTxWIDTH of at least 32x32, such as 800x500")
-    return int(height), int(width)
