@@ -22,10 +22,12 @@ Sources = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+OWN = "your own data"
+
 
 @app.command("list")
 def list_kinds() -> None:
-    """The kinds of source that can be read.
+    """The kinds of source that can be read: public sets, readers of one's own data, unverified data files.
 
     Example: muscle data list
     """
@@ -39,11 +41,12 @@ def list_kinds() -> None:
         rows.append(
             (
                 kind,
-                (adapter.__doc__ or "").strip().splitlines()[0],
+                (sys.modules[adapter.__module__].__doc__ or "").splitlines()[0],
                 ", ".join(getattr(adapter, "shows", ())),
-                getattr(adapter, "licence", "") or "your own data",
+                getattr(adapter, "licence", "") or OWN,
             )
         )
+    rows.sort(key=lambda row: row[3] == OWN)
     for name, text in unverified().items():
         parts = {source.body_part for source in DataFile.parse(from_yaml(text)).sources.values()}
         what = f"unverified data file: {remark(text, MARK)}"

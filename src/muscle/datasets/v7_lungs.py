@@ -29,6 +29,7 @@ class V7Lungs(Source):
     """
 
     kind: ClassVar[str] = "v7_lungs"
+    shows: ClassVar[tuple[str, ...]] = ("chest",)
     citation: ClassVar[str] = (
         "V7 Labs, COVID-19 X-ray dataset, 2020; films: Kermany et al., Cell 172(5), 2018"
     )
