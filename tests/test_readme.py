@@ -53,7 +53,7 @@ def small(tasks):
     )
 
 for name, p in recipes.PRESETS.items():
-    finetune = p.finetune.with_(epochs=1, backbone_rates=(1e-3,), tasks=small(p.finetune.tasks))
+    finetune = p.finetune.with_(epochs=1, least_steps=0, backbone_rates=(1e-3,), tasks=small(p.finetune.tasks))
     recipes.PRESETS[name] = dataclasses.replace(
         p, size=(64, 48), pretrain_epochs=1, rounds=1, moco=p.moco.with_(queue="auto", batch_size=8),
         annotated=small(p.annotated), finetune=finetune,

@@ -68,7 +68,7 @@ def small(name: str, epochs: int = 1, rounds: int = 2) -> Recipe:
     shipped = recipe(name, "demo")
     stages = tuple(_shrunk(stage, epochs, rounds) for stage in shipped.stages)
     finetune = shipped.finetune or Finetune(tasks=())
-    finetune = finetune.with_(tasks=tuple(map(_eight, finetune.tasks)), epochs=2)
+    finetune = finetune.with_(tasks=tuple(map(_eight, finetune.tasks)), epochs=2, least_steps=0)
     return shipped.with_(size=SIZE, precision="float32", stages=stages, finetune=finetune)
 
 
