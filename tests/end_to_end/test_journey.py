@@ -38,7 +38,7 @@ def test_one_user_from_pretraining_to_the_table(
     results = json.loads((tmp_path / "runs/muscle/results.json").read_text())
     assert {c["task"] for c in results["cells"]} == {"pneumonia", "lungs", "fracture"}
     assert results["provenance"]["threads"] == 1
-    assert plan["pool"] >= results["provenance"]["pool"]
+    assert plan["pool"] >= results["provenance"]["films pre-trained on"]
     shown = command.muscle("show", "muscle", *LEAVES, *STAGES, "--preset", "demo").done()
     Path("mine.yaml").write_text(shown)
     again = command.muscle("run", "mine.yaml", "--data", annotated, "--threads", "1", "--device", "cpu")
