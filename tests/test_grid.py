@@ -13,6 +13,7 @@ from muscle.data.source import DataFile
 from muscle.errors import UsageError, UserError
 from muscle.recipe import Recipe
 from muscle.results import Results
+from muscle.tasks.segmentation import Segmentation
 
 SEEN = ("scratch", "md-moco")
 
@@ -97,3 +98,15 @@ def test_no_test_part_anywhere(films: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no test part"):
         grid.run_grid([quick("md-moco")], given, tmp_path / "a", films / "stores", tiny.MACHINE, "T")
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_refused_grid_leaves_no_folder(films: Path, tmp_path: Path) -> None:
+    """It was listed as a run of no cells."""
+    asked = quick("scratch")
+    assert asked.finetune is not None
+    lungs = asked.finetune.with_(tasks=(Segmentation(data="lungs"),))
+    with pytest.raises(UsageError, match="lungs"):
+        grid.run_grid(
+            [asked.with_(finetune=lungs)], file(films), tmp_path / "a", films / "stores", tiny.MACHINE, "T"
+        )
+    assert not (tmp_path / "a").exists()

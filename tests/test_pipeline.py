@@ -97,3 +97,22 @@ def test_the_machine_does_not_enter_a_key(corpus: Corpus, tmp_path: Path) -> Non
     run = tiny.pipeline(tiny.small("md-moco"), corpus, tmp_path)
     other = replace(run, machine=tiny.MACHINE.with_(workers=3, snapshot_minutes=9.0))
     assert run._job(0, run._start(0)).key == other._job(0, other._start(0)).key
+
+
+def test_rates_and_added_epochs_are_said(corpus: Corpus, tmp_path: Path) -> None:
+    """Two passes over one task, and more epochs than were asked for, looked like a fault."""
+    heard: list[str] = []
+
+    class Heard(tiny.Progress):
+        def message(self, text: str) -> None:
+            heard.append(text)
+
+    scratch = tiny.small("scratch")
+    assert scratch.finetune is not None
+    asked = scratch.finetune.with_(epochs=1, least_steps=5, backbone_rates=(1e-3, 1e-4))
+    scratch = scratch.with_(finetune=asked)
+    pipelines.Pipeline(scratch, corpus, tiny.MACHINE, tmp_path, Heard()).finetune("pneumonia", 0)
+    said = [text for text in heard if "backbone rate" in text]
+    assert len(said) == 2
+    assert said[1].startswith("finetune-pneumonia: backbone rate 0.0001, 2 of 2; ")
+    assert said[1].endswith("epochs instead of 1, to reach finetune.least_steps")

@@ -11,6 +11,7 @@ import pytest
 import tiny
 
 from muscle import paths, plan
+from muscle.data.audit import write_left_out
 from muscle.data.source import DataFile
 from muscle.data.splits import PatientSplit
 from muscle.datasets.yolo import Yolo
@@ -79,6 +80,16 @@ def test_of_annotated_sources_the_counts_are_those_of_the_run(
     assert fine == {name for name, rows in corpus.tasks.items() if len(rows.test)} > set()
     assert {row["task"] for row in stages if row["stage"] == "continual"} == set(corpus.internal_tasks)
     assert len(corpus.pool) < len(corpus.all_rows) / 2
+
+
+def test_films_that_the_data_file_excludes_are_not_counted(films: Path, tmp_path: Path) -> None:
+    file = DataFile.of([str(films)])
+    (samples, _), *_ = file.read().values()
+    recipe = tiny.small("md-moco").with_(finetune=None)
+    whole = made(recipe, file, tmp_path)
+    write_left_out(tmp_path / "out.txt", [sample.id for sample in samples[:3]])
+    fewer = made(recipe, file.with_(exclude=(str(tmp_path / "out.txt"),)), tmp_path)
+    assert fewer["pool"] == whole["pool"] - 3  # type: ignore[operator]
 
 
 def test_few_files_of_many_are_decoded(annotated: DataFile, tmp_path: Path) -> None:

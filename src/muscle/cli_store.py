@@ -161,7 +161,8 @@ def audit(
                 f"{overlap.known}", markup=False,
             )  # fmt: skip
         out.print(
-            f"{found.films} films, {len(found.pairs)} pairs, {len(found.leaks)} of them across training and test"
+            f"{found.films} films, {len(found.pairs)} pairs, {len(found.leaks)} of them of a film that is "
+            "trained on and one that validates or tests"
         )
         if exclude is not None:
             out.print(

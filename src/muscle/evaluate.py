@@ -71,7 +71,6 @@ def run_recipe(
     """All stages and all cells of a recipe, into ``results``."""
     recipe.check()
     pipeline = Pipeline(recipe, corpus, machine, root, progress)
-    pipeline.check()
     mine = {"recipe": recipe.name, "backbone": recipe.backbone.architecture}
     now = {"settings": settings(recipe), "data": corpus.digest}
     if dropped := results.drop_cells(lambda c: mine.items() <= c.items() and not now.items() <= c.items()):

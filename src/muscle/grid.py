@@ -10,6 +10,7 @@ from muscle.data.source import DataFile
 from muscle.errors import UsageError
 from muscle.evaluate import run_recipe
 from muscle.machine import Machine
+from muscle.pipeline import Pipeline
 from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe
 from muscle.results import Results
@@ -49,6 +50,9 @@ def run_grid(
         if pixels not in corpora:
             corpora[pixels] = prepare(recipe, file, store, machine, progress)
             corpora[pixels].check_leaks()
+    root = paths.checkpoints(out)
+    for recipe in recipes:  # before anything is written
+        Pipeline(recipe, corpora[recipe.size, recipe.decode, recipe.fit], machine, root).check()
     results = Results(out, title, file.synthetic, machine)
     known = {corpus.digest for corpus in corpora.values()}
     if dropped := results.drop_cells(lambda cell: cell.get("data") not in known):
@@ -57,7 +61,6 @@ def run_grid(
     for recipe in recipes:
         paths.atomic_write(out / f"{recipe.name}.yaml", recipe.yaml())
         results.put_start(recipe, corpora[recipe.size, recipe.decode, recipe.fit])
-    root = paths.checkpoints(out)
     for seed in sorted({seed for recipe in recipes for seed in recipe.seeds}):
         for recipe in recipes:
             if seed in recipe.seeds:

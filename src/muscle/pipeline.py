@@ -86,10 +86,24 @@ class Pipeline:
         if made:
             start = replace(start, checkpoint=made[-1], key=str(made[-1].about["key"]))
         tried = []
-        for stage in settings.stages(self.tasks()[name]):
+        stages = settings.stages(self.tasks()[name])
+        for number, stage in enumerate(stages, 1):
             job = self._finetuning(stage, start, seed)
+            self._announce(stage, job, number, len(stages))
             tried.append(run_stage(job, self.corpus, self.machine, self.root, self.progress))
         return tried
+
+    def _announce(self, stage: Stage, job: Job, number: int, rates: int) -> None:
+        """Which rate of several is next, and where few films make more epochs than were asked for."""
+        assert self.recipe.finetune is not None
+        asked, epochs = self.recipe.finetune.epochs, len(stage.schedule.turns(job.steps, job.seed))
+        said = []
+        if rates > 1:
+            said.append(f"backbone rate {stage.optimizer.backbone_rate:g}, {number} of {rates}")
+        if epochs > asked:
+            said.append(f"{epochs} epochs instead of {asked}, to reach finetune.least_steps")
+        if said:
+            self.progress.message(f"{stage.name}: {'; '.join(said)}")
 
     def _finetuning(self, stage: Stage, start: Start, seed: int) -> Job:
         recipe = self.recipe

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from muscle import paths
+from muscle.data.audit import read_left_out
 from muscle.data.corpus import Corpus
 from muscle.data.sampling import steps_of
 from muscle.data.source import DataFile, Source
@@ -149,11 +150,12 @@ def _count(
         for s in tried.stores
         for path, sha in zip(s.column("path"), s.column("sha256"), strict=True)
     }
+    left_out = read_left_out(file.exclude)
     rows: list[tuple[str, Sample, SplitName, str]] = []
     for name, (samples, targets) in records.items():
         parts = file.split_of(name).assign(samples, targets)
         for sample, part in zip(samples, parts, strict=True):
-            if (name, sample.path) not in bad:
+            if (name, sample.path) not in bad and sample.id not in left_out:
                 place = _place(file, name, sample.path)
                 rows.append((name, sample, part, same.get(place, place)))
     held = [(name, sample.patient, film) for name, sample, part, film in rows if part != "train"]

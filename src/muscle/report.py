@@ -89,7 +89,7 @@ def load_results(out: Path) -> Results:
         results = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
-            f"{path}: no results here; give the folder that `muscle run` or `muscle compare` wrote"
+            f"{path}: no results here; give a folder of `muscle run`, `compare` or `finetune`"
         ) from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}); evaluate again to write it") from None

@@ -90,6 +90,7 @@ def test_wrong_command_line_words(tmp_path: Path) -> None:
         (["nowhere"], "no such file or folder"),
         ([f"kermany={tmp_path / 'no'}"], "no such folder"),
         ([f"martian={tmp_path}"], "unknown kind 'martian'"),
+        (["size=[64,64]"], r"a leaf of a recipe is given as --set size=\[64,64\]"),
         ([str(tmp_path / "1.yaml"), str(tmp_path / "2.yaml")], "split differs"),
         ([str(tmp_path / "1.yaml"), str(tmp_path / "3.yaml")], "was given already"),
     ):

@@ -248,8 +248,13 @@ class DataFile(Part):
                     found[name] = source
             elif path.is_dir():
                 found[free_name(path.resolve().name, found)] = cls._source("folder", path)
-            elif sign and kind and root:
+            elif sign and kind in known(Source):
                 found[free_name(kind, found)] = cls._source(kind, Path(root).expanduser())
+            elif sign:
+                raise UsageError(
+                    f"source {word!r}: unknown kind {kind!r}; give a folder, a data file, or KIND=ROOT, KIND one of: "
+                    f"{', '.join(known(Source))}; a leaf of a recipe is given as --set {word}"
+                )
             else:
                 raise UsageError(
                     f"source {word!r}: no such file or folder; give a folder, a data file, or KIND=ROOT, KIND one of: "
