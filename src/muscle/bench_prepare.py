@@ -9,13 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
 from muscle.data.decode import Decode
 from muscle.data.floor import bare
 from muscle.data.prepare import prepare
 from muscle.data.splits import AllTrain
+from muscle.datasets._example_dicom import save_dicom
 from muscle.datasets.folder import Folder
 from muscle.phantom import draw
 
@@ -59,21 +58,8 @@ def _write(root: Path, films: int) -> list[Path]:
         suffix = ("png", "jpg", "png", "dcm")[i % 4]
         path = root / f"{i:05}.{suffix}"
         if suffix == "dcm":
-            _dicom(path, values)
+            save_dicom(path, values, f"2.25.{i}", bits=12)
         else:
             Image.fromarray((values >> 4).astype(np.uint8)).save(path)
         paths.append(path)
     return paths
-
-
-def _dicom(path: Path, values: np.ndarray[tuple[int, ...], np.dtype[np.uint16]]) -> None:
-    ds = Dataset()
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.SOPClassUID, ds.SOPInstanceUID = DigitalXRayImageStorageForPresentation, generate_uid()
-    ds.Modality, ds.PatientID, ds.PhotometricInterpretation = "DX", "synthetic", "MONOCHROME2"
-    ds.Rows, ds.Columns, ds.SamplesPerPixel, ds.PixelRepresentation = *values.shape, 1, 0
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, 12, 11
-    ds.WindowCenter, ds.WindowWidth = 2048, 4096
-    ds.PixelData = values.tobytes()
-    ds.save_as(path, enforce_file_format=True)

@@ -89,6 +89,7 @@ def test_wrong_command_line_words(tmp_path: Path) -> None:
         ([], "no source given"),
         (["nowhere"], "no such file or folder"),
         ([f"kermany={tmp_path / 'no'}"], "no such folder"),
+        (["kermany="], "no such file or folder"),  # and not the folder that we stand in
         ([f"martian={tmp_path}"], "unknown kind 'martian'"),
         (["size=[64,64]"], r"a leaf of a recipe is given as --set size=\[64,64\]"),
         ([str(tmp_path / "1.yaml"), str(tmp_path / "2.yaml")], "split differs"),

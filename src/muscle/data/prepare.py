@@ -68,7 +68,7 @@ def prepare(
     splits = split.assign(samples, targets)
     root = Path(source.root).expanduser()
     jobs = film_jobs(root, samples, size, decode, fit)
-    stats = _stats(root, jobs)
+    stats, decoder = _stats(root, jobs), decode.key()
     key = store_key(samples, targets, splits, size, decode, fit, stats)
     final = where / f"{name}-{size[0]}x{size[1]}-{key[:8]}"
     try:
@@ -82,7 +82,7 @@ def prepare(
                     targets,
                     splits,
                     jobs,
-                    [stamp(job, decode.key(), stats) for job in jobs],
+                    [stamp(job, decoder, stats) for job in jobs],
                     key,
                     workers,
                     progress,

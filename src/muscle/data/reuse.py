@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from muscle.data.film import Film, Job, film
+from muscle.data.film import Film, Job
 from muscle.data.store import MANIFEST, UNREAD, Store, file_sha256
 from muscle.data.workers import films
 from muscle.errors import UserError
@@ -78,12 +78,15 @@ def places(
     for manifest in sorted(where.glob(f"*-{size[0]}x{size[1]}-*/{MANIFEST}")):
         try:
             table = pq.read_table(manifest.parent / "index.parquet", columns=list(UNREAD))
+            here = {c: np.flatnonzero(pc.is_in(table[c], asked).to_numpy()) for c in ("stamp", "timeless")}
+            if not any(map(len, here.values())):
+                continue
             store = Store.open(manifest.parent)
         except (UserError, OSError, pa.ArrowException):  # of another version, or damaged: it cannot serve
             continue
-        for column in ("stamp", "timeless"):
-            rows = np.flatnonzero(pc.is_in(table[column], asked).to_numpy()).tolist()
-            found = {table[column][row].as_py(): Place(store, table["steps"], row) for row in rows} | found
+        for column, rows in here.items():
+            for row in rows.tolist():
+                found.setdefault(table[column][row].as_py(), Place(store, table["steps"], row))
     return [_chosen(found, job, *pair) for job, pair in zip(jobs, stamps, strict=True)]
 
 
@@ -103,4 +106,4 @@ def films_of(jobs: Sequence[Job], known: Sequence[Place | None], workers: int) -
             yield next(decoded)
         else:
             taken = place.film()
-            yield film(job) if taken is None else taken
+            yield next(films([job], workers)) if taken is None else taken

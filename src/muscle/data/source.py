@@ -248,9 +248,9 @@ class DataFile(Part):
                     found[name] = source
             elif path.is_dir():
                 found[free_name(path.resolve().name, found)] = cls._source("folder", path)
-            elif sign and kind in known(Source):
+            elif sign and root and kind in known(Source):
                 found[free_name(kind, found)] = cls._source(kind, Path(root).expanduser())
-            elif sign:
+            elif sign and kind not in known(Source):
                 raise UsageError(
                     f"source {word!r}: unknown kind {kind!r}; give a folder, a data file, or KIND=ROOT, KIND one of: "
                     f"{', '.join(known(Source))}; a leaf of a recipe is given as --set {word}"

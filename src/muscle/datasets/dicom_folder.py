@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from muscle.data.dicom import is_dicom, read_header
 from muscle.data.files import images, part_of
+from muscle.data.headers import RADIOGRAPHS
 from muscle.data.tables import read_table
 from muscle.datasets._columns import Columns, Row
 from muscle.datasets._example import drawn, save, windows_text
@@ -41,7 +42,7 @@ class DicomFolder(Columns):
     table: str = ""
     by: Literal["sop", "study", "path"] = "sop"
     id_column: str = ""
-    modalities: tuple[str, ...] = ("CR", "DX", "RG", "IO", "PX", "MG")
+    modalities: tuple[str, ...] = RADIOGRAPHS
 
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:
         """Every radiograph, with what the table says of it.
