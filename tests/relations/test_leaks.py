@@ -116,7 +116,10 @@ def test_the_list_of_an_audit_is_a_way_out(films: Path) -> None:
     ids = (films / "out.txt").read_text().splitlines()
     assert ids and f"{len(ids)} ids" in done
     (films / "data.yaml").write_text(to_yaml(data(films, exclude="out.txt")))  # relative to the data file
-    assert "0 of them of a film that is trained on" in command.muscle("data", "audit", films / "data.yaml", *words).done()
+    assert (
+        "0 of them of a film that is trained on"
+        in command.muscle("data", "audit", films / "data.yaml", *words).done()
+    )
     made = prepare(RECIPE, DataFile.load(films / "data.yaml"), films / "stores", tiny.MACHINE)
     made.check_leaks()
     assert not set(ids) & {i for rows in made.tasks.values() for i in (*rows.train.ids, *rows.test.ids)}
