@@ -10,7 +10,7 @@ A score that the cases do not define (AUC without positives) is NaN inside and a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +27,8 @@ MAX_DETECTIONS = 100  # per image and class, as in COCO
 
 Floats = NDArray[np.float64]
 Values = dict[str, Floats]
+Threshold = float | tuple[float, ...]
+LOWER_IS_BETTER: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,16 @@ class Scorer:
 
     Attributes:
         values: weights [T, N] float64 >= 0 -> name of the score -> [T] float64, NaN where not defined.
-        cases: name of the score -> how many cases enter it (labels: those whose truth is known).
+        cases: name of the score -> how many cases can enter it (labels: those whose truth is known).
+        bounds: name of the score -> least and greatest value that it can take; a name that is missing: (0, 1).
     """
 
     values: Callable[[Floats], Values]
     cases: dict[str, int]
+    bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def score(p: Predictions, threshold: float = THRESHOLD) -> dict[str, float]:
+def score(p: Predictions, threshold: Threshold = THRESHOLD) -> dict[str, float]:
     """The scores of a set of predictions, each in [0, 1].
 
     labels: ``accuracy sensitivity specificity auc``. Two exclusive classes, or one class alone: of the last
@@ -69,7 +73,7 @@ def score(p: Predictions, threshold: float = THRESHOLD) -> dict[str, float]:
     return {name: float(v[0]) for name, v in values.items() if np.isfinite(v[0])}
 
 
-def scorer(p: Predictions, threshold: float = THRESHOLD) -> Scorer:
+def scorer(p: Predictions, threshold: Threshold = THRESHOLD) -> Scorer:
     """The scores of ``score`` as functions of weights on the cases."""
     if p.kind == "labels":
         return _labels(p, threshold)
@@ -121,7 +125,7 @@ def roc(truth: ArrayLike, output: ArrayLike) -> tuple[Floats, Floats]:
     return np.r_[0.0, alarms[last] / alarms[-1]], np.r_[0.0, hits[last] / hits[-1]]
 
 
-def _labels(p: Predictions, threshold: float) -> Scorer:
+def _labels(p: Predictions, threshold: Threshold) -> Scorer:
     truth, output = (np.asarray(a, np.float64) for a in p.arrays)
     several = len(p.classes) > 2 or (len(p.classes) == 2 and not p.exclusive)
     if p.exclusive and several:

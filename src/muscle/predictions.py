@@ -85,6 +85,27 @@ class Predictions:
             raise ValueError(f"{self.task} is of {self.kind}, not boxes")
         return self.truth, self.output
 
+    def refuse_nan(self) -> None:
+        """Nothing where every output is a finite number: NaN has no rank, so no score of it means anything.
+
+        Raises:
+            UserError: outputs that are not finite, with the first cases.
+        """
+        if self.kind == "boxes":
+            bad = [
+                not (np.isfinite(box).all() and np.isfinite(score).all()) for box, score, _ in self.boxes[1]
+            ]
+        else:
+            output = self.arrays[1]
+            bad = list(~np.isfinite(output).reshape(len(output), -1).all(1)) if len(output) else []
+        first = [name for name, is_bad in zip(self.ids, bad, strict=True) if is_bad]
+        if first:
+            more = f" and {len(first) - 3} more" if len(first) > 3 else ""
+            raise UserError(
+                f"{self.task}: predictions that are not finite numbers for {len(first)} of {len(self)} cases "
+                f"({', '.join(first[:3])}{more}); the model has diverged: train it again at a lower rate"
+            )
+
     def save(self, path: Path) -> None:
         """Writes one compressed .npz; a reader sees the old file or the whole new one.
 

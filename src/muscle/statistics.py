@@ -1,7 +1,6 @@
-"""How far a score can be trusted: percentile bootstrap over patients.
+"""How far a score can be trusted: 95 % intervals over patients. NumPy only.
 
-A resample is a row of weights on the cases (how often each was drawn), so no score is computed twice over
-(see ``metrics``). NumPy only.
+The default method of each score is the one whose coverage was measured to hold (docs/statistics.md).
 """
 
 from __future__ import annotations
@@ -10,93 +9,141 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from muscle.metrics import THRESHOLD, scorer
+from muscle import proportions
+from muscle.bootstrap import percentiles
+from muscle.influence import STEPS, Cluster, Influence, clusters_of, influences
+from muscle.metrics import THRESHOLD, Threshold, scorer
 from muscle.predictions import Predictions
+from muscle.quantiles import student_quantile
+from muscle.trust import distrust
 
-Cluster = Literal["patient", "image"]
+Method = Literal["default", "percentile", "paper"]
 
 LEVEL = 0.95  # probability that an interval is meant to cover
-TRIALS = 1000
+TRIALS = 1000  # of the percentile bootstrap
 PAPER_TRIALS = 100  # "bootstrapping with 100 independent trials on testing sets"
-_CHUNK = 2_000_000  # weights held at once: 16 MB
+PROPORTIONS = frozenset({"accuracy", "sensitivity", "specificity"})
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A score and its 95 % interval, all in [0, 1]; ``n`` is the number of cases that entered."""
+    """A score and its 95 % interval.
+
+    Attributes:
+        n: cases that enter: of a sensitivity those with the finding.
+        clusters: patients (or images) that they come from.
+        method: how the interval was made, in a word or two.
+        reliable: whether it covers as it should, by the measured coverage of its like; ``why`` it does not.
+            Scores in 0 to 1 of which nothing is known have 0 to 1, others NaN.
+    """
 
     value: float
     low: float
     high: float
     n: int
+    clusters: int
+    method: str
+    reliable: bool
+    why: str
 
 
 def intervals(
     p: Predictions,
+    method: Method = "default",
+    cluster: Cluster = "patient",
+    threshold: Threshold = THRESHOLD,
     trials: int = TRIALS,
     seed: int = 0,
-    cluster: Cluster = "patient",
-    threshold: float = THRESHOLD,
 ) -> dict[str, Interval]:
-    """Every score that the cases define, with its 95 % percentile-bootstrap interval.
+    """Every score that the cases define, with its 95 % interval.
 
-    Draws as many clusters as there are, with replacement, ``trials`` times; the cases of one cluster come
-    together. A trial in which a score is not defined (no positive drawn) is left out of its interval. A single
-    cluster says nothing about others, so its intervals are all of [0, 1]. The interval speaks of the cases that
-    might have been drawn, not of other training seeds; for few cases or scores near 1 it is too narrow (measured
-    coverage: METHODS 9).
+    ``default``: by score. Proportions: Wilson's interval at the effective number of cases. AUC: DeLong's variance
+    summed by patient, on the logit scale. Other scores in 0 to 1: jackknife over patients, on the logit scale.
+    Others: jackknife. All with Student's t for as many patients as there effectively are. ``percentile``:
+    bootstrap with ``trials`` and ``seed``. ``paper``: 100 trials over images, whoever they are of; usually too narrow.
+
+    The interval speaks of the cases that might have been drawn, not of other training seeds
+    (``comparison.over_seeds``).
 
     Raises:
-        ValueError: no trials, or an unknown cluster.
+        ValueError: no trials, or an unknown method or cluster.
+        UserError: predictions that are not numbers.
     """
+    if method not in ("default", "percentile", "paper"):
+        raise ValueError(f"method={method!r}; allowed: default, percentile, paper")
     if trials < 1:
         raise ValueError(f"trials={trials}; allowed: at least 1")
-    if cluster not in ("patient", "image"):
-        raise ValueError(f"cluster={cluster!r}; allowed: patient, image")
+    if method == "paper":
+        trials, cluster = PAPER_TRIALS, "image"
+    of = clusters_of(p, cluster)
     if len(p) == 0:
         return {}
-    scores = scorer(p, threshold)
-    of = np.unique(p.patients, return_inverse=True)[1] if cluster == "patient" else np.arange(len(p))
-    clusters = int(of.max()) + 1
-    rng = np.random.default_rng(seed)
-    trial: dict[str, list[NDArray[np.float64]]] = {}
-    step = max(1, _CHUNK // len(p))
-    for start in range(0, trials, step):
-        drawn = _counts(rng, min(step, trials - start), clusters)
-        for name, values in scores.values(drawn[:, of]).items():
-            trial.setdefault(name, []).append(values)
-    result = {}
-    for name, values in scores.values(np.ones((1, len(p)))).items():
-        value = float(values[0])
-        if not np.isfinite(value):
-            continue
-        tried = np.concatenate(trial[name])
-        tried = tried[~np.isnan(tried)]
-        low, high = 0.0, 1.0
-        if clusters > 1 and len(tried):
-            low, high = (float(q) for q in np.quantile(tried, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
-        result[name] = Interval(value, low, high, scores.cases[name])
-    return result
+    p.refuse_nan()
+    found = influences(p, cluster, threshold)
+    if method == "default":
+        return {name: interval(name, i, cluster) for name, i in found.items()}
+    drawn = percentiles(scorer(p, threshold), of, trials, seed, LEVEL)
+    return {name: _resampled(name, i, drawn, cluster) for name, i in found.items()}
 
 
-def paper_intervals(p: Predictions, seed: int = 0, threshold: float = THRESHOLD) -> dict[str, Interval]:
-    """Intervals as the MUSCLE paper has them: 100 trials over images, whoever they are of; usually too narrow."""
-    return intervals(p, PAPER_TRIALS, seed, "image", threshold)
+def interval(name: str, found: Influence, cluster: Cluster = "patient") -> Interval:
+    """The default interval of one score."""
+    low, high, method = _bounds(name.partition(":")[0], found)
+    why = distrust(name, found, cluster)
+    return Interval(found.value, low, high, found.n, found.clusters, method, not why, why)
 
 
-def describe(trials: int = TRIALS, cluster: Cluster = "patient") -> str:
+def _bounds(kind: str, found: Influence) -> tuple[float, float, str]:
+    """Low, high, and the method in words."""
+    least, most = found.bounds
+    bounded = np.isfinite(most - least)
+    if found.by_cluster is None:
+        return *((least, most) if bounded else (np.nan, np.nan)), "none"
+    t = student_quantile(LEVEL, max(1, int(found.df)))
+    error = found.variance**0.5
+    if not bounded:
+        if least == 0 and found.value > 0:
+            times = float(np.exp(min(t * error / found.value, 700.0)))
+            return found.value / times, found.value * times, "log jackknife"
+        return found.value - t * error, found.value + t * error, "jackknife"
+    span = most - least
+    value, error = (found.value - least) / span, error / span
+    if value <= 0 or value >= 1:
+        low, high, method = *proportions.all_alike(value, found.effective, LEVEL), "Clopper-Pearson"
+    elif error == 0:
+        low, high, method = *proportions.wilson(value, found.effective, t), "Wilson"
+    elif kind in PROPORTIONS:
+        low, high, method = *proportions.wilson(value, value * (1 - value) / error**2, t), "Wilson"
+    else:
+        low, high = proportions.logit(value, error, t)
+        method = "logit-DeLong" if kind == "auc" else f"logit {'bootstrap' if kind in STEPS else 'jackknife'}"
+    return least + span * low, least + span * high, method
+
+
+def _resampled(
+    name: str, found: Influence, drawn: dict[str, tuple[float, float]], cluster: Cluster
+) -> Interval:
+    """A percentile interval; it is stamped where the default one would be."""
+    low, high = drawn.get(name, found.bounds)
+    if found.clusters < 2:
+        low, high, _ = _bounds(name, found)
+    why = distrust(name, found, cluster)
+    return Interval(
+        found.value, low, high, found.n, found.clusters, "percentile bootstrap", not why, why
+    )  # fmt: skip
+
+
+def describe(method: Method = "default", cluster: Cluster = "patient", trials: int = TRIALS) -> str:
     """The method of the intervals in words, for reports."""
     whom = (
-        "patients (all films of one person are drawn together)" if cluster == "patient" else "single images"
+        "patients (all films of one person count as one draw)"
+        if cluster == "patient" and method != "paper"
+        else "single images"
     )
-    return f"95 % percentile bootstrap, {trials} resamples of {whom}"
-
-
-def _counts(rng: np.random.Generator, trials: int, clusters: int) -> NDArray[np.float64]:
-    """How often each cluster is drawn in each trial: [trials, clusters], rows sum to ``clusters``."""
-    drawn = rng.integers(0, clusters, (trials, clusters)) + np.arange(trials)[:, None] * clusters
-    return (
-        np.bincount(drawn.ravel(), minlength=trials * clusters).reshape(trials, clusters).astype(np.float64)
-    )
+    if method == "default":
+        return (
+            "95 % intervals over " + whom + ": AUC logit-DeLong, proportions Wilson, other scores jackknife; "
+            "chosen by measured coverage"
+        )
+    return f"95 % percentile bootstrap, {PAPER_TRIALS if method == 'paper' else trials} resamples of {whom}"
