@@ -214,9 +214,120 @@ MUTATIONS = (
         f"{CALLS}the_rates_follow_eq1_over_their_period",
     ),
     Mutation(
-        "evaluation: intervals of images and few trials", "evaluate.py",
-        "intervals(predictions).items()", 'intervals(predictions, 100, cluster="image").items()',
-        f"{CALLS}intervals_of_a_cell_are_of_patients_and_a_thousand_trials",
+        "DeLong: ties count as lost", "delong.py",
+        'below = (np.searchsorted(ordered, positive) + np.searchsorted(ordered, positive, "right")) / 2',
+        "below = np.searchsorted(ordered, positive).astype(np.float64)",
+        f"{ORACLES}delong.py::test_components_and_variance_are_those_of_the_double_loop",
+    ),
+    Mutation(
+        "DeLong: the variance of a sample over n", "delong.py",
+        "np.sqrt((there - 1) / there)", "1",
+        f"{ORACLES}delong.py::test_components_and_variance_are_those_of_the_double_loop",
+    ),
+    Mutation(
+        "DeLong: films of one patient as if of many", "delong.py",
+        "total / (1 - share)", "total / (1 - 1 / who.sum())",
+        f"{ORACLES}delong.py::test_by_patient_the_components_are_summed_without_that_patient",
+    ),
+    Mutation(
+        "DeLong: negatives without their components", "delong.py",
+        "by_cluster = sums[0] + sums[1]", "by_cluster = sums[0]",
+        f"{ORACLES}delong.py::test_the_difference_of_two_aucs_has_delongs_covariance",
+    ),
+    Mutation(
+        "binormal variance: sizes of cases for pairs", "delong.py",
+        "size = (positives + negatives) / 2 - 1", "size = positives + negatives - 1",
+        f"{ORACLES}delong.py::test_hanley_and_mcneils_variance_is_that_of_exponential_outputs",
+    ),
+    Mutation(
+        "Student: one-sided", "quantiles.py",
+        "incomplete_beta(df / 2, 0.5, df / (df + t * t))", "incomplete_beta(df / 2, 0.5, df / (df + t * t)) / 2",
+        f"{ORACLES}proportions.py::test_students_quantiles_are_scipys",
+    ),
+    Mutation(
+        "incomplete beta: a wrong sign in the fraction", "quantiles.py",
+        "-(a + m) * (a + b + m)", "(a + m) * (a + b + m)",
+        f"{ORACLES}proportions.py::test_the_incomplete_beta_function_is_scipys",
+    ),
+    Mutation(
+        "Wilson: not drawn to one half", "proportions.py",
+        "middle = (value + square / 2) / (1 + square)", "middle = value",
+        f"{ORACLES}proportions.py::test_wilsons_interval_is_scipys",
+    ),
+    Mutation(
+        "Clopper-Pearson: one-sided", "proportions.py",
+        "((1 - level) / 2) ** (1 / size)", "(1 - level) ** (1 / size)",
+        f"{ORACLES}proportions.py::test_all_or_none_has_clopper_and_pearsons_bound",
+    ),
+    Mutation(
+        "logit: error on the scale of shares", "proportions.py",
+        "t * error / (value * (1 - value))", "t * error",
+        f"{ORACLES}proportions.py::test_the_logit_interval_is_symmetric_in_log_odds_and_stays_inside",
+    ),
+    Mutation(
+        "Holm: Bonferroni's factor for all", "comparison.py",
+        "(len(ps) - rank) * ps[i]", "len(ps) * ps[i]",
+        f"{ORACLES}holm.py::test_holm_by_hand",
+    ),
+    Mutation(
+        "Holm: p-values may fall", "comparison.py",
+        "largest = max(largest, min(1.0, ", "largest = max(0.0, min(1.0, ",
+        f"{ORACLES}holm.py::test_holm_by_hand",
+    ),
+    Mutation(
+        "bootstrap: a resample of half the patients", "bootstrap.py",
+        "rng.integers(0, clusters, (trials, clusters))", "rng.integers(0, clusters, (trials, clusters // 2))",
+        "test_statistics.py::test_percentiles_are_what_they_were_to_the_last_digit",
+    ),
+    Mutation(
+        "jackknife: over n, not n - 1", "influence.py",
+        "(value - left[name]) * np.sqrt((count - 1) / count)", "(value - left[name])",
+        "test_statistics.py::test_miou_is_left_out_patient_by_patient",
+    ),
+    Mutation(
+        "a sensitivity counts the healthy", "influence.py",
+        '"sensitivity": (truth == 1).any(1)', '"sensitivity": (truth >= 0).any(1)',
+        "test_statistics.py::test_values_are_the_plain_scores_and_lie_inside",
+    ),
+    Mutation(
+        "trust: few patients are believed", "trust.py",
+        "if found.effective < needed:", "if found.effective < 2:",
+        "test_statistics.py::test_the_stamp_follows_what_the_score_stands_on",
+    ),
+    Mutation(
+        "trust: rare failures are believed", "trust.py",
+        "MOVERS = 6", "MOVERS = 0",
+        "test_statistics.py::test_a_spread_made_by_few_is_stamped",
+    ),
+    Mutation(
+        "comparison: not paired", "comparison.py",
+        "cases = float(((one - two) ** 2).sum())", "cases = float((one**2 + two**2).sum())",
+        "test_comparison.py::test_accuracy_is_students_paired_test",
+    ),
+    Mutation(
+        "comparison: the variance over seeds is left out", "comparison.py",
+        "variance = cases + sum(v for v, _ in seeded)", "variance = cases",
+        "test_comparison.py::test_the_variance_of_each_mean_over_its_seeds_is_added",
+    ),
+    Mutation(
+        "comparison: cases in the order of each file", "comparison.py",
+        "order = [place[name] for name in of.ids]", "order = list(place.values())",
+        "test_comparison.py::test_pairing_narrows_and_the_order_of_cases_does_not_matter",
+    ),
+    Mutation(
+        "comparison: other truth is not noticed", "comparison.py",
+        "if who != whom or not same:", "if who != whom:",
+        "test_comparison.py::test_different_cases_are_named",
+    ),
+    Mutation(
+        "verdict: less is better of no score", "comparison.py",
+        "found.value * found.better > 0", "found.value > 0",
+        "test_comparison.py::test_three_sentences",
+    ),
+    Mutation(
+        "evaluation: intervals of images", "evaluate.py",
+        "intervals(predictions).items()", 'intervals(predictions, cluster="image").items()',
+        f"{CALLS}intervals_of_a_cell_are_the_default_ones_of_patients",
     ),
     Mutation(
         "job: validation labels outside the key", "job.py",

@@ -79,7 +79,7 @@ def write_results(
                 name = f"predictions/{recipe}-{p.task}-{seed}.npz"
                 p.save(out / name)
                 found = {m: {"value": i.value, "low": i.low, "high": i.high, "n": i.n}
-                         for m, i in intervals(p, 50).items()}  # fmt: skip
+                         for m, i in intervals(p).items()}  # fmt: skip
                 cells.append({"recipe": recipe, "title": title, "backbone": "resnet18", "task": p.task,
                               "kind": p.kind, "classes": list(p.classes), "seed": seed, "metrics": found,
                               "predictions": name, "minutes": 0.5, "key": f"{recipe}{seed}"})  # fmt: skip

@@ -69,9 +69,26 @@ def test_tasks_of_table_3_stand_side_by_side_until_the_page_is_full() -> None:
 def test_every_score_has_a_row_and_random_init_its_own_table() -> None:
     cells = [cell("x", auc=(0.9, 0.8, 1.0, 50), accuracy=(0.7, 0.6, 0.8, 50))]
     assert [[c.text for c in row[5:]] for row in scores({"cells": cells}).rows] == [
-        ["0", "auc", "0.9000", "0.8000", "1.0000", "50"],
-        ["0", "accuracy", "0.7000", "0.6000", "0.8000", "50"],
+        ["0", "auc", "0.9000", "0.8000", "1.0000", "50", "–", "–"],
+        ["0", "accuracy", "0.7000", "0.6000", "0.8000", "50", "–", "–"],
     ]
     assert random_init({"cells": cells}).rows == ()
     cells[0]["random_init"] = {"knn": 0.75, "linear": {"value": 0.8, "low": 0, "high": 1, "n": 3}}
     assert [row[-1].text for row in random_init({"cells": cells}).rows] == ["0.7500", "0.8000"]
+
+
+def test_an_interval_that_is_not_to_be_believed_has_a_dagger() -> None:
+    """Results of earlier versions say nothing of it, and have none."""
+    cells = [cell("x", seed, auc=(0.9, 0.8, 1.0, 50), accuracy=(0.7, 0.6, 0.8, 50)) for seed in (0, 1)]
+    cells[1]["metrics"]["auc"] |= {"reliable": False, "method": "logit-DeLong", "why": "too few"}
+    (row,) = classification({"cells": cells}).rows
+    assert (row[3].note, row[6].note) == ("60.00–80.00", "80.00–100.00 †")
+    assert [c.text for c in scores({"cells": cells}).rows[2][-2:]] == ["logit-DeLong", "too few"]
+
+
+def test_an_interval_that_is_not_known_is_no_number() -> None:
+    cells = [cell("x", auc=(0.9, None, None, 5), sensitivity=(0.5, 0.2, 0.8, 3))]
+    (row,) = classification({"cells": cells}).rows
+    assert (row[6].text, row[6].note, row[6].strong) == ("90.00", "unknown", False)
+    assert row[-1].text == "5"  # cases: not those of the sensitivity alone
+    assert [c.text for c in scores({"cells": cells}).rows[0][8:10]] == ["–", "–"]

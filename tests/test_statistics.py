@@ -1,4 +1,4 @@
-"""Intervals. Oracles: the resampling written as a loop; the normal approximation; relations that must hold."""
+"""Intervals. Oracles: resampling and leaving out written as loops; closed forms; relations that must hold."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import time
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from muscle.metrics import score
+from muscle.errors import UserError
+from muscle.influence import influences, of_scorer
+from muscle.metrics import Scorer, score
 from muscle.predictions import Predictions
-from muscle.statistics import describe, intervals, paper_intervals
+from muscle.statistics import describe, interval, intervals
 
 
 def labels(truth: np.ndarray, output: np.ndarray, patients: list[str] | None = None) -> Predictions:
@@ -24,18 +27,36 @@ def noisy(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return truth, 1 / (1 + np.exp(-rng.normal(size=n) - truth + 0.5))
 
 
+def masks(n: int, patients: list[str] | None = None, seed: int = 0) -> Predictions:
+    """Squares, shifted by a little."""
+    rng = np.random.default_rng(seed)
+    truth, output = np.zeros((2, n, 20, 20), np.uint8)
+    for i in range(n):
+        y, x, dy, dx = *rng.integers(2, 8, 2), *rng.integers(-2, 3, 2)
+        truth[i, y : y + 9, x : x + 9] = 1
+        output[i, y + dy : y + dy + 9, x + dx : x + dx + 9] = 1
+    ids = [str(i) for i in range(n)]
+    return Predictions(task="m", kind="mask", classes=("lung",), exclusive=True, ids=ids, patients=patients or ids,
+                       truth=truth, output=output)  # fmt: skip
+
+
 def test_values_are_the_plain_scores_and_lie_inside() -> None:
-    p = labels(*noisy(80))
-    found = intervals(p)
-    assert {name: i.value for name, i in found.items()} == score(p)
-    assert all(0 <= i.low <= i.value <= i.high <= 1 and i.n == 80 for i in found.values())
-    assert found == intervals(p) != intervals(p, seed=1)
+    truth, output = noisy(80)
+    p = labels(truth, output)
+    for method in ("default", "percentile", "paper"):
+        found = intervals(p, method)  # type: ignore[arg-type]
+        assert {name: i.value for name, i in found.items()} == score(p)
+        assert all(0 <= i.low <= i.value <= i.high <= 1 and i.clusters == i.n for i in found.values())
+        counts = {"sensitivity": truth.sum(), "specificity": (1 - truth).sum()}
+        assert {name: i.n for name, i in found.items()} == dict.fromkeys(found, 80) | counts
+    assert intervals(p) == intervals(p, seed=1)  # no chance in it
+    assert intervals(p, "percentile") != intervals(p, "percentile", seed=1)
 
 
-def test_the_same_quantiles_as_a_loop_over_resamples() -> None:
+def test_percentiles_are_those_of_a_loop_over_resamples() -> None:
     truth, output = noisy(30)
     patients = [f"p{i // 3}" for i in range(30)]
-    found = intervals(labels(truth, output, patients), trials=400)
+    found = intervals(labels(truth, output, patients), "percentile", trials=400)
     rng = np.random.default_rng(99)
     tried = []
     for _ in range(400):
@@ -45,38 +66,136 @@ def test_the_same_quantiles_as_a_loop_over_resamples() -> None:
     assert (found["auc"].low, found["auc"].high) == pytest.approx((low, high), abs=0.03)
 
 
-def test_accuracy_has_the_width_of_a_binomial() -> None:
-    truth = np.zeros(400)
-    found = intervals(labels(truth, np.r_[np.ones(100), np.zeros(300)]), trials=4000)["accuracy"]
-    assert found.high - found.low == pytest.approx(2 * 1.96 * np.sqrt(0.75 * 0.25 / 400), rel=0.06)
+def test_percentiles_are_what_they_were_to_the_last_digit() -> None:
+    """Figures of the first version, whose resamples these must stay."""
+    found = intervals(labels(*noisy(40), [f"p{i // 2}" for i in range(40)]), "percentile", trials=50)
+    assert [found["auc"].low, found["auc"].high] == pytest.approx(
+        [0.7991018170426065, 0.9795626959247649], abs=1e-15
+    )
 
 
-def test_equal_cases_have_no_width() -> None:
-    found = intervals(labels(np.ones(20), np.full(20, 0.9)))
-    assert set(found) == {"accuracy", "sensitivity"}  # no negatives: no specificity, no AUC
-    assert all((i.low, i.value, i.high) == (1, 1, 1) for i in found.values())
+def test_accuracy_is_wilsons_and_of_patients_by_its_effective_size() -> None:
+    right = np.r_[np.ones(70), np.zeros(10)]
+    found = intervals(labels(np.ones(80), right))["accuracy"]
+    t, size = stats.t.ppf(0.975, 79), 79  # the variance has n - 1 beneath
+    middle, half = 7 / 8 + t**2 / 2 / size, t * np.sqrt(7 / 8 / 8 / size + t**2 / 4 / size**2)
+    ends = [(middle + sign * half) / (1 + t**2 / size) for sign in (-1, 1)]
+    assert [found.low, found.high] == pytest.approx(ends, abs=1e-9) and found.method == "Wilson"
+    four = intervals(labels(np.ones(320), np.repeat(right, 4), [f"p{i // 4}" for i in range(320)]))[
+        "accuracy"
+    ]
+    assert [four.low, four.high] == pytest.approx([found.low, found.high])  # copies teach nothing
+    assert (four.n, four.clusters) == (320, 80)
+
+
+def test_dice_is_students_interval_of_the_mean_on_the_logit_scale() -> None:
+    p = masks(40)
+    each = [score(masks_of(p, [i]))["dice"] for i in range(40)]
+    found = intervals(p)["dice"]
+    value, error = np.mean(each), stats.sem(each)
+    half = stats.t.ppf(0.975, 39) * error / (value * (1 - value))
+    odds = np.log(value / (1 - value))
+    ends = [1 / (1 + np.exp(-odds + half)), 1 / (1 + np.exp(-odds - half))]
+    assert [found.low, found.high] == pytest.approx(ends, abs=1e-9) and found.method == "logit jackknife"
+
+
+def masks_of(p: Predictions, cases: list[int]) -> Predictions:
+    truth, output = p.arrays
+    ids = [p.ids[i] for i in cases]
+    return Predictions(task="m", kind="mask", classes=("lung",), exclusive=True, ids=ids, patients=ids,
+                       truth=truth[cases], output=output[cases])  # fmt: skip
+
+
+def test_miou_is_left_out_patient_by_patient() -> None:
+    p = masks(24, [f"p{i // 2}" for i in range(24)])
+    found = influences(p)["miou"]
+    whole = score(p)["miou"]
+    without = [
+        score(masks_of(p, [i for i in range(24) if p.patients[i] != f"p{g}"]))["miou"] for g in range(12)
+    ]
+    assert found.variance == pytest.approx(sum((whole - w) ** 2 for w in without) * 11 / 12)
+    assert (found.clusters, found.effective, found.df) == (12, 12.0, 11.0)
+
+
+def test_many_patients_are_left_out_in_groups() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(5, 1, 5000)
+    mean = Scorer(lambda w: {"mae": w @ x / w.sum(1)}, {"mae": 5000}, {"mae": (0.0, np.inf)})
+    found = of_scorer(mean, np.arange(5000))["mae"]
+    assert found.by_cluster is not None and len(found.by_cluster) == 200
+    assert found.variance == pytest.approx(x.var() / 5000, rel=0.25) and found.df == 199
 
 
 def test_films_of_one_person_do_not_count_as_many() -> None:
     truth, output = noisy(40)
-    once = intervals(labels(truth, output))["auc"]
+    once = intervals(labels(truth, output))
     patients = [f"p{i // 4}" for i in range(160)]
     four = labels(np.repeat(truth, 4), np.repeat(output, 4), patients)
-    by_patient, by_image = intervals(four)["auc"], intervals(four, cluster="image")["auc"]
-    assert (by_patient.low, by_patient.high) == pytest.approx((once.low, once.high))  # copies teach nothing
-    assert by_image.high - by_image.low < 0.65 * (by_patient.high - by_patient.low)
-    assert by_patient.n == 160
+    by_patient, by_image = intervals(four), intervals(four, cluster="image")
+    for name, near in (("auc", 0.005), ("sensitivity", 1e-9)):  # the AUC is drawn to a model of 80 cases, not 40
+        assert by_patient[name].low == pytest.approx(once[name].low, abs=near)  # copies teach nothing
+        assert by_patient[name].high == pytest.approx(once[name].high, abs=near)
+        width = by_patient[name].high - by_patient[name].low
+        assert by_image[name].high - by_image[name].low < 0.65 * width
+    paper = intervals(four, "paper")
+    assert paper == intervals(four, "percentile", "image", trials=100)
 
 
-def test_one_person_alone_says_nothing_of_others() -> None:
-    found = intervals(labels(*noisy(10), ["one"] * 10))["auc"]
-    assert (found.low, found.high) == (0.0, 1.0)
+def test_what_nothing_is_known_of_is_stamped_and_never_a_narrow_number() -> None:
+    one = intervals(labels(*noisy(10), ["one"] * 10))
+    for method in ("default", "percentile"):
+        found = intervals(labels(*noisy(10), ["one"] * 10), method)["auc"]  # type: ignore[arg-type]
+        assert (found.low, found.high, found.reliable) == (0.0, 1.0, False)
+        assert found.why == "one patient: nothing shows how others differ"
+    assert one["sensitivity"].why.startswith("one patient")
+    sick = intervals(
+        labels(np.r_[np.ones(3), np.zeros(30)], noisy(33)[1], ["sick"] * 3 + [str(i) for i in range(30)])
+    )
+    assert (sick["auc"].low, sick["auc"].high) == (0.0, 1.0) and "stands on one patient" in sick["auc"].why
+    assert (sick["sensitivity"].low, sick["sensitivity"].high, sick["sensitivity"].reliable) == (
+        0.0,
+        1.0,
+        False,
+    )
+    two = intervals(labels(np.array([0, 1]), np.array([0.2, 0.8])))
+    assert all(not i.reliable and i.low <= 0.16 and i.high == 1 for i in two.values())
+    only = intervals(labels(np.ones(50), np.full(50, 0.9)))
+    assert set(only) == {"accuracy", "sensitivity"}  # no negatives: no specificity, no AUC
+    assert only["accuracy"].low == pytest.approx(0.025 ** (1 / 50)) and only["accuracy"].high == 1
+    assert intervals(labels(np.zeros(0), np.zeros(0))) == {}
 
 
-def test_the_papers_way_is_100_trials_over_images() -> None:
-    p = labels(*noisy(50), ["a", "b"] * 25)
-    assert paper_intervals(p) == intervals(p, trials=100, cluster="image")
-    assert "patients" in describe() and "100 resamples of single images" in describe(100, "image")
+def test_of_one_patient_an_unbounded_score_has_no_interval() -> None:
+
+    mean = Scorer(lambda w: {"mae": w.sum(1) / w.sum(1) * 3}, {"mae": 4}, {"mae": (0.0, np.inf)})
+    found = interval("mae", of_scorer(mean, np.zeros(4, np.int64))["mae"])
+    assert found.value == 3 and np.isnan([found.low, found.high]).all() and not found.reliable
+
+
+def test_the_stamp_follows_what_the_score_stands_on() -> None:
+    truth = np.r_[np.ones(8), np.zeros(192)]
+    found = intervals(labels(truth, np.clip(noisy(200)[1] + 0.3 * truth, 0, 1)))
+    assert found["specificity"].reliable and found["accuracy"].reliable
+    assert found["sensitivity"].why == "too few patients (8, needed 20)"
+    assert found["auc"].why == "too few patients of the rarer class (8, needed 9)"
+    assert intervals(labels(*noisy(200)))["auc"].reliable
+
+
+def test_a_spread_made_by_few_is_stamped() -> None:
+    x = np.r_[np.full(97, 0.95), np.zeros(3)] + np.linspace(0, 0.01, 100)
+    dice = Scorer(lambda w: {"dice": w @ x / w.sum(1)}, {"dice": 100})
+
+    assert (
+        interval("dice", of_scorer(dice, np.arange(100))["dice"]).why
+        == "3 patients make all the spread, needed 6"
+    )
+
+
+def test_predictions_that_are_not_numbers_are_refused() -> None:
+    truth, output = noisy(10)
+    output[[3, 7]] = np.nan
+    with pytest.raises(UserError, match=r"^t: .* 2 of 10 cases \(3, 7\)"):
+        intervals(labels(truth, output))
 
 
 def test_wrong_settings_are_refused() -> None:
@@ -85,10 +204,19 @@ def test_wrong_settings_are_refused() -> None:
         intervals(p, trials=0)
     with pytest.raises(ValueError, match="allowed: patient, image"):
         intervals(p, cluster="study")  # type: ignore[arg-type]
-    assert intervals(labels(np.zeros(0), np.zeros(0))) == {}
+    with pytest.raises(ValueError, match="allowed: default, percentile, paper"):
+        intervals(p, "bca")  # type: ignore[arg-type]
 
 
-def test_a_thousand_resamples_of_a_hundred_images_with_boxes_are_quick() -> None:
+def test_the_method_in_words() -> None:
+    assert (
+        "patients" in describe() and "DeLong" in describe() and "single images" in describe(cluster="image")
+    )
+    assert "1000 resamples of patients" in describe("percentile")
+    assert "100 resamples of single images" in describe("paper")
+
+
+def test_intervals_of_a_hundred_images_with_boxes_are_quick() -> None:
     rng = np.random.default_rng(0)
     truth, output = [], []
     for _ in range(100):
@@ -101,6 +229,8 @@ def test_a_thousand_resamples_of_a_hundred_images_with_boxes_are_quick() -> None
     p = Predictions(task="t", kind="boxes", classes=("a",), exclusive=True, ids=ids, patients=ids,
                     truth=truth, output=output)  # fmt: skip
     start = time.perf_counter()
-    found = intervals(p)
+    default, tried = intervals(p)["ap50"], intervals(p, "percentile")["ap50"]
     assert time.perf_counter() - start < 10
-    assert found["ap50"].low < found["ap50"].value < found["ap50"].high and found["ap50"].n == 100
+    assert default.low < default.value < default.high and default.n == 100
+    widths = [i.high - i.low for i in (default, tried)]
+    assert widths[0] == pytest.approx(widths[1], rel=0.3)  # both from resamples

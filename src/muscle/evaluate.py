@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,15 @@ def settings(recipe: Recipe) -> str:
 
 
 def scores(predictions: Predictions) -> dict[str, dict[str, Any]]:
-    """Every metric with its 95 % interval and number of cases; undefined ones are absent."""
-    return (
-        {name: asdict(interval) for name, interval in intervals(predictions).items()}
-        if len(predictions)
-        else {}
-    )
+    """Every metric with its 95 % interval and number of cases; undefined ones are absent.
+
+    An end of an interval that is not known is ``None``: JSON has no NaN.
+    """
+    found = {name: asdict(interval) for name, interval in intervals(predictions).items()}
+    return {
+        name: {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in fields.items()}
+        for name, fields in found.items()
+    }
 
 
 def run_recipe(
@@ -88,7 +92,9 @@ def run_recipe(
                 continue
             cell = run_cell(pipeline, task, seed, results)
             shown = ", ".join(
-                f"{n} {m['value']:.3f} ({m['low']:.3f} to {m['high']:.3f})"
+                f"{n} {m['value']:.3f} ("
+                + ("?" if m["low"] is None else f"{m['low']:.3f} to {m['high']:.3f}")
+                + ")"
                 for n, m in cell["metrics"].items()
                 if ":" not in n
             )

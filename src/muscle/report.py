@@ -160,7 +160,8 @@ def _page(results: Results, blocks: list[Block]) -> str:
         facts=facts,
         sections=sections,
         threshold=results["provenance"].get("threshold", THRESHOLD),
-        intervals=results["provenance"].get("intervals", describe()),
+        intervals="; ".join(dict.fromkeys(cell.get("intervals") or describe() for cell in cells))
+        or describe(),
         provenance=results["provenance"],
     )
 

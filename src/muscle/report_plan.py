@@ -277,7 +277,8 @@ def _forest(groups: list[Group], look: Any) -> Picture:
         metric = scores.MAIN[g.kind]
         found = [c["metrics"][metric] for c in g.cells if metric in c["metrics"]]
         where = f"{g.task}, {g.backbone}" if g.backbone else g.task
-        seeds = [(m["value"], m["low"], m["high"]) for m in found]
+        ends = [[m["value"] if m[k] is None else m[k] for k in ("low", "high")] for m in found]
+        seeds = [(m["value"], low, high) for m, (low, high) in zip(found, ends, strict=True)]
         panels.setdefault(f"{where}: {tables.SHORT[metric]}", []).append((g.recipe, g.title, seeds))
     return figures.forest(list(panels.items()), look)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from muscle.report_tables import SHORT, Cell, Results, Table, number, word
 
+DOUBT = "†"  # an interval that is not to be believed
 METRIC_COLUMNS = 8  # of one Table 3; more tasks begin another, so that it still prints on a page
 
 # Columns of the paper's tables 2 and 3; `name:<class>` columns follow where there are several classes.
@@ -31,12 +33,17 @@ class Group:
     cells: tuple[Results, ...]
 
     def mean(self, metric: str) -> tuple[float, float, float, int] | None:
-        """Value, low, high: each averaged over the seeds that have it; and the number of cases."""
+        """Value, low, high: each averaged over the seeds that have it, NaN where unknown; and the number of cases."""
         found = [cell["metrics"][metric] for cell in self.cells if metric in cell["metrics"]]
         if not found:
             return None
-        value, low, high = (sum(f[k] for f in found) / len(found) for k in ("value", "low", "high"))
+        ends = [[float("nan") if f[k] is None else f[k] for f in found] for k in ("value", "low", "high")]
+        value, low, high = (sum(end) / len(found) for end in ends)
         return value, low, high, max(int(f["n"]) for f in found)
+
+    def doubted(self, metric: str) -> bool:
+        """Whether the interval of any seed is not to be believed."""
+        return any(not cell["metrics"].get(metric, {}).get("reliable", True) for cell in self.cells)
 
 
 def grouped(results: Results, kinds: Sequence[str] = ("labels", "mask", "boxes")) -> list[Group]:
@@ -65,7 +72,10 @@ def _score(group: Group | None, metric: str, groups: list[Group]) -> Cell:
     value, low, high, _ = found
     others = [o for o in (g.mean(metric) for g in _rivals(group, groups)) if o is not None]
     strong = bool(others) and all(low > other[2] for other in others)
-    return Cell(f"{100 * value:.2f}", f"{100 * low:.2f}–{100 * high:.2f}", (value, low, high), strong)
+    note = f"{100 * low:.2f}–{100 * high:.2f}" if isfinite(low + high) else "unknown"
+    if group.doubted(metric):
+        note += f" {DOUBT}"
+    return Cell(f"{100 * value:.2f}", note, (value, low, high), strong)
 
 
 def _range(counts: Iterable[int]) -> str:
@@ -74,7 +84,9 @@ def _range(counts: Iterable[int]) -> str:
 
 
 def _cases(groups: Iterable[Group]) -> str:
-    return _range(int(m["n"]) for g in groups for cell in g.cells for m in cell["metrics"].values())
+    """Of each cell the score with the most cases: a sensitivity has fewer."""
+    metrics = [cell["metrics"].values() for g in groups for cell in g.cells if cell["metrics"]]
+    return _range(max(int(m["n"]) for m in found) for found in metrics)
 
 
 def _counts(groups: list[Group]) -> str:
@@ -141,8 +153,10 @@ def scores(results: Results) -> Table:
         same = [word(cell[k]) for k in ("task", "kind", "backbone", "recipe", "title")]
         for metric, m in cell["metrics"].items():
             values = [number(m[k], 4) for k in ("value", "low", "high")]
-            rows.append((*same, word(cell["seed"]), word(metric), *values, number(m["n"])))
-    head = ("task", "kind", "backbone", "recipe", "title", "seed", "metric", "value", "low", "high", "n")
+            said = [word(m.get("method")), word(m.get("why"))]
+            rows.append((*same, word(cell["seed"]), word(metric), *values, number(m["n"]), *said))
+    head = ("task", "kind", "backbone", "recipe", "title", "seed", "metric", "value", "low", "high", "n", "method",
+            "unreliable")  # fmt: skip
     return Table(head, tuple(rows), words=7)
 
 

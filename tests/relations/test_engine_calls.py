@@ -33,7 +33,7 @@ from muscle.optim import CyclicCosine, Optimizer
 from muscle.predictions import Predictions
 from muscle.recipe import Kaiming, Stage
 from muscle.schedules import Cyclic, Sequential
-from muscle.statistics import intervals, paper_intervals
+from muscle.statistics import intervals
 from muscle.tasks import TaskModule
 from muscle.tasks.classification import Classification
 from muscle.tasks.moco import MoCo, _MoCo
@@ -232,7 +232,7 @@ def test_the_rates_follow_eq1_over_their_period(
         assert rates == pytest.approx([RATE * factor for factor in wanted])
 
 
-def test_intervals_of_a_cell_are_of_patients_and_a_thousand_trials() -> None:
+def test_intervals_of_a_cell_are_the_default_ones_of_patients() -> None:
     rng = np.random.default_rng(0)
     truth = (np.arange(40) // 4 % 2).astype(np.float32)[:, None]  # four films a person
     output = np.clip(0.4 * truth + 0.6 * np.repeat(rng.random((10, 1)), 4, axis=0), 0, 1).astype(np.float32)
@@ -241,9 +241,10 @@ def test_intervals_of_a_cell_are_of_patients_and_a_thousand_trials() -> None:
         patients=[f"p{i // 4}" for i in range(40)], truth=truth, output=output,
         pictures=np.zeros((0, 4, 4), np.uint8),
     )  # fmt: skip
-    wanted = {n: asdict(i) for n, i in intervals(given, trials=1000, seed=0, cluster="patient").items()}
+    wanted = {n: asdict(i) for n, i in intervals(given, "default", cluster="patient").items()}
     assert scores(given) == wanted and "auc" in wanted
-    assert wanted != {name: asdict(interval) for name, interval in paper_intervals(given).items()}
+    for others in (intervals(given, "paper"), intervals(given, cluster="image")):
+        assert wanted != {name: asdict(interval) for name, interval in others.items()}
 
 
 @pytest.mark.parametrize("select", ["last", "best"])
