@@ -428,19 +428,19 @@ def summary(rows: list[dict[str, Any]]) -> str:
     return f"""
 ### What does not hold
 
-The default interval holds the true value 93 to 97 times in 100 in {held} of {len(rows)} cells. In {len(wrong)} (marked *)
-it does not: it is too narrow in {below} and too wide in {above}. Neither of the other two intervals does there, but in
-{len(others)}. In {len(wrong) - len(unstamped)} of the {len(wrong)} the software calls most draws unreliable; it also does
-in {len(spared)} cells that do hold. The interval over single images is too narrow in {len(images)} of {len(clustered)}
-clustered cells.
+The default interval holds the true value 93 to 97 times in 100 in {held} of {len(rows)} cells. In {len(wrong)}
+(marked *) it does not: it is too narrow in {below} and too wide in {above}. Neither of the other two intervals does
+there, but in {len(others)}. In {len(wrong) - len(unstamped)} of the {len(wrong)} the software calls most draws
+unreliable; it also does in {len(spared)} cells that do hold. The interval over single images is too narrow in
+{len(images)} of {len(clustered)} clustered cells.
 
 Too narrow:{listed(low)}
 
 Too narrow or too wide, and not stamped in most draws:{listed(unstamped)}
 
 The paired test finds a difference where there is none 3 to 7 times in 100 in {len(rows) - len(tests)} cells, more often
-in {len(loud)}, more rarely (it errs on the careful side) in {careful}; of these the software says "too few cases to say"
-in most draws of {careful - len(silent)}.
+in {len(loud)}, more rarely (it errs on the careful side) in {careful}; of these the software says "too few cases
+to say" in most draws of {careful - len(silent)}.
 
 More often:{listed(loud, "wolf")}
 
@@ -476,7 +476,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "coverage.json")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "statistics.md")
     asked = parser.parse_args()
-    result = json.loads(asked.out.read_text()) if asked.out.exists() else {"rows": []}
+    result = json.loads(asked.out.read_text()) if asked.out.exists() else {"runs": [], "rows": []}
     if not asked.table:
         start, about = time.perf_counter(), provenance(Machine(device="cpu", threads=1))
         jobs = [(cell, asked.sims) for cell in cells(asked.only.split(","))]
@@ -491,11 +491,13 @@ def main() -> None:
         rows.sort(
             key=lambda r: (order.index(r["metric"]), r["n"], -r["prevalence"], r["clustered"], r["target"])
         )
-        result = {
-            "command": about["command"], "commit": about["commit"], "machine": about["machine"],
+        older = [run | {"metrics": [m for m in run["metrics"] if m not in new]} for run in result["runs"]]
+        run = {
+            "metrics": sorted(new), "command": about["command"], "commit": about["commit"], "machine": about["machine"],
             "versions": {k: about["versions"][k] for k in ("numpy", "python")}, "jobs": asked.jobs,
-            "wall_s": round(time.perf_counter() - start), "load average": round(os.getloadavg()[0], 1), "rows": rows,
+            "wall_s": round(time.perf_counter() - start), "load average": round(os.getloadavg()[0], 1),
         }  # fmt: skip
+        result = {"runs": [*(run for run in older if run["metrics"]), run], "rows": rows}
         asked.out.write_text(json.dumps(result, indent=1) + "\n")
     write_table(result["rows"], asked.page)
 

@@ -18,11 +18,15 @@ from muscle.bootstrap import draws
 from muscle.delong import area
 from muscle.metrics import THRESHOLD, Scorer, Threshold, auc, scorer
 from muscle.predictions import Predictions
+from muscle.types import IGNORE
 
 Cluster = Literal["patient", "image"]
 Floats = NDArray[np.float64]
 GROUPS = 200  # left out in turn, at most: of more patients several together, drawn by a fixed seed
 STEPS = frozenset({"ap50", "map", "froc", "ece"})  # scores that take the bootstrap's spread
+# Of an average precision: it is cut to 101 recall points, which resamples of one test set show in part only; so the
+# variance of a number that is rounded to one of them is added.
+ROUNDING = {"ap50": 1 / 101**2 / 12, "map": 1 / 101**2 / 12}
 RESAMPLES = 200  # drawn by a fixed seed, so that two models on the same cases meet the same ones
 
 
@@ -77,7 +81,7 @@ def influences(
 
 
 def entering(p: Predictions) -> dict[str, NDArray[np.bool_]]:
-    """On which cases a score stands, where it is not every known one: name (before any `:`) -> [N].
+    """On which cases a score stands: name (before any `:`) -> [N]; "" for all others, where that is not every case.
 
     An average precision stands on the images with boxes; the others only add false alarms.
     """
@@ -85,10 +89,11 @@ def entering(p: Predictions) -> dict[str, NDArray[np.bool_]]:
         return dict.fromkeys(
             ("ap50", "map", "froc"), np.array([len(label) > 0 for _, label in p.boxes[0]], bool)
         )
-    if p.kind != "labels":
-        return {}
+    if p.kind == "mask":
+        return {"": (p.arrays[0] != IGNORE).any(axis=(1, 2))}
     truth = p.arrays[0][:, _judged(p)]
-    return {"sensitivity": (truth == 1).any(1), "specificity": (truth == 0).any(1)}
+    known = {"": ~np.isnan(truth).all(1)}
+    return known | {"sensitivity": (truth == 1).any(1), "specificity": (truth == 0).any(1)}
 
 
 def of_scorer(
@@ -106,9 +111,9 @@ def of_scorer(
     result = {}
     for name, value in values.items():
         kind = name.partition(":")[0]
-        who = (enters or {}).get(kind)
+        who = (enters or {}).get(kind, (enters or {}).get(""))
         sizes = np.bincount(of if who is None else of[who])
-        n = scores.cases[name] if who is None or kind in STEPS else int(sizes.sum())
+        n = int(sizes.sum()) if enters and kind in enters and kind not in STEPS else scores.cases[name]
         clusters = int((sizes > 0).sum())
         effective = float(sizes.sum() ** 2 / (sizes**2).sum())
         moved = moves.get(name)
@@ -116,7 +121,7 @@ def of_scorer(
         if clusters < 2 or moved is None or not np.isfinite(moved).all():
             result[name] = Influence(value, None, np.nan, 0.0, effective, n, clusters, bounds)
             continue
-        df, variance = min(effective, len(moved)) - 1, float((moved**2).sum())
+        df, variance = min(effective, len(moved)) - 1, float((moved**2).sum()) + ROUNDING.get(kind, 0.0)
         result[name] = Influence(value, moved, variance, df, effective, n, clusters, bounds)
     return result
 
@@ -165,7 +170,8 @@ def _area(p: Predictions, name: str, known: Influence, of: NDArray[np.int64]) ->
     columns = [p.classes.index(name.partition(":")[2])] if ":" in name else range(truth.shape[1])
     defined = [c for c in columns if (truth[:, c] == 1).any() and (truth[:, c] == 0).any()]
     each = [of_area(truth[:, c], output[:, c], of) for c in defined]
-    return replace(average(each), value=known.value, n=known.n, clusters=known.clusters)
+    found = replace(average(each), value=known.value)
+    return found if ":" in name else replace(found, n=known.n, clusters=known.clusters)
 
 
 def of_area(truth: Floats, output: Floats, of: NDArray[np.int64]) -> Influence:
