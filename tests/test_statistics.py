@@ -132,7 +132,10 @@ def test_films_of_one_person_do_not_count_as_many() -> None:
     patients = [f"p{i // 4}" for i in range(160)]
     four = labels(np.repeat(truth, 4), np.repeat(output, 4), patients)
     by_patient, by_image = intervals(four), intervals(four, cluster="image")
-    for name, near in (("auc", 0.005), ("sensitivity", 1e-9)):  # the AUC is drawn to a model of 80 cases, not 40
+    for name, near in (
+        ("auc", 0.005),
+        ("sensitivity", 1e-9),
+    ):  # the AUC is drawn to a model of 80 cases, not 40
         assert by_patient[name].low == pytest.approx(once[name].low, abs=near)  # copies teach nothing
         assert by_patient[name].high == pytest.approx(once[name].high, abs=near)
         width = by_patient[name].high - by_patient[name].low
@@ -234,3 +237,30 @@ def test_intervals_of_a_hundred_images_with_boxes_are_quick() -> None:
     assert default.low < default.value < default.high and default.n == 100
     widths = [i.high - i.low for i in (default, tried)]
     assert widths[0] == pytest.approx(widths[1], rel=0.3)  # both from resamples
+
+
+def test_only_cases_of_known_truth_count() -> None:
+    """Films whose truth is unknown are of patients who say nothing."""
+    truth, output = noisy(60)
+    unknown = labels(np.r_[truth, np.full(40, np.nan)], np.r_[output, np.full(40, 0.5)])
+    for name, found in intervals(unknown).items():
+        alone = intervals(labels(truth, output))[name]
+        assert (found.n, found.clusters) == (alone.n, alone.clusters)
+        assert (found.low, found.high) == pytest.approx((alone.low, alone.high), abs=0.002), name
+
+
+def test_whatever_the_cases_the_interval_holds_its_score_and_its_counts_fit() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        n, several = int(rng.integers(1, 40)), int(rng.integers(1, 5))
+        truth = (rng.random((n, several)) < rng.random()).astype(np.float32)
+        truth[rng.random((n, several)) < 0.2] = np.nan
+        ids = [str(i) for i in range(n)]
+        people = [f"p{i}" for i in rng.integers(0, max(1, n // 3), n)]
+        p = Predictions(task="t", kind="labels", classes=tuple("abcd"[:several]), exclusive=False, ids=ids,
+                        patients=people, truth=truth, output=rng.random((n, several)).astype(np.float32))  # fmt: skip
+        found = intervals(p)
+        assert {name: i.value for name, i in found.items()} == score(p)
+        for i in found.values():
+            assert -1e-9 <= i.low <= i.value + 1e-9 and i.value - 1e-9 <= i.high <= 1 + 1e-9
+            assert 1 <= i.clusters <= i.n <= n and i.reliable == (i.why == "")
