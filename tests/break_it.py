@@ -136,29 +136,115 @@ MUTATIONS = (
         f"{ORACLES}idle_heads.py",
     ),
     Mutation(
-        "AUC: ties count as wins", "metrics.py",
+        "AUC: ties count as wins", "metrics/labels.py",
         "(np.cumsum(negative, axis=1) - negative / 2)", "np.cumsum(negative, axis=1)",
         f"{ORACLES}auc.py",
     ),
     Mutation(
-        "average precision: precision not made monotone", "metrics.py",
+        "average precision: precision not made monotone", "metrics/boxes.py",
         "precision = np.maximum.accumulate(precision[::-1])[::-1]", "precision = precision.copy()",
         f"{ORACLES}average_precision.py",
     ),
     Mutation(
-        "average precision: a true box is found twice", "metrics.py",
+        "average precision: a true box is found twice", "metrics/boxes.py",
         "free[taken, best[taken]] = False", "free[taken, best[taken]] = True",
         f"{ORACLES}average_precision.py",
     ),
     Mutation(
-        "Dice without its 2", "metrics.py",
+        "Dice without its 2", "metrics/masks.py",
         "2 * both[:, 1:] / np.maximum(size, 1)", "both[:, 1:] / np.maximum(size, 1)",
         f"{ORACLES}dice.py",
     ),
     Mutation(
-        "Dice and IoU count ignored pixels", "metrics.py",
+        "Dice and IoU count ignored pixels", "metrics/masks.py",
         "counted = t != IGNORE", "counted = t == t",
         f"{ORACLES}dice.py",
+    ),
+    Mutation(
+        "labels: a row that is half known counts", "metrics/labels.py",
+        "    if p.exclusive:\n        truth = np.where(", "    if False:\n        truth = np.where(",
+        "metrics/test_labels.py::test_an_unknown_row_of_exclusive_classes_is_unknown_as_a_whole",
+    ),
+    Mutation(
+        "precision-recall: the area by trapezes", "metrics/labels.py",
+        "(gained * np.nan_to_num(precision)).sum(1)",
+        "(gained * np.nan_to_num(precision + np.roll(precision, 1, 1)) / 2).sum(1)",
+        f"{ORACLES}precision_recall.py",
+    ),
+    Mutation(
+        "Brier: the sum over classes not halved", "metrics/labels.py",
+        "squares.sum(1) / 2", "squares.sum(1)",
+        f"{ORACLES}calibration.py::test_brier_and_ece_of_three_exclusive_classes",
+    ),
+    Mutation(
+        "ECE: one bin", "metrics/labels.py",
+        "np.linspace(0, 1, BINS + 1)[1:-1], said", "np.linspace(1, 2, BINS + 1)[1:-1], said",
+        f"{ORACLES}calibration.py::test_brier_and_ece_of_one_class",
+    ),
+    Mutation(
+        "temperature: logits multiplied by it", "calibration.py",
+        "_probabilities(_logits(p) / t, ", "_probabilities(_logits(p) * t, ",
+        f"{ORACLES}calibration.py::test_a_known_temperature_is_found_again",
+    ),
+    Mutation(
+        "temperature: unknown truth counts as absent", "calibration.py",
+        "known = ~np.isnan(truth)\n", "known = ~np.isnan(truth := np.nan_to_num(truth))\n",
+        f"{ORACLES}calibration.py::test_temperature_is_scipys_minimum",
+    ),
+    Mutation(
+        "operating point: equal outputs above it", "metrics/thresholds.py",
+        "np.searchsorted(positive, candidates), ", 'np.searchsorted(positive, candidates, side="right"), ',
+        f"{ORACLES}operating_point.py::test_the_rules_against_every_threshold",
+    ),
+    Mutation(
+        "HD95: one direction alone", "metrics/masks.py",
+        "in (edges, edges[::-1]):", "in (edges, edges):",
+        f"{ORACLES}surface_distance.py::test_hd95_and_asd_are_those_of_the_distance_transform",
+    ),
+    Mutation(
+        "HD95: the rim of the image is no surface", "metrics/masks.py",
+        "np.pad(mask, 1)", 'np.pad(mask, 1, mode="edge")',
+        f"{ORACLES}surface_distance.py::test_hd95_and_asd_are_those_of_the_distance_transform",
+    ),
+    Mutation(
+        "HD95: ignored pixels count", "metrics/masks.py",
+        "edge if counted is None else edge & counted", "edge",
+        f"{ORACLES}surface_distance.py::test_pixels_that_are_ignored_by_hand",
+    ),
+    Mutation(
+        "HD95: a missed mask is no case", "metrics/masks.py",
+        "measured = size > 0", "measured = (there * said)[:, 1:] > 0",
+        f"{ORACLES}surface_distance.py::test_means_over_cases_and_classes",
+    ),
+    Mutation(
+        "FROC: a second hit is a false alarm", "metrics/boxes.py",
+        "overlap.max(1, initial=0.0) < IOUS[0])", "~_match(overlap)[0])",
+        f"{ORACLES}froc.py",
+    ),
+    Mutation(
+        "FROC: equal scores one by one", "metrics/boxes.py",
+        "of.score[1:] != of.score[:-1], True", "of.score[1:] <= of.score[:-1], True",
+        f"{ORACLES}froc.py",
+    ),
+    Mutation(
+        "average precision: of equal overlaps the first", "metrics/boxes.py",
+        "overlap = overlap[:, ::-1]", "overlap = overlap[:, :]",
+        f"{ORACLES}average_precision.py::test_of_equal_overlaps_the_last_is_taken",
+    ),
+    Mutation(
+        "average precision: a precision for every class", "metrics/boxes.py",
+        "for t in np.flatnonzero(total > 0):  # one", "for t in range(len(total)):  # one",
+        f"{ORACLES}average_precision.py::test_a_thousand_random_sets_some_of_them_empty",
+    ),
+    Mutation(
+        "RMSE without its root", "metrics/values.py",
+        "np.sqrt(ratio(weights @ error**2, n))", "ratio(weights @ error**2, n)",
+        "metrics/test_values.py::test_weighted_errors_are_scikit_learns",
+    ),
+    Mutation(
+        "NaN predictions are scored", "metrics/__init__.py",
+        "    p.refuse_nan()\n", "",
+        "metrics/test_bad_input.py::test_outputs_that_are_no_numbers_are_refused_by_name",
     ),
     Mutation(
         "dilated networks that are not dilated", "backbones/timm.py",

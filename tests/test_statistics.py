@@ -53,8 +53,9 @@ def test_accuracy_has_the_width_of_a_binomial() -> None:
 
 def test_equal_cases_have_no_width() -> None:
     found = intervals(labels(np.ones(20), np.full(20, 0.9)))
-    assert set(found) == {"accuracy", "sensitivity"}  # no negatives: no specificity, no AUC
-    assert all((i.low, i.value, i.high) == (1, 1, 1) for i in found.values())
+    assert set(found) == {"accuracy", "sensitivity", "brier", "ece"}  # no negatives: no specificity, no AUC
+    assert all((i.low, i.value, i.high) == pytest.approx((i.value,) * 3) for i in found.values())
+    assert found["accuracy"].value == found["sensitivity"].value == 1
 
 
 def test_films_of_one_person_do_not_count_as_many() -> None:

@@ -32,9 +32,10 @@ class Predictions:
         classes: as in ``Target``: of two exclusive ones the first is the negative; masks and boxes number from 1.
         patients: key of the person of each case; the cases of one person are resampled together.
         truth: labels -> [N, C] float32, 1 / 0 / NaN; mask -> [N, H, W] uint8, 0 background, i + 1 ``classes[i]``,
-            255 ignored; boxes -> N times (xyxy [m, 4] float32 pixels, label [m] int64 from 1).
+            255 ignored; boxes -> N times (xyxy [m, 4] float32 pixels, label [m] int64 from 1); value -> [N, 1]
+            float32, NaN unknown.
         output: labels -> probabilities [N, C] float32; mask -> [N, H, W] uint8; boxes -> N times (xyxy [m, 4]
-            float32, score [m] float32, label [m] int64).
+            float32, score [m] float32, label [m] int64); value -> [N, 1] float32.
         pictures: the first k <= 6 cases as stored, [k, H, W] uint8, for figures; may be empty.
 
     Raises:
@@ -67,6 +68,8 @@ class Predictions:
             raise ValueError(f"{self.task}: truth {self.truth.shape} against output {self.output.shape}")
         if self.kind == "labels" and self.truth.shape[1:] != (len(self.classes),):
             raise ValueError(f"{self.task}: truth {self.truth.shape} with {len(self.classes)} classes")
+        if self.kind == "value" and self.truth.shape[1:] != (1,):
+            raise ValueError(f"{self.task}: truth {self.truth.shape}; values are [N, 1]")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -84,6 +87,27 @@ class Predictions:
         if not isinstance(self.truth, list) or not isinstance(self.output, list):
             raise ValueError(f"{self.task} is of {self.kind}, not boxes")
         return self.truth, self.output
+
+    def refuse_nan(self) -> None:
+        """Nothing where every output is a finite number: NaN has no rank, so no score of it means anything.
+
+        Raises:
+            UserError: outputs that are not finite, with the first cases.
+        """
+        if self.kind == "boxes":
+            bad = [
+                not (np.isfinite(box).all() and np.isfinite(score).all()) for box, score, _ in self.boxes[1]
+            ]
+        else:
+            output = self.arrays[1]
+            bad = list(~np.isfinite(output).reshape(len(output), -1).all(1)) if len(output) else []
+        first = [name for name, is_bad in zip(self.ids, bad, strict=True) if is_bad]
+        if first:
+            more = f" and {len(first) - 3} more" if len(first) > 3 else ""
+            raise UserError(
+                f"{self.task}: predictions that are not finite numbers for {len(first)} of {len(self)} cases "
+                f"({', '.join(first[:3])}{more}); the model has diverged: train it again at a lower rate"
+            )
 
     def save(self, path: Path) -> None:
         """Writes one compressed .npz; a reader sees the old file or the whole new one.
