@@ -137,7 +137,7 @@ MUTATIONS = (
     ),
     Mutation(
         "AUC: ties count as wins", "metrics/labels.py",
-        "(np.cumsum(negative, axis=1) - negative / 2)", "np.cumsum(negative, axis=1)",
+        "(of.positive * (of.below + of.upto)).sum(1)", "(of.positive * (of.upto + of.upto)).sum(1)",
         f"{ORACLES}auc.py",
     ),
     Mutation(
@@ -166,9 +166,8 @@ MUTATIONS = (
         "metrics/test_labels.py::test_an_unknown_row_of_exclusive_classes_is_unknown_as_a_whole",
     ),
     Mutation(
-        "precision-recall: the area by trapezes", "metrics/labels.py",
-        "(gained * np.nan_to_num(precision)).sum(1)",
-        "(gained * np.nan_to_num(precision + np.roll(precision, 1, 1)) / 2).sum(1)",
+        "precision-recall: alarms at equal outputs are left out", "metrics/labels.py",
+        "hits + of.negative[:, None] - of.below)", "hits + of.negative[:, None] - of.upto)",
         f"{ORACLES}precision_recall.py",
     ),
     Mutation(

@@ -12,6 +12,7 @@ from muscle.pipeline import Pipeline, best
 from muscle.predictions import Predictions
 from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe
+from muscle.report_scores import COLUMNS
 from muscle.results import Results
 from muscle.scoring import predict
 from muscle.statistics import describe, intervals
@@ -90,6 +91,6 @@ def run_recipe(
             shown = ", ".join(
                 f"{n} {m['value']:.3f} ({m['low']:.3f} to {m['high']:.3f})"
                 for n, m in cell["metrics"].items()
-                if ":" not in n
+                if n in COLUMNS[cell["kind"]]
             )
             progress.message(f"{recipe.title or recipe.name}, {task}, seed {seed}: {shown}")

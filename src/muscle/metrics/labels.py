@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -21,7 +23,7 @@ def auc(truth: ArrayLike, output: ArrayLike, weights: Floats | None = None) -> F
     ``truth`` [N] 1 / 0 / NaN (left out), ``output`` [N] any real, ``weights`` [T, N], default ones -> [T]
     float64, NaN where one class has no weight.
     """
-    return _roc_area(*_by_output(truth, output, weights))
+    return _roc_area(_ranked(truth, output, weights))
 
 
 def average_precision(truth: ArrayLike, output: ArrayLike, weights: Floats | None = None) -> Floats:
@@ -30,35 +32,50 @@ def average_precision(truth: ArrayLike, output: ArrayLike, weights: Floats | Non
     No interpolation, equal outputs are one step (as scikit-learn has it). ``truth`` [N] 1 / 0 / NaN (left out),
     ``output`` [N] any real, ``weights`` [T, N], default ones -> [T] float64, NaN where one class has no weight.
     """
-    return _precision_area(*_by_output(truth, output, weights))
+    return _precision_area(_ranked(truth, output, weights))
 
 
-def _by_output(truth: ArrayLike, output: ArrayLike, weights: Floats | None) -> tuple[Floats, Floats]:
-    """Weight of the positives, and of the negatives, at each of R distinct outputs, ascending: two [T, R]."""
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """Weights of P positives, ascending by output, and of the negatives about them.
+
+    Attributes:
+        positive: [T, P].
+        below, upto: [T, P], of negatives with a lesser output, and with a lesser or equal one.
+        negative: [T], of all negatives.
+        first: [P], the first positive with the same output.
+    """
+
+    positive: Floats
+    below: Floats
+    upto: Floats
+    negative: Floats
+    first: NDArray[np.int64]
+
+
+def _ranked(truth: ArrayLike, output: ArrayLike, weights: Floats | None) -> _Ranked:
     true, said = np.asarray(truth, np.float64), np.asarray(output, np.float64)
     weights = np.ones((1, len(true))) if weights is None else weights
-    known = np.flatnonzero(~np.isnan(true))
-    order = known[np.argsort(said[known], kind="stable")]
-    if len(order) == 0:
-        return np.zeros((len(weights), 0)), np.zeros((len(weights), 0))
-    ordered = said[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    drawn = weights[:, order]
-    positive = np.add.reduceat(drawn * (true[order] == 1), starts, axis=1)
-    negative = np.add.reduceat(drawn * (true[order] == 0), starts, axis=1)
-    return positive, negative
+    order = np.argsort(said, kind="stable")
+    positives, negatives = order[true[order] == 1], order[true[order] == 0]
+    sums = np.zeros((len(weights), len(negatives) + 1))
+    np.cumsum(weights[:, negatives], axis=1, out=sums[:, 1:])
+    below, upto = (np.searchsorted(said[negatives], said[positives], side) for side in ("left", "right"))
+    first = np.searchsorted(said[positives], said[positives])
+    return _Ranked(weights[:, positives], sums[:, below], sums[:, upto], sums[:, -1], first)
 
 
-def _roc_area(positive: Floats, negative: Floats) -> Floats:
-    wins = (positive * (np.cumsum(negative, axis=1) - negative / 2)).sum(1)
-    return ratio(wins, positive.sum(1) * negative.sum(1))
+def _roc_area(of: _Ranked) -> Floats:
+    wins = (of.positive * (of.below + of.upto)).sum(1) / 2
+    return ratio(wins, of.positive.sum(1) * of.negative)
 
 
-def _precision_area(positive: Floats, negative: Floats) -> Floats:
-    gained = positive[:, ::-1]
-    precision = ratio(np.cumsum(gained, axis=1), np.cumsum((positive + negative)[:, ::-1], axis=1))
-    area = ratio((gained * np.nan_to_num(precision)).sum(1), positive.sum(1))
-    return np.where(negative.sum(1) > 0, area, np.nan)  # of positives alone it is 1, whatever was said
+def _precision_area(of: _Ranked) -> Floats:
+    total = of.positive.sum(1, keepdims=True)
+    hits = total - (np.cumsum(of.positive, axis=1) - of.positive)[:, of.first]
+    precision = ratio(hits, hits + of.negative[:, None] - of.below)
+    area = ratio((of.positive * np.nan_to_num(precision)).sum(1), total[:, 0])
+    return np.where(of.negative > 0, area, np.nan)  # of positives alone it is 1, whatever was said
 
 
 def roc(truth: ArrayLike, output: ArrayLike) -> tuple[Floats, Floats]:
@@ -156,10 +173,10 @@ def label_scorer(p: Predictions, threshold: Threshold = THRESHOLD) -> Scorer:
         else:
             accuracy = mean(ratio(weights @ ((decided == positive) & open_to), weights @ open_to))
             brier = mean(ratio(weights @ squares, weights @ known))
-        ranked = [_by_output(t, o, weights) for t, o in zip(truth.T, output.T, strict=True)]
+        ranked = [_ranked(t, o, weights) for t, o in zip(truth.T, output.T, strict=True)]
         areas = {
-            "auc": np.stack([_roc_area(*r) for r in ranked], axis=1),
-            "average_precision": np.stack([_precision_area(*r) for r in ranked], axis=1),
+            "auc": np.stack([_roc_area(r) for r in ranked], axis=1),
+            "average_precision": np.stack([_precision_area(r) for r in ranked], axis=1),
         }
         entering = weights @ (row[:, None] if one_of_many else known)
         errors = ratio(np.stack([np.abs(weights @ g).sum(1) for g in gaps], axis=1), entering)
