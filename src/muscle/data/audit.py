@@ -151,13 +151,19 @@ def audit(
 
 def _suspects(rows: Rows, near: Sequence[tuple[str, str, float]]) -> NDArray[np.bool_]:
     """Rows that can be in a pair: their film is not the only one of its kind, or their person is in two parts. [N]."""
-    image = rows.keys("image")
-    near_keys = np.unique([key_of(film) for one, other, _ in near for film in (one, other)]).astype(np.int64)
-    found = among(image, repeated(image)) | among(image, near_keys)
-    found |= among(rows.keys("file"), repeated(rows.keys("file")))
+    alike = np.unique([key_of(film) for one, other, _ in near for film in (one, other)]).astype(np.int64)
+    found = among(rows.keys("image"), alike) | _in_two_parts(rows)
+    for what in ("image", "file"):  # one after the other: of a million films each takes 16 MB
+        found |= among(keys := rows.keys(what), repeated(keys))
+    return found
+
+
+def _in_two_parts(rows: Rows) -> NDArray[np.bool_]:
+    """Rows whose person is in another part too, [N]."""
     person = rows.keys("patient")
-    parts = [np.unique(person[rows.is_("split", part)]) for part in ("train", "valid", "test")]
-    return found | among(person, repeated(np.concatenate(parts)))
+    test, valid = (np.unique(person[rows.is_("split", part)]) for part in ("test", "valid"))
+    train = rows.is_("split", "train") & among(person, np.union1d(test, valid))
+    return among(person, np.union1d(person[train], np.intersect1d(test, valid)))
 
 
 def _groups(ids: list[str], values: list[str]) -> dict[str, list[str]]:
@@ -216,15 +222,19 @@ def read_seen(weights: Path) -> list[Seen]:
 
 
 def _with_weights(rows: Rows, seen: Sequence[Seen]) -> list[Pair]:
+    if not seen:
+        return []
     images = {film.image: film for film in seen}
     patients = {film.patient: film for film in seen if film.patient}
-    found = []
     tested = rows.take(~rows.is_("split", "train"))
-    columns = zip(tested.ids, tested.splits, tested.images_sha256, tested.patients, strict=True)
-    for i, part, image, patient in columns if seen else ():
-        if film := images.get(image) or patients.get(patient):
-            rule: Rule = "pixels" if image in images else "patient"
-            found.append(Pair(i, film.id or film.image, rule, (part, WEIGHTS)))
+    found = []
+    for some in tested.parts():
+        for i, part, image, patient in zip(
+            some.ids, some.splits, some.images_sha256, some.patients, strict=True
+        ):
+            if film := images.get(image) or patients.get(patient):
+                rule: Rule = "pixels" if image in images else "patient"
+                found.append(Pair(i, film.id or film.image, rule, (part, WEIGHTS)))
     return found
 
 

@@ -34,7 +34,7 @@ def among(keys: Keys, known: Keys) -> NDArray[np.bool_]:
 def repeated(keys: Keys) -> Keys:
     """The keys that occur more than once, sorted, each once."""
     ordered = np.sort(keys)
-    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])  # a copy of the few: the rest is let go
 
 
 def first(keys: Keys) -> NDArray[np.bool_]:

@@ -73,11 +73,11 @@ class Rows:
 
     def strings(self, column: str) -> list[str]:
         """A column of strings, read from the disk: of many rows as seldom as can be."""
-        used = np.unique(self.store)
+        used = self._used()
         if len(used) == 1:
-            return self.stores[int(used[0])].strings(column, self.row)
+            return self.stores[used[0]].strings(column, self.row)
         found = np.empty(len(self), object)
-        for i in used.tolist():
+        for i in used:
             mine = self.store == i
             found[mine] = self.stores[i].strings(column, self.row[mine])
         listed: list[str] = found.tolist()
@@ -170,6 +170,10 @@ class Rows:
         found[~some.known(target)] = IGNORE
         return found
 
+    def _used(self) -> list[int]:
+        """Positions of the stores that have rows here."""
+        return np.flatnonzero(np.bincount(self.store, minlength=1)).tolist()
+
     def _floats(self, column: str) -> NDArray[np.float32]:
         return np.asarray(self._gather(np.float32, (), lambda s: s.numbers(column)))
 
@@ -177,7 +181,7 @@ class Rows:
         self, dtype: Any, shape: tuple[int, ...], of: Callable[[Store], NDArray[Any] | None], fill: float = 0
     ) -> NDArray[Any]:
         """One value a row from an array that each store has; ``fill`` where a store has none."""
-        used = np.unique(self.store)
+        used = self._used()
         if len(used) == 1 and (only := of(self.stores[used[0]])) is not None:
             return np.asarray(only[self.row], dtype)
         found = np.full((len(self), *shape), fill, dtype)
