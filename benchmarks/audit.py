@@ -24,8 +24,6 @@ from typing import Any
 import copies  # of tests/support
 import cv2
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.stats import beta
 
@@ -33,12 +31,14 @@ from muscle.data import duplicates, hashing
 from muscle.data.audit import audit
 from muscle.data.corpus import Corpus
 from muscle.data.decode import Decode, decode
+from muscle.data.index import FILE, Line, write_index
 from muscle.data.rows import all_rows
 from muscle.data.source import DataFile
 from muscle.data.splits import chance
 from muscle.data.store import MANIFEST, VERSION, Store, file_sha256
 from muscle.machine import Machine
 from muscle.results import provenance
+from muscle.types import Sample, SplitName
 
 SIZE = (256, 160)  # of the preset `small`
 SOURCES = {
@@ -189,18 +189,24 @@ def store(path: Path, images: NDArray[np.uint8]) -> Store:
     n = len(images)
     path.mkdir(parents=True)
     np.save(path / "images.npy", images)
-    names = [f"films/{i:07d}.png" for i in range(n)]
-    columns: dict[str, Any] = dict.fromkeys(("id", "path", "sha256", "file_sha256", "row_sha256"), names)
-    columns |= {name: [""] * n for name in ("modality", "body_part", "view", "study")}
-    columns |= {"source": ["films"] * n, "patient": names}
-    columns["split"] = [("test", *["train"] * 9)[int(10 * chance(0, name))] for name in names]
-    columns |= {"width": [64] * n, "height": [64] * n}
-    pq.write_table(pa.table(columns), path / "index.parquet")
+    lines = (_line(f"{i:07d}.png") for i in range(n))
+    write_index(path / FILE, lines, ())
+    sha = file_sha256(path / "images.npy")
     about = {"version": VERSION, "name": "films", "rows": n, "size": [64, 64], "fit": "stretch", "targets": [],
-             "arrays": {"": {"file": "images.npy", "sha256": file_sha256(path / "images.npy")}},
-             "index": {"file": "index.parquet"}, "mean": 0, "sd": 1, "quarantine": [], "digest": ""}  # fmt: skip
+             "arrays": {"": {"file": "images.npy", "sha256": sha}},
+             "index": {"file": FILE}, "mean": 0, "sd": 1, "quarantine": [], "digest": sha}  # fmt: skip
     (path / MANIFEST).write_text(json.dumps(about))
     return Store.open(path)
+
+
+def _line(name: str) -> Line:
+    sample = Sample(id=f"films/{name}", path=name, source="films", patient=name)
+    part: SplitName = "test" if chance(0, sample.id) < 0.1 else "train"
+    entry = dict.fromkeys(("sha256", "file_sha256", "row_sha256"), name) | dict.fromkeys(
+        ("width", "height"), 64
+    )
+    levels = {"pixel_count": 64 * 64, "pixel_sum": 0, "pixel_square_sum": 0, "steps": []}
+    return sample, part, entry | levels, ("", "")
 
 
 def peak() -> float:

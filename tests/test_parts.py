@@ -312,7 +312,7 @@ def test_floats_come_back_to_the_last_bit(number: float) -> None:
      "2024-01-01", "1_000", "0o17", "x" * 300, "tab\there", "!tag", "&a", "*a", "%x", "@x", "{", "]",
      "12:30:00", "=", "<<"],
 )  # fmt: skip
-def test_strings_stay_strings(word: str) -> None:
+def test_strings_staystrings(word: str) -> None:
     text = to_yaml({"name": word})
     assert from_yaml(text) == {"name": word}
     assert to_yaml(from_yaml(text)) == text

@@ -50,13 +50,13 @@ def prepare(
         progress.close()
     rows = []
     for made in corpus.stores:
-        splits = made.column("split").tolist()
-        counts = tuple(splits.count(part) for part in ("train", "valid", "test"))
+        splits = made.counts("split")
+        counts = tuple(splits.get(part, 0) for part in ("train", "valid", "test"))
         rows.append(
             (
                 made.name,
                 *counts,
-                len(splits),
+                len(made),
                 len(made.quarantine),
                 f"{made.mean:.1f} / {made.sd:.1f}",
                 str(made.path),

@@ -148,7 +148,7 @@ def _count(
     same = {
         _place(file, s.name, path): sha
         for s in tried.stores
-        for path, sha in zip(s.column("path"), s.column("sha256"), strict=True)
+        for path, sha in zip(s.strings("path"), s.strings("sha256"), strict=True)
     }
     left_out = read_left_out(file.exclude)
     rows: list[tuple[str, Sample, SplitName, str]] = []

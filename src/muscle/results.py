@@ -104,14 +104,13 @@ class Results:
         rows = []
         for store in corpus.stores:
             source = corpus.file.sources[store.name]
-            splits = store.column("split").tolist()
-            parts = sorted(set(store.column("body_part").tolist()) - {""})
-            modalities = sorted(set(store.column("modality").tolist()))
+            splits, modalities = store.counts("split"), store.counts("modality")
+            parts = sorted(set(store.counts("body_part")) - {""})
             rows.append({
                 "name": store.name, "kind": source.kind, "body_part": ", ".join(parts),
                 "modality": ", ".join(modalities),
                 "targets": [t.name for t in store.targets], "external": source.external,
-                **{part: splits.count(part) for part in ("train", "valid", "test")}, "total": len(splits),
+                **{part: splits.get(part, 0) for part in ("train", "valid", "test")}, "total": len(store),
                 "quarantined": len(store.quarantine), "licence": source.licence, "store": str(store.path.resolve()),
                 "digest": store.digest,
             })  # fmt: skip

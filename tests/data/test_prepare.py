@@ -61,15 +61,15 @@ def test_rows_are_the_pictures(tmp_path: Path, given: Callable[..., Source]) -> 
     for i in range(30):
         pixels = np.asarray(cv2.imread(str(tmp_path / f"a/{i:03}.png"), cv2.IMREAD_GRAYSCALE), np.uint8)
         assert np.array_equal(store.images[i], cv2.resize(pixels, (12, 8), interpolation=cv2.INTER_AREA))
-    train = store.images[store.column("split") == "train"].astype(np.float64)
+    train = store.images[store.is_("split", "train")].astype(np.float64)
     assert 0 < len(train) < 30
     assert store.mean == pytest.approx(train.mean(), rel=1e-12) and store.sd == pytest.approx(
         train.std(), rel=1e-12
     )
-    mean, sd = store.levels()
+    mean, sd = store.numbers("mean"), store.numbers("sd")
     np.testing.assert_allclose(mean, store.images.mean((1, 2)), rtol=1e-6)
     np.testing.assert_allclose(sd, store.images.std((1, 2)), rtol=1e-5)
-    assert store.column("id").tolist() == [f"a/{i:03}.png" for i in range(30)]
+    assert store.strings("id") == [f"a/{i:03}.png" for i in range(30)]
     assert [p.name for p in (tmp_path / "s").iterdir() if not p.name.startswith(".")] == [store.path.name]
 
 

@@ -16,7 +16,7 @@ from muscle.data.disagreements import persons_in_two_parts, same_bytes
 from muscle.data.faults import Fault, annotation_faults, mask_level_faults
 from muscle.data.files import images
 from muscle.data.headers import look
-from muscle.data.prepare import film_jobs
+from muscle.data.prepare import film_job
 from muscle.data.source import DataFile, Source
 from muscle.data.workers import films
 from muscle.errors import UserError
@@ -146,7 +146,7 @@ def _checked(
     known = {fault.path for fault in faults if fault.level == "error"}
     asked = [sample for sample in samples if sample.path not in known]
     some = asked if decoded is None else _spread(asked, decoded)
-    jobs = film_jobs(root, some, (32, 32), Decode(), "stretch")
+    jobs = [film_job(root, sample, (32, 32), Decode(), "stretch") for sample in some]
     for i, (sample, row) in enumerate(zip(some, films(jobs, workers), strict=True), 1):
         if isinstance(row, str):
             do = "get the file again, or leave it out: it will be set aside"

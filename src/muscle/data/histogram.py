@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from muscle.data.decode import Decode
 from muscle.data.film import Film
 from muscle.data.normalization import Normalization
-from muscle.data.prepare import film_jobs
+from muscle.data.prepare import film_job
 from muscle.data.source import DataFile
 from muscle.data.workers import films
 from muscle.errors import UserError
@@ -199,7 +199,10 @@ def histograms(
         n = min(most, len(samples))
         some = [samples[i * len(samples) // n] for i in range(n)]
         bare = [replace(sample, annotations={}) for sample in some]  # a wrong box sets no film aside here
-        jobs = [film_jobs(source.folder, bare, SIZE, settings, "stretch") for settings in (_STORED, decode)]
+        jobs = [
+            [film_job(source.folder, sample, SIZE, settings, "stretch") for sample in bare]
+            for settings in (_STORED, decode)
+        ]
         counts: tuple[list[Floats], list[Floats]] = ([], [])
         made = films([job for pair in zip(*jobs, strict=True) for job in pair], workers)
         for i, (stored, decoded, sample) in enumerate(zip(made, made, some, strict=False), 1):
