@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -64,3 +66,15 @@ def test_films_of_the_papers_size_are_quick() -> None:
     for _ in range(10):
         surface_distances(lung, np.roll(lung, 4, axis=1))
     assert time.perf_counter() - began < 1
+
+
+def test_surface_distances_where_denormal_numbers_are_flushed() -> None:
+    """SciPy's k-d tree dies of it; training flushes them, so this is tried in a process of its own."""
+    lines = (
+        "import numpy, torch; from muscle.metrics import surface_distances; torch.set_flush_denormal(True)",
+        "a = numpy.zeros((60, 60), bool); a[5:50, 5:50] = True; print(*surface_distances(a, numpy.roll(a, 3, 1)))",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and done.stdout.split()[0] == "3.0", done.stderr

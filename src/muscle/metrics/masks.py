@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from muscle.metrics.weighing import Floats, Scorer, Values, mean, ratio
 from muscle.predictions import Predictions
@@ -98,17 +98,14 @@ def surface_distances(truth: Bools, output: Bools, counted: Bools | None = None)
     directions = []
     for edge, goal in (edges, edges[::-1]):
         start = edge if counted is None else edge & counted
-        off = _points(start & ~goal)  # most pixels of a good outline lie on the other
-        apart = cKDTree(_points(goal)).query(off)[0] if len(off) else np.zeros(0)
-        directions.append(np.concatenate([np.zeros(np.count_nonzero(start & goal)), apart]))
+        # OpenCV, for SciPy's k-d tree crashes in a process that flushes denormal numbers, as training does.
+        apart = cv2.distanceTransform((~goal).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[start]
+        directions.append(
+            np.sqrt(np.rint(apart.astype(np.float64) ** 2))
+        )  # of whole numbers: exact up to 1,000 pixels
     hd95 = max((float(np.percentile(d, 95)) for d in directions if len(d)), default=0.0)
     every: NDArray[Any] = np.concatenate(directions)
     return hd95, float(every.mean()) if len(every) else 0.0
-
-
-def _points(edge: Bools) -> NDArray[np.int64]:
-    """Row and column of each pixel that is set: [P, 2]; ``argwhere`` is five times as slow."""
-    return np.stack(np.divmod(np.flatnonzero(edge), edge.shape[1]), axis=1)
 
 
 def _edge(mask: Bools) -> Bools:
