@@ -183,7 +183,7 @@ MUTATIONS = (
     ),
     Mutation(
         "joint training in blocks", "schedules.py",
-        'random.Random(f"{seed}/{number}").shuffle(order)\n            found', "found",
+        "            _shuffle(order, seed, number)\n            found", "            found",
         f"{ORACLES}schedule.py::test_joint_training_gives_each_task_its_epoch_a_round_step_by_step",
     ),
     Mutation(

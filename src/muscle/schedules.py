@@ -61,7 +61,7 @@ class Cyclic(Schedule):
         for number in range(self.rounds):
             order = list(steps)
             if self.reshuffle:
-                random.Random(f"{seed}/{number}").shuffle(order)
+                _shuffle(order, seed, number)
             visits += [(number, task, number) for task in order]
         return _number(visits, steps)
 
@@ -82,7 +82,7 @@ class Mixed(Schedule):
         found = []
         for number in range(self.rounds):
             order = [task for task, count in steps.items() for _ in range(count)]
-            random.Random(f"{seed}/{number}").shuffle(order)
+            _shuffle(order, seed, number)
             found.append(
                 Turn(
                     index=number, round=number, task=" + ".join(steps), epoch=number, steps=len(order),
@@ -90,6 +90,10 @@ class Mixed(Schedule):
                 )
             )  # fmt: skip
         return found
+
+
+def _shuffle(order: list[str], seed: int, number: int) -> None:
+    random.Random(f"{seed}/{number}").shuffle(order)
 
 
 def _number(visits: list[tuple[int, str, int]], steps: Mapping[str, int]) -> list[Turn]:

@@ -109,8 +109,8 @@ def test_of_pixels_it_is_their_mean() -> None:
 def test_penalty_is_the_closed_form_and_fishers_add_up_online() -> None:
     """weight / 2 sum F (w - w*)^2 with F = gamma F + F_task and w* the weights at the last turn's end."""
     backbone = Line(3, 1)
+    module = EWC(weight=3.0, gamma=0.5, normalize=False).build(backbone, {})  # anchored elsewhere
     nn.init.zeros_(backbone.net.weight), nn.init.zeros_(backbone.net.bias)
-    module = EWC(weight=3.0, gamma=0.5, normalize=False).build(backbone, {})
     assert module.penalty(backbone, nn.Identity()).item() == 0
     answer = Answer("sigmoid")
     even = (X**2).mean(0) / 4
