@@ -129,9 +129,8 @@ def test_the_films_of_an_earlier_task_are_those_that_are_replayed(
     assert len(films) == 6 and films <= set(corpus.internal_tasks["pneumonia"].train.ids)
 
 
-@pytest.mark.parametrize("kill", [0, 4])
 def test_joint_training_trains_all_tasks_as_long_as_muscle(
-    kill: int, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which task each step trains, and on which films: every film as often as in turns; a kill changes nothing."""
     seen: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
@@ -156,9 +155,9 @@ def test_joint_training_trains_all_tasks_as_long_as_muscle(
     assert [e["task"] for e in mixed.about["matrix"]] == ["", *["pneumonia + germ"] * 2]
     logged = [json.loads(line) for line in mixed.log_file.read_text().splitlines()]
     assert [line["task"] for line in logged if "step" in line] == [task for task, _ in seen["mixed"]]
-    if kill:
-        now = "cut"
+    now = "cut"
+    for kill in (2, 3, 5, 6):
         with pytest.raises(Killed):
             tiny.pipeline(joint, corpus, tmp_path / "cut", Killer("continual", kill), EAGER).pretrain()
-        again = tiny.pipeline(joint, corpus, tmp_path / "cut", machine=EAGER).pretrain()[-1]
-        assert again.about["files"] == mixed.about["files"]
+    again = tiny.pipeline(joint, corpus, tmp_path / "cut", machine=EAGER).pretrain()[-1]
+    assert again.about["files"] == mixed.about["files"]
