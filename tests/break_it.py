@@ -173,11 +173,11 @@ MUTATIONS = (
     ),
     Mutation(
         "engine: nobody is told that a turn has ended", "engine.py",
-        "self.learner.end_turn(turn, self._films)", "pass",
+        "self.learner.end_turn(turn, self.feed.films)", "pass",
         "relations/test_regularizers.py::test_weight_zero_is_no_regularizer_and_any_other_is_one",
     ),
     Mutation(
-        "engine: joint training begins its films again at a resume", "engine.py",
+        "feed: joint training begins its films again at a resume", "feed.py",
         "done = sum(turn.task_at(step) == task for step in range(start))", "done = 0",
         "relations/test_regularizers.py::test_joint_training_trains_all_tasks_as_long_as_muscle",
     ),
@@ -270,7 +270,7 @@ MUTATIONS = (
         f"{CALLS}optimizer_state_is_empty_at_each_turn_under_reset_alone",
     ),
     Mutation(
-        "engine: every epoch in one order", "engine.py",
+        "feed: every epoch in one order", "feed.py",
         "job.stage.name, task, turn.epoch)", "job.stage.name, task)",
         f"{CALLS}each_epoch_shows_all_films_in_another_order",
     ),

@@ -8,22 +8,19 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 
 from muscle.checkpoint import Checkpoint, Snapshot
 from muscle.data.corpus import Corpus
-from muscle.data.prefetch import Prefetch
-from muscle.data.sampling import batches, seed_of
+from muscle.data.sampling import seed_of
 from muscle.errors import UserError
+from muscle.feed import Feed
 from muscle.job import Job
 from muscle.learner import Learner
 from muscle.machine import DTYPES, Machine
@@ -31,7 +28,6 @@ from muscle.monitor import Monitor
 from muscle.optim import Position, set_rates
 from muscle.paths import atomic_write
 from muscle.progress import SILENT, Progress
-from muscle.scoring import subset
 from muscle.tensorboard import Events
 from muscle.types import Batch, Turn
 
@@ -57,9 +53,6 @@ class _State:
     replayed: int = 0  # batches of earlier tasks, beside the steps
 
 
-_Draw = tuple[tuple[str, NDArray[np.int64]], tuple[str, NDArray[np.int64]] | None]
-
-
 class _Run:
     def __init__(self, job: Job, corpus: Corpus, machine: Machine, root: Path, progress: Progress) -> None:
         self.job, self.machine, self.root, self.progress = job, machine, root, progress
@@ -78,6 +71,7 @@ class _Run:
         self.learner.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = self._new_optimizer()
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=job.precision == "fp16")
+        self.feed = Feed(job, self.turns, self.device)
         self.monitor = Monitor(corpus, job.normalization, self.device)
         self.state = _State()
         self.clock = time.monotonic()
@@ -106,7 +100,7 @@ class _Run:
                 self.learner.begin_turn(turn)
             self._steps(turn)
             torch.manual_seed(seed_of(self.job.seed, self.job.stage.name, turn.index, "end"))
-            self.learner.end_turn(turn, self._films)
+            self.learner.end_turn(turn, self.feed.films)
             self.state.trained += [task for task in turn.tasks if task not in self.state.trained]
             self._look(turn.index, turn)
             self.state.turn, self.state.step = turn.index + 1, 0
@@ -119,7 +113,7 @@ class _Run:
         shown: dict[str, Batch] = {}  # the last batch of each task since the last line of the log
         counts: Counter[tuple[str, str]] = Counter()
         saved = time.monotonic()
-        with self._batches(turn, self.state.step) as ready:
+        with self.feed.batches(turn, self.state.step) as ready:
             for step, (batch, replayed) in enumerate(ready, start=self.state.step):
                 task = turn.task_at(step)
                 torch.manual_seed(seed_of(job.seed, job.stage.name, turn.index, step))
@@ -153,43 +147,6 @@ class _Run:
                     ):
                         self._save()
                         saved = time.monotonic()
-
-    def _batches(self, turn: Turn, start: int) -> Prefetch[_Draw, tuple[Batch, tuple[str, Batch] | None]]:
-        def read(draw: _Draw) -> tuple[Batch, tuple[str, Batch] | None]:
-            (task, index), again = draw
-            return self._read(task, index), (again[0], self._read(*again)) if again else None
-
-        return Prefetch(self._draws(turn, start), read)
-
-    def _draws(self, turn: Turn, start: int) -> Iterator[_Draw]:
-        """Task and rows of each step, and those that are replayed with them."""
-        job = self.job
-        streams = {}
-        for task in turn.tasks:
-            place = (job.seed, job.stage.name, task, turn.epoch)
-            done = sum(turn.task_at(step) == task for step in range(start))
-            streams[task] = batches(len(job.rows[task]), job.tasks[task].batch_size, place, done)
-        before = {task for t in self.turns[: turn.index] for task in t.tasks} - set(turn.tasks)
-        earlier = {task: (len(job.rows[task]), job.tasks[task].batch_size) for task in before}
-        for step in range(start, turn.steps):
-            task = turn.task_at(step)
-            asked = (
-                r.replayed(job.seed, job.stage.name, turn, step, earlier) for r in job.stage.regularizers
-            )
-            yield (task, next(streams[task])), next((rows for rows in asked if rows is not None), None)
-
-    def _read(self, task: str, index: NDArray[np.int64]) -> Batch:
-        job = self.job
-        target = job.targets[task] if job.tasks[task].needs else None
-        return job.rows[task].batch(index, job.normalization, target)
-
-    def _films(self, task: str, most: int) -> Iterator[Batch]:
-        """At most ``most`` training films of a task, one a batch."""
-        rows = subset(self.job.rows[task], most, "films", task)
-        for i in range(len(rows)):
-            yield rows.batch(np.array([i]), self.job.normalization, self.job.targets.get(task)).to(
-                self.device
-            )
 
     def _position(self, turn: Turn, step: int) -> Position:
         mine = [t for t in self.turns if t.round == turn.round]

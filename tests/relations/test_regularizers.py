@@ -25,9 +25,8 @@ from muscle.tasks import Task
 from muscle.tasks.classification import Classification
 
 LABELS = (Classification(batch_size=8),)
-HELD = {
-    "l2sp": L2SP(), "literal": L2SP(reading="literal", weight=1e-3), "ewc": EWC(films=4), "lwf": LwF(),
-    "replay": Replay(films=6, every=2), "all": None,
+HELD: dict[str, Regularizer] = {
+    "ewc": EWC(films=4), "lwf": LwF(), "replay": Replay(films=6, every=2),
 }  # fmt: skip
 
 
@@ -71,23 +70,21 @@ def test_weight_zero_is_no_regularizer_and_any_other_is_one(
 ) -> None:
     """Weights, heads and log; with decay too, for none of these takes decay away. L2-SP's is in test_methods."""
     part = HELD[kind]
-    assert part is not None
     off = run(method(part.with_(weight=0.0)), corpus, tmp_path)
     assert files(off) == free and off.about["replayed"] == 0
     on = run(method(part), corpus, tmp_path)
     assert files(on)["backbone"] != free["backbone"]
 
 
-@pytest.mark.parametrize("kind", ["ewc", "lwf", "replay", "all"])
+@pytest.mark.parametrize("kind", ["ewc", "lwf", "replay", pytest.param("all", marks=pytest.mark.slow)])
 def test_a_kill_in_any_turn_changes_nothing(kind: str, corpus: Corpus, tmp_path: Path) -> None:
-    """At the first step of a later turn, where what was learned before is all that holds; and in a turn's middle."""
-    part = HELD[kind]
-    held = (part,) if part is not None else (EWC(films=4), LwF(), Replay(films=6), L2SP())
+    """In a turn's middle, and where a later turn begins, when all that holds is what was learned before."""
+    held = (HELD[kind],) if kind in HELD else (EWC(films=4), LwF(), Replay(films=6), L2SP())
     given = method(*held)
     whole = run(given, corpus, tmp_path / "whole")
     total = whole.about["steps"]
     assert total == 6
-    for kill in range(2, total + 1):
+    for kill in (2, 4, 5):
         with pytest.raises(Killed):
             tiny.pipeline(given, corpus, tmp_path / "cut", Killer("continual", kill), EAGER).pretrain()
     again = tiny.pipeline(given, corpus, tmp_path / "cut", machine=EAGER).pretrain()[-1]
@@ -100,7 +97,6 @@ def test_a_kill_in_any_turn_changes_nothing(kind: str, corpus: Corpus, tmp_path:
 def test_it_holds_labels_masks_and_boxes(kind: str, corpus: Corpus, tmp_path: Path) -> None:
     """All tasks of the tiny corpus, boxes among them; the losses are finite and say their name."""
     part = HELD[kind]
-    assert part is not None
     tasks = tiny.small("muscle").stages[-1].tasks
     made = run(method(part, tasks=tasks, schedule=Sequential(epochs_per_task=1)), corpus, tmp_path)
     lines = [json.loads(line) for line in made.log_file.read_text().splitlines()]
