@@ -92,7 +92,7 @@ MUTATIONS = (
     ),
     Mutation(
         "Eq. 1: the period is always the stage", "optim.py",
-        "getattr(at, self.period)", "at.stage",
+        "done, total = getattr(at, self.period)", "done, total = at.stage",
         f"{ORACLES}eq1.py::test_eq1_at_start_quarter_half_and_end",
     ),
     Mutation(
@@ -119,6 +119,77 @@ MUTATIONS = (
         "Eq. 2: the optimizer decays what is pulled", "optim.py",
         " and id(p) not in pulled", "",
         f"{ORACLES}eq2.py::test_no_optimizer_decay_on_penalized_tensors",
+    ),
+    Mutation(
+        "Eq. 1: the mean of a period it does not have", "optim.py",
+        "return _mean(self.floor, self.shape, getattr(at, self.period)[1])", "return (1 + self.floor) / 2",
+        f"{ORACLES}eq1.py::test_the_ablation_compares_at_equal_mean_rate",
+    ),
+    Mutation(
+        "EWC: the likeliest label for one that is drawn", "continual/regularizers/ewc.py",
+        "torch.bernoulli(logits.detach().sigmoid())", "logits.detach().sigmoid().round()",
+        f"{ORACLES}ewc.py::test_labels_are_drawn_from_the_model",
+    ),
+    Mutation(
+        "EWC: the gradient is not squared", "continual/regularizers/ewc.py",
+        "gradient.float().pow(2)", "gradient.float().abs()",
+        f"{ORACLES}ewc.py::test_at_even_odds_every_draw_has_the_fisher_of_logistic_regression",
+    ),
+    Mutation(
+        "EWC: the gradient of the mean over pixels", "continual/regularizers/ewc.py",
+        'reduction="sum") / math.sqrt(len(rows))', 'reduction="sum") / len(rows)',
+        f"{ORACLES}ewc.py::test_of_pixels_it_is_their_mean",
+    ),
+    Mutation(
+        "EWC: the anchors stay", "continual/regularizers/ewc.py",
+        'self.get_buffer(_key("anchor", name)).copy_(parameter)', "pass",
+        f"{ORACLES}ewc.py::test_penalty_is_the_closed_form_and_fishers_add_up_online",
+    ),
+    Mutation(
+        "EWC: earlier tasks are not discounted", "continual/regularizers/ewc.py",
+        "mul_(1.0 if number else self.config.gamma)", "mul_(1.0)",
+        f"{ORACLES}ewc.py::test_penalty_is_the_closed_form_and_fishers_add_up_online",
+    ),
+    Mutation(
+        "LwF: the recorded answers without temperature", "continual/regularizers/lwf.py",
+        "said.tensors[0].float() / temperature", "said.tensors[0].float()",
+        f"{ORACLES}lwf.py::test_classes_by_hand",
+    ),
+    Mutation(
+        "LwF: the mean over labels for their sum", "continual/regularizers/lwf.py",
+        'reduction="none").sum(1).mean()', 'reduction="none").mean()',
+        f"{ORACLES}lwf.py::test_labels_each_on_its_own_are_summed_by_hand",
+    ),
+    Mutation(
+        "LwF: old heads are not made up for", "continual/regularizers/lwf.py",
+        "self.config.weight * len(old) * distillation", "self.config.weight * distillation",
+        f"{ORACLES}lwf.py::test_one_old_head_a_step_adds_up_to_all_of_them",
+    ),
+    Mutation(
+        "replay: the memory is the whole training part", "continual/regularizers/replay.py",
+        ".permutation(rows)[: self.films]", ".permutation(rows)",
+        "continual/regularizers/test_replay.py"
+        "::test_the_memory_is_a_fixed_few_films_of_each_task_and_tasks_come_alike",
+    ),
+    Mutation(
+        "engine: nobody is told that a turn has ended", "engine.py",
+        "self.learner.end_turn(turn, self.feed.films)", "pass",
+        "relations/test_regularizers.py::test_weight_zero_is_no_regularizer_and_any_other_is_one",
+    ),
+    Mutation(
+        "feed: joint training begins its films again at a resume", "feed.py",
+        "done = sum(turn.task_at(step) == task for step in range(start))", "done = 0",
+        "relations/test_regularizers.py::test_joint_training_trains_all_tasks_as_long_as_muscle",
+    ),
+    Mutation(
+        "joint training in blocks", "schedules.py",
+        "            _shuffle(order, seed, number)\n            found", "            found",
+        f"{ORACLES}schedule.py::test_joint_training_gives_each_task_its_epoch_a_round_step_by_step",
+    ),
+    Mutation(
+        "forward transfer against the end", "results.py",
+        'before = turns[first - 1].get("frozen", {})', 'before = turns[-1].get("frozen", {})',
+        "test_results.py::test_average_and_forward_transfer_by_hand",
     ),
     Mutation(
         "schedule: every round in one order", "schedules.py",
@@ -270,7 +341,7 @@ MUTATIONS = (
     ),
     Mutation(
         "engine: the key encoder is never moved", "engine.py",
-        "self.learner.module(turn.task).after_step(self.learner.backbone)", "pass",
+        "self.learner.module(task).after_step(self.learner.backbone)", "pass",
         f"{CALLS}the_key_encoder_follows_the_query_after_every_step",
     ),
     Mutation(
@@ -284,8 +355,8 @@ MUTATIONS = (
         f"{CALLS}optimizer_state_is_empty_at_each_turn_under_reset_alone",
     ),
     Mutation(
-        "engine: every epoch in one order", "engine.py",
-        "job.stage.name, turn.task, turn.epoch)", "job.stage.name, turn.task)",
+        "feed: every epoch in one order", "feed.py",
+        "job.stage.name, task, turn.epoch)", "job.stage.name, task)",
         f"{CALLS}each_epoch_shows_all_films_in_another_order",
     ),
     Mutation(

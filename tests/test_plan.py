@@ -154,3 +154,19 @@ def test_what_the_run_would_refuse(films: Path, tmp_path: Path) -> None:
     for recipe in (tiny.small("muscle"), large):
         with pytest.raises(UserError):
             made(recipe, file, tmp_path)
+
+
+def test_what_looks_back_at_other_tasks_is_counted(
+    annotated: DataFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage is timed task by task, where nothing is earlier: LwF is four thirds of a step more, replay one."""
+    monkeypatch.setattr(plan, "_time_task", lambda *_: (3600.0, "", 0))
+    hours = {}
+    for name in ("muscle-no-memory", "muscle-lwf", "muscle-replay", "joint"):
+        found = made(tiny.small(name).with_(finetune=None), annotated, tmp_path)
+        rows = found["stages"]
+        assert isinstance(rows, list)
+        hours[name] = sum(row["hours"] for row in rows if row["stage"] == "continual")
+    free = hours["muscle-no-memory"]
+    assert hours["muscle-lwf"] == pytest.approx(free * 7 / 3, rel=1e-3)
+    assert hours["muscle-replay"] == 2 * free and hours["joint"] == free

@@ -21,6 +21,14 @@ NAMES = (
     "md-moco-raw",
     "muscle-naive",
     "muscle",
+    "muscle-no-memory",
+    "muscle-constant",
+    "muscle-rounds",
+    "muscle-literal",
+    "muscle-ewc",
+    "muscle-lwf",
+    "muscle-replay",
+    "joint",
 )
 
 

@@ -18,7 +18,7 @@ from muscle.errors import UsageError
 from muscle.optim import Constant, Curve, Optimizer, StepDecay
 from muscle.parts import Part
 from muscle.schedules import Schedule, Sequential
-from muscle.tasks import ANNOTATED, POOL, Task
+from muscle.tasks import ANNOTATED, POOL, WITHOUT, Task
 from muscle.types import Target
 from muscle.weights import imagenet, load_backbone
 
@@ -122,6 +122,14 @@ class Stage(Part):
             found.append(
                 f"stage {self.name}: select best needs a validation score; {pretext[0].kind} has none, use last"
             )
+        looking = [r.kind for r in self.regularizers if r.annotated]
+        if looking and pretext:
+            found.append(
+                f"stage {self.name}: {looking[0]} needs annotated tasks; {pretext[0].kind} has no outputs to keep"
+            )
+        found += [
+            f"stage {self.name}: {k} stands twice" for k in sorted(set(looking)) if looking.count(k) > 1
+        ]
         for task in pretext:
             queue, batch = getattr(task, "queue", None), task.batch_size
             if isinstance(queue, int) and queue % batch:
@@ -217,9 +225,12 @@ def assign_roles(tasks: tuple[Task, ...], targets: Mapping[str, Target]) -> dict
     A task that names its target takes precedence over the role.
 
     Raises:
-        UsageError: a named target does not exist or is of another kind; no task is left.
+        UsageError: a named target does not exist or is of another kind; one to leave out does not exist; no task is
+            left.
     """
-    named = {t.data: t for t in tasks if t.needs and t.data != ANNOTATED}
+    named = {t.data: t for t in tasks if t.needs and t.left_out is None}
+    for missing in sorted({name for t in tasks for name in t.left_out or ()} - set(targets)):
+        raise UsageError(f"data {WITHOUT}:{missing}: known targets: {', '.join(targets) or 'none'}")
     for name, task in named.items():
         if name not in targets or targets[name].kind != task.needs:
             fitting = [t.name for t in targets.values() if t.kind == task.needs]
@@ -232,7 +243,11 @@ def assign_roles(tasks: tuple[Task, ...], targets: Mapping[str, Target]) -> dict
         t.kind if kinds.count(t.kind) == 1 else f"{t.kind} {t.data}": t for t in pretext
     }
     for target in targets.values():
-        role = [t for t in tasks if t.data == ANNOTATED and t.needs == target.kind]
+        role = [
+            t
+            for t in tasks
+            if t.needs == target.kind and t.left_out is not None and target.name not in t.left_out
+        ]
         if target.name in named:
             found[target.name] = named[target.name]
         elif role:

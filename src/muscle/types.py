@@ -180,10 +180,11 @@ class Features:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """The stretch of training between two boundaries: one task for ``steps`` optimizer steps.
+    """The stretch of training between two boundaries: one task for ``steps`` optimizer steps, or several that mix.
 
     ``index`` counts turns from 0, ``round`` counts rounds from 0; ``epoch`` counts how often this task had been
-    visited before, so that its rows are reshuffled each time.
+    visited before, so that its rows are reshuffled each time. ``order``: the task of each step where several mix
+    (``task`` then names them all); empty otherwise.
     """
 
     index: int
@@ -191,3 +192,13 @@ class Turn:
     task: str
     epoch: int
     steps: int
+    order: tuple[str, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What is trained in this turn, in the order of the first step of each."""
+        return tuple(dict.fromkeys(self.order)) or (self.task,)
+
+    def task_at(self, step: int) -> str:
+        """The task of one step."""
+        return self.order[step] if self.order else self.task

@@ -19,7 +19,7 @@ from muscle.pipeline import Pipeline
 from muscle.progress import Progress
 from muscle.recipe import Finetune, Recipe, Stage
 from muscle.recipes import recipe
-from muscle.schedules import Cyclic, Sequential
+from muscle.schedules import Cyclic, Mixed, Sequential
 from muscle.tasks import Task
 
 SIZE = (64, 48)
@@ -79,7 +79,7 @@ def _eight(task: Task) -> Task:
 def _shrunk(stage: Stage, epochs: int, rounds: int) -> Stage:
     pretext = all(task.needs is None for task in stage.tasks)
     schedule = stage.schedule
-    if isinstance(schedule, Cyclic):
+    if isinstance(schedule, (Cyclic, Mixed)):
         schedule = schedule.with_(rounds=rounds)
     if isinstance(schedule, Sequential):
         schedule = schedule.with_(epochs_per_task=epochs if pretext else rounds)
