@@ -12,7 +12,7 @@ import pytest
 
 from muscle import api
 from muscle.backbones.resnet import ResNet
-from muscle.data.source import DataFile
+from muscle.data.data_file import DataFile
 from muscle.errors import UsageError, UserError
 from muscle.progress import Progress
 from muscle.recipe import Kaiming, Recipe, Weights

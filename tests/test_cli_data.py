@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode, decode
-from muscle.data.source import DataFile, Source
+from muscle.data.source import Source
 from muscle.data.store import Store
 from muscle.datasets._unverified import unverified
 from muscle.parts import known

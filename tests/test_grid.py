@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from muscle import evaluate, grid
-from muscle.data.source import DataFile
+from muscle.data.data_file import DataFile
 from muscle.errors import UsageError, UserError
 from muscle.recipe import Recipe
 from muscle.results import Results

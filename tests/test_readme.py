@@ -23,7 +23,8 @@ import openpyxl
 import pytest
 
 from muscle.api import compared
-from muscle.data.source import DataFile, Source
+from muscle.data.data_file import DataFile
+from muscle.data.source import Source
 from muscle.parts import member
 from muscle.recipes import PRESETS, RECIPES
 from muscle.tasks.moco import MoCo

@@ -31,7 +31,8 @@ def list_kinds() -> None:
 
     Example: muscle data list
     """
-    from muscle.data.source import DataFile, Source
+    from muscle.data.data_file import DataFile
+    from muscle.data.source import Source
     from muscle.datasets._unverified import MARK, remark, unverified
     from muscle.parts import from_yaml, known, member
 
@@ -142,7 +143,7 @@ def check(
     Example: muscle data check data.yaml --deep
     """
     from muscle.data.check import check as look
-    from muscle.data.source import DataFile
+    from muscle.data.data_file import DataFile
 
     data = DataFile.of(sources)
     with shown() as progress:
@@ -191,9 +192,9 @@ def histogram(
 
     Example: muscle data histogram data.yaml --harmonize border --harmonize percentile --to greys.png
     """
+    from muscle.data.data_file import DataFile
     from muscle.data.histogram import PERCENTILES, STAGES, histograms
     from muscle.data.normalization import Normalization
-    from muscle.data.source import DataFile
     from muscle.parts import member
 
     try:

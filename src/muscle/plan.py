@@ -18,8 +18,9 @@ import torch
 from muscle import paths
 from muscle.data.audit import read_left_out
 from muscle.data.corpus import Corpus
+from muscle.data.data_file import DataFile
 from muscle.data.sampling import steps_of
-from muscle.data.source import DataFile, Source
+from muscle.data.source import Source
 from muscle.data.splits import AllTrain, PaperSplit
 from muscle.errors import UserError
 from muscle.learner import Learner

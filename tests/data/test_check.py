@@ -15,7 +15,8 @@ import pydicom
 import pytest
 
 from muscle.data.check import Checked, check, counts
-from muscle.data.source import DataFile, Source
+from muscle.data.data_file import DataFile
+from muscle.data.source import Source
 from muscle.data.splits import OfficialSplit, PatientSplit
 from muscle.parts import known, member
 from muscle.types import BoxList, Labels, MaskFiles, MaskRuns, Points, Sample, Target, Value

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from scipy.stats import wasserstein_distance
 
+from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
 from muscle.data.harmonize import Border, PercentileWindow
 from muscle.data.histogram import PERCENTILES, SIZE, STAGES, Greys, Histograms, histograms
 from muscle.data.normalization import PerImage, PerSource, ZScore
-from muscle.data.source import DataFile
 from muscle.errors import UserError
 
 

@@ -13,9 +13,10 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from muscle.data import signatures
+from muscle.data.data_file import DataFile
 from muscle.data.scan import scan
 from muscle.data.signatures import SIGNATURES
-from muscle.data.source import DataFile, Source
+from muscle.data.source import Source
 from muscle.errors import UsageError, UserError
 from muscle.parts import known, member
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from muscle.checkpoint import Checkpoint
 from muscle.data.corpus import Corpus
+from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
-from muscle.data.source import DataFile
 from muscle.data.splits import PatientSplit
 from muscle.datasets.kermany import Kermany
 from muscle.datasets.yolo import Yolo

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode, image_size
 from muscle.data.dicom import is_dicom
 from muscle.data.disagreements import persons_in_two_parts, same_bytes
@@ -17,7 +18,7 @@ from muscle.data.faults import Fault, annotation_faults, mask_level_faults
 from muscle.data.files import images
 from muscle.data.headers import look
 from muscle.data.prepare import film_jobs
-from muscle.data.source import DataFile, Source
+from muscle.data.source import Source
 from muscle.data.workers import films
 from muscle.errors import UserError
 from muscle.types import BoxList, Labels, MaskFiles, Sample, Target

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from muscle.data.data_file import shared_targets
 from muscle.data.rows import Rows
-from muscle.data.source import shared_targets
 from muscle.errors import UserError
 from muscle.types import Target
 

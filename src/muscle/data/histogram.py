@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
 from muscle.data.film import Film
 from muscle.data.normalization import Normalization
 from muscle.data.prepare import film_jobs
-from muscle.data.source import DataFile
 from muscle.data.workers import films
 from muscle.errors import UserError
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from muscle.data.data_file import DataFile, free_name
 from muscle.data.decode import decode_mask
 from muscle.data.files import PARTS, images, looks_like_image, walk
 from muscle.data.signatures import published
-from muscle.data.source import DataFile, free_name
 from muscle.data.tables import TABLE_SUFFIXES, read_table
 from muscle.errors import UserError
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from muscle.data.columns import Table, find_tables
+from muscle.data.data_file import DataFile
 from muscle.data.files import looks_like_image, walk
 from muscle.data.headers import Film, colour_problem, look, mask_problem, may_be_mask, part_by_name, plain
 from muscle.data.layouts import Proposal, propose
 from muscle.data.raw_img import is_raw_img
-from muscle.data.source import DataFile
 from muscle.errors import UsageError, UserError
 from muscle.parts import to_yaml
 
