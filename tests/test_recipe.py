@@ -62,7 +62,7 @@ def test_continued_heads_need_a_stage_that_trains_heads() -> None:
 def test_unknown_fields_and_kinds_are_answered_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="known: .*schedule"):
         Stage.parse({"name": "x", "tasks": [], "shedule": {}})
-    with pytest.raises(UsageError, match="unknown kind 'mocco'; known: .*moco"):
+    with pytest.raises(UsageError, match=r"unknown kind 'mocco'; did you mean moco\? known: .*moco"):
         Stage.parse({"name": "x", "tasks": [{"kind": "mocco"}]})
 
 

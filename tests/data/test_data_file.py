@@ -40,8 +40,11 @@ def test_yaml_round_trip_is_byte_stable(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("sources: {a: {kind: kermani, root: x}}", "unknown kind 'kermani'; known: "),
-        ("sources: {a: {kind: folder, rot: x}}", "unknown field; known: root, external"),
+        ("sources: {a: {kind: kermani, root: x}}", "unknown kind 'kermani'; did you mean kermany? known: "),
+        (
+            "sources: {a: {kind: folder, rot: x}}",
+            "rot: unknown field; did you mean root? known: root, external",
+        ),
         ("sources: {a/b: {kind: folder, root: x}}", "allowed: letters, digits"),
         ("sources: {}", "no source"),
         ("- a", "no mapping"),
@@ -81,7 +84,8 @@ def test_wrong_command_line_words(tmp_path: Path) -> None:
         (["nowhere"], "no such file or folder"),
         ([f"kermany={tmp_path / 'no'}"], "no such folder"),
         (["kermany="], "no such file or folder"),  # and not the folder that we stand in
-        ([f"martian={tmp_path}"], "unknown kind 'martian'"),
+        ([f"martian={tmp_path}"], "unknown kind 'martian'; known: cephalometric"),
+        ([f"Kermani={tmp_path}"], r"unknown kind 'Kermani'; did you mean kermany\? known: "),
         (["size=[64,64]"], r"a leaf of a recipe is given as --set size=\[64,64\]"),
         ([str(tmp_path / "1.yaml"), str(tmp_path / "2.yaml")], "split differs"),
         ([str(tmp_path / "1.yaml"), str(tmp_path / "3.yaml")], "was given already"),

@@ -11,7 +11,7 @@ from pydantic import field_validator
 
 from muscle.data.source import NAME, Source
 from muscle.data.splits import PatientSplit, Split
-from muscle.errors import UsageError
+from muscle.errors import UsageError, among
 from muscle.parts import Part, from_yaml, known
 from muscle.types import Sample, Target
 
@@ -114,8 +114,8 @@ class DataFile(Part):
                 found[free_name(kind, found)] = cls._source(kind, Path(root).expanduser())
             elif sign and kind not in known(Source):
                 raise UsageError(
-                    f"source {word!r}: unknown kind {kind!r}; give a folder, a data file, or KIND=ROOT, KIND one of: "
-                    f"{', '.join(known(Source))}; a leaf of a recipe is given as --set {word}"
+                    f"source {word!r}: unknown kind {kind!r}; {among(kind, known(Source))}; give a folder, "
+                    f"a data file, or KIND=ROOT; a leaf of a recipe is given as --set {word}"
                 )
             else:
                 raise UsageError(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from muscle.data.splits import Split
-from muscle.errors import UsageError, UserError
+from muscle.errors import UsageError, UserError, among
 from muscle.parts import Part
 from muscle.types import Labels, Sample, Target
 
@@ -123,7 +123,7 @@ class Source(Part):
             for target in asked:
                 if target not in names:
                     raise UsageError(
-                        f"source {name}: {field}: no target {target!r}; known: {', '.join(names) or 'none'}"
+                        f"source {name}: {field}: no target {target!r}; {among(target, names or ['none'])}"
                     )
         renamed = [self.rename.get(target, target) for target in names]
         if len(set(renamed)) < len(renamed):
