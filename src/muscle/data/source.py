@@ -25,13 +25,13 @@ class Source(Part):
 
     Attributes:
         root: the folder; in a data file, relative to that file.
-        external: kept out of every stage before its own fine-tuning.
-        split: this source's own rule instead of the data file's.
+        external: kept out of every stage before its own fine-tuning, to see how it does on films from elsewhere.
+        split: this source's own rule instead of the data file's: patient, official, paper, file or all_train.
         collection: whose patient keys these are: two sources of one collection agree on who is who. Empty: the
             source's own name, and for DICOM the Patient ID itself. Public sources know theirs.
-        body_part: for images whose adapter does not know it.
+        body_part: of the images whose adapter does not know it, in a word such as chest.
         targets: which of the adapter's targets to use; None is all, an empty list is images alone.
-        rename: other names for targets, for instance so that two sources teach one task together.
+        rename: other names for targets, such as {findings: chest}; sources that name a target alike teach one task.
 
     What an adapter of a public set states of it, all empty for one's own data: ``shows``, the body parts;
     ``citation``, ``licence``, ``url``; ``published``, the publisher's counts (of ``images``, ``patients``,
