@@ -92,7 +92,9 @@ def test_check_ends_with_1_when_results_would_change(films: Path, tmp_path: Path
 def test_histogram_prints_numbers_and_draws(films: Path, tmp_path: Path) -> None:
     words = ("data", "histogram", films, "--films", "3", "--workers", "0")
     ended = command.muscle(*words, "--to", tmp_path / "h.png", "--harmonize", "percentile")
-    assert [line.split()[1] for line in ended.done().splitlines()[1:4]] == ["stored", "decoded", "input"]
+    lines = ended.done().splitlines()
+    assert [line.split()[1] for line in lines[1:4]] == ["stored", "decoded", "input"]
+    assert any(line.startswith("input sd ") and "normalization: source" in line for line in lines)
     with Image.open(tmp_path / "h.png") as image:
         assert image.format == "PNG"
     found = json.loads(command.muscle(*words, "--json").done())["sources"]["films"]

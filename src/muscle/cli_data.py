@@ -196,6 +196,8 @@ def histogram(
         if rows := found.distance_rows():
             out.print()
             table(("distance of", "and", *STAGES), rows)
+        if remark := found.remark(chosen):
+            out.print(f"\n{remark}", markup=False)
         for name, path, why in found.set_aside:
             out.print(f"set aside: {name}: {path}: {why}", markup=False)
     if to is not None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from muscle.data.data_file import DataFile, free_name
 from muscle.data.decode import decode_mask
-from muscle.data.files import PARTS, images, looks_like_image, walk
+from muscle.data.files import IMAGE_SUFFIXES, PARTS, images, looks_like_image, walk
 from muscle.data.signatures import published
 from muscle.data.tables import TABLE_SUFFIXES, read_table
 from muscle.errors import UserError
@@ -173,9 +173,9 @@ def _masks(folder: Path) -> Fields | None:
     for left, right in _PAIRS:
         if not ((folder / left).is_dir() and (folder / right).is_dir()):
             continue
-        films = {PurePosixPath(p).with_suffix("").name for p in images(folder / left)}
+        films = {_stem(p) for p in images(folder / left)}
         masks = images(folder / right)
-        stems = {PurePosixPath(p).with_suffix("").name for p in masks}
+        stems = {_stem(p) for p in masks}
         for prefix, suffix in _AFFIXES:
             if stems and stems <= {f"{prefix}{film}{suffix}" for film in films}:
                 fields = {"kind": "masks", "images": left, "masks": right, "prefix": prefix, "suffix": suffix}
@@ -184,6 +184,24 @@ def _masks(folder: Path) -> Fields | None:
                     return fields
                 return fields | {"classes": {f"level_{level}": (level,) for level in sorted(levels)}}
     return None
+
+
+def films_beside(folder: Path) -> Path | None:
+    """The folder beside a folder of masks that holds the films of all of these; None without one."""
+    stems = {_stem(p) for p in images(folder)}
+    for other in _children(folder.parent):
+        try:
+            films = {_stem(p.name) for p in other.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES}
+        except OSError:  # somebody else's
+            continue
+        pairs = ({f"{prefix}{film}{suffix}" for film in films} for prefix, suffix in _AFFIXES)
+        if other != folder and stems and any(stems <= named for named in pairs):
+            return other
+    return None
+
+
+def _stem(path: str) -> str:
+    return PurePosixPath(path).with_suffix("").name
 
 
 def _levels(masks: list[Path]) -> set[int]:
