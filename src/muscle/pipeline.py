@@ -70,7 +70,7 @@ class Pipeline:
             raise UsageError(
                 f"recipe {self.recipe.name}: it has no finetune; nothing can be scored on a test part"
             )
-        return assign_roles(self.recipe.finetune.tasks, self.corpus.targets)
+        return assign_roles(self.recipe.finetune.tasks, self.corpus.targets, self.corpus.file)
 
     def finetune_grid(self, name: str, seed: int) -> list[Checkpoint]:
         """Fine-tunes one task from the last stage: the model of each rate of the grid, computed or found."""

@@ -192,9 +192,11 @@ def _time_stages(
 ) -> tuple[dict[str, dict[str, Any]], str, int]:
     """By stage: how often it is run, and a row a task; the settings chosen; and how many parameters heads have."""
     inside = {name: rows.target for name, rows in corpus.internal_tasks.items()}
-    jobs = [(stage, 1, assign_roles(stage.tasks, inside), counts.inside) for stage in recipe.stages]
+    jobs = [
+        (stage, 1, assign_roles(stage.tasks, inside, corpus.file), counts.inside) for stage in recipe.stages
+    ]
     if recipe.finetune is not None:
-        wanted = assign_roles(recipe.finetune.tasks, corpus.targets)
+        wanted = assign_roles(recipe.finetune.tasks, corpus.targets, corpus.file)
         for name, task in tested(wanted, counts.test).items():
             stage, *_ = grid = recipe.finetune.stages(task)
             jobs.append((stage, len(grid) * len(recipe.seeds), {name: task}, counts.outside_too))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path, PurePosixPath
@@ -99,15 +99,34 @@ class Proposal:
         fields: Fields = {"kind": "folder"}
         if len(good) < len(problems):
             fields["exclude"] = _patterns(problems)
-        classes = Counter(PurePosixPath(path).parent.name for path in good)
-        named = not any(c == "" or c.lower() in PARTS for c in classes)
-        labelled = named and 2 <= len(classes) <= _MAX_CLASSES and min(classes.values()) > 1
-        if labelled and self.add(folder, fields | {"labels": "folder"}):
+        if class_folders(good) and self.add(folder, fields | {"labels": "folder"}):
             self.notes.append(
                 f"{folder}: its folders are taken for classes; if they are none, set labels: none"
             )
         else:
             self.add(folder, fields)
+
+
+def class_folders(paths: Iterable[str]) -> list[str]:
+    """The names of the folders directly above pictures where these look like classes; else none."""
+    classes = Counter(PurePosixPath(path).parent.name for path in paths)
+    named = not any(c == "" or c.lower() in PARTS for c in classes)
+    return (
+        sorted(classes) if named and 2 <= len(classes) <= _MAX_CLASSES and min(classes.values()) > 1 else []
+    )
+
+
+def how_to_label(data: DataFile) -> str:
+    """What to do about sources that teach nothing: of a folder, whether its folders may be classes."""
+    for name, source in data.sources.items():
+        bare = source.kind == "folder" and getattr(source, "labels", "") == "none" and source.folder.is_dir()
+        if bare and (classes := class_folders(images(source.folder))):
+            few = ", ".join(classes[:4]) + (", ..." if len(classes) > 4 else "")
+            return (
+                f"the folders {few} of source {name} may be classes: write labels: folder to it in a data file "
+                f"(`muscle data scan {source.root} --write {name}.yaml` makes one), and give that"
+            )
+    return "add an annotated source to the data file"
 
 
 def _patterns(problems: Mapping[str, str]) -> tuple[str, ...]:
