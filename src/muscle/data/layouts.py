@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path, PurePosixPath
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,7 @@ def how_to_label(data: DataFile) -> str:
             few = ", ".join(classes[:4]) + (", ..." if len(classes) > 4 else "")
             return (
                 f"the folders {few} of source {name} may be classes: write labels: folder to it in a data file "
-                f"(`muscle data scan {source.root} --write {name}.yaml` makes one), and give that"
+                f"(`muscle data scan {quote(source.root)} --write {name}.yaml` makes one), and give that"
             )
     return "add an annotated source to the data file"
 
