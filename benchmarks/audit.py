@@ -30,10 +30,10 @@ from scipy.stats import beta
 from muscle.data import duplicates, hashing
 from muscle.data.audit import audit
 from muscle.data.corpus import Corpus
+from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode, decode
 from muscle.data.index import FILE, Line, write_index
 from muscle.data.rows import all_rows
-from muscle.data.source import DataFile
 from muscle.data.splits import chance
 from muscle.data.store import MANIFEST, VERSION, Store, file_sha256
 from muscle.machine import Machine

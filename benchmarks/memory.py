@@ -27,11 +27,11 @@ import cv2
 import numpy as np
 
 from muscle.data.corpus import Corpus
+from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
 from muscle.data.index import FILE, Line, content_sha256, write_index
 from muscle.data.normalization import ZScore
 from muscle.data.sampling import batches
-from muscle.data.source import DataFile
 from muscle.data.splits import chance
 from muscle.data.store import MANIFEST, VERSION
 from muscle.machine import Machine

@@ -10,7 +10,7 @@ import tiny
 
 from muscle import engine, evaluate, grid
 from muscle.checkpoint import Checkpoint
-from muscle.data.source import DataFile
+from muscle.data.data_file import DataFile
 from muscle.errors import UsageError, UserError
 from muscle.recipe import Recipe
 from muscle.report_scores import classification

@@ -12,7 +12,7 @@ import tiny
 
 from muscle import paths, plan
 from muscle.data.audit import write_left_out
-from muscle.data.source import DataFile
+from muscle.data.data_file import DataFile
 from muscle.data.splits import PatientSplit
 from muscle.datasets.yolo import Yolo
 from muscle.errors import UserError

@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from muscle.backbones.resnet import ResNet
-from muscle.data.source import DataFile
+from muscle.data.data_file import DataFile
 from muscle.errors import UsageError
 from muscle.parts import from_yaml
 from muscle.recipe import Recipe, assign_roles

@@ -120,14 +120,20 @@ def pretrain(
 
 
 def _say_worth(features: dict[str, Any], progress: Progress) -> None:
-    """Whether the frozen features became better than those of the start, in one line."""
+    """Whether the frozen features became better than those of the start, and what to do if not, in one line."""
     if not features:
         return
     start, end = features["start"], features["end"]
     scores = [name for name in end if name.startswith(("knn:", "probe:")) and name in start]
     if scores:
         better = sum(end[name] > start[name] for name in scores)
-        progress.message(f"frozen features: {better} of {len(scores)} scores are above those of the start")
+        said = f"frozen features: {better} of {len(scores)} scores on validation films are above those of the start"
+        if 2 * better <= len(scores):
+            said += (
+                "; without fine-tuning they tell labelled films apart no better than before pre-training: give more "
+                "films or epochs (stages.0.schedule.epochs_per_task), and see with `muscle compare` whether it helps"
+            )
+        progress.message(said)
 
 
 def _last_features(matrix: list[dict[str, Any]]) -> dict[str, Any]:

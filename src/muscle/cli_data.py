@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from muscle.console import err, out, shown, table
-from muscle.errors import UsageError
+from muscle.errors import UsageError, among
 
 if TYPE_CHECKING:
     from muscle.data.decode import Decode
@@ -22,8 +21,6 @@ Sources = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-OWN = "your own data"
-
 
 @app.command("list")
 def list_kinds() -> None:
@@ -31,21 +28,17 @@ def list_kinds() -> None:
 
     Example: muscle data list
     """
-    from muscle.data.source import DataFile, Source
+    from muscle.data.data_file import DataFile
+    from muscle.data.page import OWN, summary
+    from muscle.data.source import Source
     from muscle.datasets._unverified import MARK, remark, unverified
     from muscle.parts import from_yaml, known, member
 
     rows = []
     for kind in known(Source):
         adapter = member(Source, kind)
-        rows.append(
-            (
-                kind,
-                (sys.modules[adapter.__module__].__doc__ or "").splitlines()[0],
-                ", ".join(getattr(adapter, "shows", ())),
-                getattr(adapter, "licence", "") or OWN,
-            )
-        )
+        assert issubclass(adapter, Source)
+        rows.append((kind, summary(adapter), ", ".join(adapter.shows), adapter.licence or OWN))
     rows.sort(key=lambda row: row[3] == OWN)
     for name, text in unverified().items():
         parts = {source.body_part for source in DataFile.parse(from_yaml(text)).sources.values()}
@@ -56,35 +49,23 @@ def list_kinds() -> None:
 
 @app.command()
 def show(kind: Annotated[str, typer.Argument(help="A kind from `muscle data list`.")]) -> None:
-    """One kind: layout, fields, licence, where to get it; of an unverified data file the file itself.
+    """One kind: layout, licence, counts, a data file to paste, fields; of an unverified data file the file itself.
 
     Example: muscle data show kermany
     """
-    import inspect
-
+    from muscle.data.page import page
     from muscle.data.source import Source
     from muscle.datasets._unverified import unverified
-    from muscle.parts import member
+    from muscle.parts import known, member
 
     if kind in unverified():
         out.print(unverified()[kind], markup=False)
         return
-    try:
-        adapter = member(Source, kind)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    out.print(inspect.getdoc(sys.modules[adapter.__module__]) or "", markup=False)
-    out.print("\n" + (inspect.getdoc(adapter) or ""), markup=False)
-    for name in ("citation", "licence", "url"):
-        if value := getattr(adapter, name, ""):
-            out.print(f"\n{name}: {value}", markup=False)
-    table(
-        ("field", "default"),
-        [
-            (n, "required" if f.is_required() else repr(f.get_default(call_default_factory=True)))
-            for n, f in adapter.model_fields.items()
-        ],
-    )
+    if kind not in known(Source):
+        raise UsageError(f"unknown kind {kind!r}; {among(kind, (*known(Source), *unverified()))}")
+    adapter = member(Source, kind)
+    assert issubclass(adapter, Source)
+    out.print(page(adapter), markup=False)
 
 
 @app.command()
@@ -142,7 +123,7 @@ def check(
     Example: muscle data check data.yaml --deep
     """
     from muscle.data.check import check as look
-    from muscle.data.source import DataFile
+    from muscle.data.data_file import DataFile
 
     data = DataFile.of(sources)
     with shown() as progress:
@@ -191,9 +172,9 @@ def histogram(
 
     Example: muscle data histogram data.yaml --harmonize border --harmonize percentile --to greys.png
     """
+    from muscle.data.data_file import DataFile
     from muscle.data.histogram import PERCENTILES, STAGES, histograms
     from muscle.data.normalization import Normalization
-    from muscle.data.source import DataFile
     from muscle.parts import member
 
     try:
@@ -215,6 +196,8 @@ def histogram(
         if rows := found.distance_rows():
             out.print()
             table(("distance of", "and", *STAGES), rows)
+        if remark := found.remark(chosen):
+            out.print(f"\n{remark}", markup=False)
         for name, path, why in found.set_aside:
             out.print(f"set aside: {name}: {path}: {why}", markup=False)
     if to is not None:

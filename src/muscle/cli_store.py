@@ -35,7 +35,7 @@ def prepare(
     Example: muscle data prepare data.yaml --size 512x320
     """
     from muscle.data.corpus import Corpus
-    from muscle.data.source import DataFile
+    from muscle.data.data_file import DataFile
 
     shape = _size(size)
     if fit not in ("stretch", "pad"):
@@ -83,7 +83,7 @@ def split(
 
     Example: muscle data split films.yaml --write split.csv
     """
-    from muscle.data.source import DataFile
+    from muscle.data.data_file import DataFile
     from muscle.data.split_file import PARTS, make
 
     made = make(DataFile.of(sources), write if write is not None and write.exists() else None)
@@ -133,8 +133,8 @@ def audit(
     """
     from muscle.data.audit import read_seen, write_left_out
     from muscle.data.corpus import Corpus
+    from muscle.data.data_file import DataFile
     from muscle.data.decode import Decode
-    from muscle.data.source import DataFile
 
     progress = Shown()
     try:

@@ -18,8 +18,9 @@ import torch
 from muscle import paths
 from muscle.data.audit import read_left_out
 from muscle.data.corpus import Corpus
+from muscle.data.data_file import DataFile
 from muscle.data.sampling import steps_of
-from muscle.data.source import DataFile, Source
+from muscle.data.source import Source
 from muscle.data.splits import AllTrain, PaperSplit
 from muscle.errors import UserError
 from muscle.learner import Learner
@@ -191,9 +192,11 @@ def _time_stages(
 ) -> tuple[dict[str, dict[str, Any]], str, int]:
     """By stage: how often it is run, and a row a task; the settings chosen; and how many parameters heads have."""
     inside = {name: rows.target for name, rows in corpus.internal_tasks.items()}
-    jobs = [(stage, 1, assign_roles(stage.tasks, inside), counts.inside) for stage in recipe.stages]
+    jobs = [
+        (stage, 1, assign_roles(stage.tasks, inside, corpus.file), counts.inside) for stage in recipe.stages
+    ]
     if recipe.finetune is not None:
-        wanted = assign_roles(recipe.finetune.tasks, corpus.targets)
+        wanted = assign_roles(recipe.finetune.tasks, corpus.targets, corpus.file)
         for name, task in tested(wanted, counts.test).items():
             stage, *_ = grid = recipe.finetune.stages(task)
             jobs.append((stage, len(grid) * len(recipe.seeds), {name: task}, counts.outside_too))

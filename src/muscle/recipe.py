@@ -12,7 +12,9 @@ from pydantic import Field
 from muscle.backbones import Backbone, BackboneModule
 from muscle.backbones.resnet import ResNet
 from muscle.continual.regularizers import Regularizer
+from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
+from muscle.data.layouts import how_to_label
 from muscle.data.normalization import Normalization, ZScore
 from muscle.errors import UsageError
 from muscle.optim import Constant, Curve, Optimizer, StepDecay
@@ -219,10 +221,12 @@ class Recipe(Part):
             raise UsageError(f"recipe {self.name}: " + "; ".join(found))
 
 
-def assign_roles(tasks: tuple[Task, ...], targets: Mapping[str, Target]) -> dict[str, Task]:
+def assign_roles(
+    tasks: tuple[Task, ...], targets: Mapping[str, Target], data: DataFile | None = None
+) -> dict[str, Task]:
     """Concrete tasks by name: pretext tasks as they are, ``annotated`` ones once for each target of their kind.
 
-    A task that names its target takes precedence over the role.
+    A task that names its target takes precedence over the role. ``data`` is where the targets come from, for advice.
 
     Raises:
         UsageError: a named target does not exist or is of another kind; one to leave out does not exist; no task is
@@ -254,8 +258,8 @@ def assign_roles(tasks: tuple[Task, ...], targets: Mapping[str, Target]) -> dict
             found[target.name] = role[0].with_(data=target.name)
     if not found:
         taught = ", ".join(f"{t.name} ({t.kind})" for t in targets.values())
+        do = "add an annotated source to the data file" if data is None or taught else how_to_label(data)
         raise UsageError(
-            f"no task: these data teach {taught or 'nothing'}, the recipe has {', '.join(t.kind for t in tasks)}; "
-            "add an annotated source to the data file"
+            f"no task: these data teach {taught or 'nothing'}, the recipe has {', '.join(t.kind for t in tasks)}; {do}"
         )
     return found

@@ -18,7 +18,7 @@ from muscle.continual.regularizers.replay import Replay
 from muscle.data.augment import Views
 from muscle.data.decode import Decode
 from muscle.data.normalization import Unit
-from muscle.errors import UsageError
+from muscle.errors import UsageError, among
 from muscle.optim import Curve, CyclicCosine, CyclicMean, Optimizer, StepDecay, WarmCosine
 from muscle.recipe import Finetune, ImageNet, Recipe, Stage
 from muscle.schedules import Cyclic, Mixed, Sequential
@@ -256,9 +256,9 @@ def recipe(name: str, preset: str = "paper", backbone: str = "resnet18") -> Reci
         UsageError: the name, preset or backbone is unknown, with the known ones.
     """
     if name not in RECIPES:
-        raise UsageError(f"recipe {name!r}; known: {', '.join(RECIPES)}, or a YAML file")
+        raise UsageError(f"recipe {name!r}; {among(name, RECIPES)}, or a YAML file")
     if preset not in PRESETS:
-        raise UsageError(f"preset {preset!r}; known: {', '.join(PRESETS)}, or auto where there are data")
+        raise UsageError(f"preset {preset!r}; {among(preset, PRESETS)}, or auto where there are data")
     if backbone not in ("resnet18", "resnet50"):
         raise UsageError(
             f"backbone {backbone!r}; shipped recipes know resnet18, resnet50; others in a YAML file (kind timm)"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from muscle.data.data_file import DataFile, shared_targets
 from muscle.data.decode import Decode
 from muscle.data.normalization import Normalization
-from muscle.data.source import DataFile, shared_targets
 from muscle.errors import UsageError, UserError
 from muscle.parts import from_yaml, override
 from muscle.progress import SILENT, Progress

@@ -7,7 +7,7 @@ from pathlib import Path
 import tiny
 
 from muscle.data.corpus import Corpus
-from muscle.data.source import DataFile
+from muscle.data.data_file import DataFile
 from muscle.data.splits import PatientSplit
 from muscle.datasets.yolo import Yolo
 from muscle.job import Job, Start

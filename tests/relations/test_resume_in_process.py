@@ -78,11 +78,10 @@ def test_a_killed_run_ends_with_the_bits_of_an_unbroken_one(
 
 def test_a_kill_in_fine_tuning_keeps_the_best_epoch(corpus: Corpus, tmp_path: Path) -> None:
     method = tiny.small("scratch")
-    expected = tiny.pipeline(method, corpus, tmp_path / "a").finetune("pneumonia", 0)
+    expected = tiny.tuned(tiny.pipeline(method, corpus, tmp_path / "a"), "pneumonia", 0)
     with pytest.raises(Killed):
-        tiny.pipeline(method, corpus, tmp_path / "b", Killer("finetune-pneumonia", 4), EAGER).finetune(
-            "pneumonia", 0
-        )
-    made = tiny.pipeline(method, corpus, tmp_path / "b", machine=EAGER).finetune("pneumonia", 0)
+        killed = tiny.pipeline(method, corpus, tmp_path / "b", Killer("finetune-pneumonia", 4), EAGER)
+        killed.finetune_grid("pneumonia", 0)
+    made = tiny.tuned(tiny.pipeline(method, corpus, tmp_path / "b", machine=EAGER), "pneumonia", 0)
     assert made.about["best"] == expected.about["best"]
     assert made.about["files"] == expected.about["files"]

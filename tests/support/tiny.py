@@ -8,14 +8,14 @@ from pathlib import Path
 
 from muscle.checkpoint import Checkpoint
 from muscle.data.corpus import Corpus
+from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
-from muscle.data.source import DataFile
 from muscle.data.splits import PatientSplit
 from muscle.datasets.kermany import Kermany
 from muscle.datasets.yolo import Yolo
 from muscle.machine import Machine
 from muscle.parts import digest
-from muscle.pipeline import Pipeline
+from muscle.pipeline import Pipeline, best
 from muscle.progress import Progress
 from muscle.recipe import Finetune, Recipe, Stage
 from muscle.recipes import recipe
@@ -97,6 +97,11 @@ def pipeline(
 ) -> Pipeline:
     """One thread on the CPU."""
     return Pipeline(method, data, machine, root, progress or Progress())
+
+
+def tuned(run: Pipeline, task: str, seed: int) -> Checkpoint:
+    """A task fine-tuned at every rate; the best on validation, as a cell takes it."""
+    return best(run.finetune_grid(task, seed))
 
 
 def bits(made: Checkpoint) -> str:

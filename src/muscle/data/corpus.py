@@ -11,12 +11,12 @@ from typing import Literal
 import numpy as np
 
 from muscle.data.audit import Audit, Pair, Seen, audit, read_left_out, refuse
+from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
 from muscle.data.duplicates import near_duplicates
 from muscle.data.held_out import HeldOut, Near, TaskRows, annotated, pool
 from muscle.data.prepare import prepare
 from muscle.data.rows import Rows, all_rows
-from muscle.data.source import DataFile
 from muscle.data.splits import PaperSplit
 from muscle.data.store import Store
 from muscle.errors import UserError

@@ -118,7 +118,7 @@ def decode_mask(path: Path, levels: tuple[tuple[int, int], ...]) -> Pixels:
         shown = ", ".join(f"{level:g}" for level in found[:5]) + (", ..." if len(found) > 5 else "")
         raise UserError(
             f"{path}: holds levels {shown}, none of the listed {', '.join(map(str, listed))}; name its levels in "
-            "the data file"
+            "the data file (classes, or ignore)"
         )
     mask = np.zeros(values.shape, np.uint8)
     for level, value in levels:

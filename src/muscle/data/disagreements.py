@@ -34,13 +34,15 @@ def same_bytes(root: Path, samples: Sequence[Sample], official: bool) -> Iterato
     for first, *others in (mine for mine in groups.values() if len(mine) > 1):
         for other in others:
             level: Literal["error", "warning"] = "warning"
-            said = f"the same bytes as {first.path}"
+            said, do = f"the same bytes as {first.path}", "keep one of the two"
             both = first.annotations.keys() & other.annotations.keys()
             if any(_differ(first.annotations[target], other.annotations[target]) for target in both):
                 level, said = "error", f"{said}, with another annotation"
+                do = "find out which annotation is right, and keep that one"
             elif official and first.split != other.split:
                 level, said = "error", f"{said}, in another part of the split"
-            yield Fault(level, "duplicate file", other.path, said, "keep one of the two")
+                do = "keep the one that tests, or use split: patient"
+            yield Fault(level, "duplicate file", other.path, said, do)
 
 
 def _differ(one: object, other: object) -> bool:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from muscle.data.data_file import shared_targets
 from muscle.data.keys import among, first, key_of
 from muscle.data.rows import Ints, Rows
-from muscle.data.source import shared_targets
 from muscle.errors import UserError
 from muscle.types import Target
 

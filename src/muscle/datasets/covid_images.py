@@ -11,7 +11,7 @@ from muscle.data.files import inside
 from muscle.data.source import Source
 from muscle.data.tables import read_table
 from muscle.datasets._example import drawn, save, windows_text
-from muscle.datasets._layout import base, check_films
+from muscle.datasets._trees import check_films, top
 from muscle.types import Labels, Sample, Target
 
 FINDINGS = Target(
@@ -45,7 +45,7 @@ class CovidImages(Source):
 
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:
         """Every film that is there, with the findings of its row."""
-        root = base(self.folder, _TABLE, f"images/ and {_TABLE}")
+        root = top(self.folder, f"images/ and {_TABLE}", _TABLE)
         needed = ("patientid", "finding", "view", "modality", "folder", "filename")
         listed, found = set(), {}
         for line, row in read_table(root / _TABLE, needed=needed):
