@@ -70,10 +70,11 @@ def prepare(
     jobs = film_jobs(root, samples, size, decode, fit)
     stats, decoder = _stats(root, jobs), decode.key()
     key = store_key(samples, targets, splits, size, decode, fit, stats)
-    final = where / f"{name}-{size[0]}x{size[1]}-{key[:8]}"
+    stem = f"{name}-{size[0]}x{size[1]}-"
     try:
         where.mkdir(parents=True, exist_ok=True)
-        with FileLock(where / f".{final.name}.lock"):
+        with FileLock(where / f".{stem}{key[:8]}.lock"):
+            final = _folder(where, stem, key)
             if not (final / MANIFEST).exists():
                 _make(
                     final,
@@ -123,6 +124,16 @@ def store_key(
             "salt": hashlib.sha256(salt()).hexdigest(),
         }
     )
+
+
+def _folder(where: Path, stem: str, key: str) -> Path:
+    """Where the store of a key is, or is to be: eight digits name it, all where another store has these eight."""
+    short = where / (stem + key[:8])
+    try:
+        other = json.loads((short / MANIFEST).read_text(encoding="utf-8"))["key"] != key
+    except (OSError, ValueError, KeyError, TypeError):  # none is finished, or opening it says what is wrong
+        other = False
+    return where / (stem + key) if other else short
 
 
 def _stats(root: Path, jobs: Sequence[Job]) -> dict[str, Stat]:
