@@ -297,6 +297,36 @@ MUTATIONS = (
         "data/test_split_file.py::test_what_is_written_is_read_back_and_newcomers_move_nobody",
     ),
     Mutation(
+        "frames: the first stands for all of a DICOM file", "data/stored.py",
+        "as_array(ds, index=frame - 1, correct", "as_array(ds, index=0, correct",
+        f"{QUIRKS}each_frame_is_the_one_that_pydicom_reads",
+    ),
+    Mutation(
+        "frames: the first page stands for all of a TIFF", "data/decode.py",
+        "        _seek(path, image, number)\n", "",
+        "data/test_decode.py::test_each_of_several_pictures_is_decoded_as_if_alone",
+    ),
+    Mutation(
+        "frames: 16-bit colours of the first page stand for all", "data/decode.py",
+        "range=(frame - 1, frame)", "range=(0, 1)",
+        "data/test_decode.py::test_each_of_several_pictures_is_decoded_as_if_alone",
+    ),
+    Mutation(
+        "frames: those of one file are the same bytes", "data/film.py",
+        "if frame else file_sha256", "if False else file_sha256",
+        "datasets/test_frames.py::test_copies_of_frames_are_leaks_and_frames_of_one_file_are_none",
+    ),
+    Mutation(
+        "frames: a file is a copy of itself", "data/disagreements.py",
+        "if sample.frame > 1:", "if False:",
+        "datasets/test_frames.py::test_check_scan_and_histogram_speak_of_frames",
+    ),
+    Mutation(
+        "frames: each is a person", "datasets/_frames.py",
+        "frame=n) for n", 'frame=n, patient=f"{sample.id}#{n}") for n',
+        "datasets/test_frames.py::test_rows_are_the_frames_and_all_of_a_file_are_in_one_part",
+    ),
+    Mutation(
         "DICOM: polarity is not unified", "data/dicom.py",
         "        seen = 1 - seen\n", "        seen = seen\n",
         f"{MATRIX}test_every_cell_is_within_a_level_or_says_why_not",

@@ -115,6 +115,16 @@ def test_inspect_writes_what_is_decoded(films: Path, tmp_path: Path) -> None:
     command.muscle("data", "inspect", films / "film 4.png", "--to", tmp_path / "no" / "x.png").refused(1)
 
 
+def test_inspect_takes_one_frame_of_several(tmp_path: Path) -> None:
+    pages = [Image.fromarray(np.full((4, 4), level, np.uint8)) for level in (9, 99)]
+    pages[0].save(tmp_path / "x.tif", save_all=True, append_images=pages[1:])
+    ended = command.muscle("data", "inspect", tmp_path / "x.tif", "--frame", "2")
+    assert "frame 2 of 2" in ended.done() and "8-bit levels 99 to 99" in ended.out
+    assert "2 frames; allowed: one" in command.muscle("data", "inspect", tmp_path / "x.tif").refused(1)
+    ended = command.muscle("data", "inspect", tmp_path / "x.tif", "--frame", "3")
+    assert "frame 3 was asked for, and it has 2" in ended.refused(1)
+
+
 def test_prepare_tells_what_it_set_aside(films: Path, tmp_path: Path) -> None:
     words = ("data", "prepare", films, "--size", "32x48", "--store", tmp_path, "--workers", "0")
     first = command.muscle(*words).done()

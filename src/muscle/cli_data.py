@@ -235,6 +235,9 @@ def inspect(
     to: Annotated[Path | None, typer.Option("--to", help="Write the decoded picture here, as PNG.")] = None,
     window: Annotated[int, typer.Option(min=1, help="Which window or VOI table of a DICOM file.")] = 1,
     frames: Annotated[str, typer.Option(help="Of several frames: one (refuse), or first.")] = "one",
+    frame: Annotated[
+        int, typer.Option(min=0, help="Of several frames this one, from 1, as where each is a film.")
+    ] = 0,
     raw: Annotated[bool, typer.Option("--raw", help="Stored levels, polarity as stored.")] = False,
 ) -> None:
     """How each pixel value of one file is arrived at. The file is decoded in a process of its own, within bounds.
@@ -249,7 +252,7 @@ def inspect(
     from muscle.data.workers import bounded
 
     settings = Decode.parse({"grey": "raw" if raw else "unified", "window": window, "frames": frames})
-    found = bounded(partial(decode, settings=settings), file)
+    found = bounded(partial(decode, settings=settings, frame=frame), file)
     height, width = found.pixels.shape
     out.print(f"{width} x {height}, {found.bits} bits stored", markup=False)
     for i, step in enumerate(found.steps, 1):

@@ -146,17 +146,17 @@ def _count(
     """From records, with what the few decoded files tell: which cannot be read, and which show the same film."""
     bad = {(s.name, path) for s in tried.stores for path, _ in s.quarantine}
     same = {
-        _place(file, s.name, path): sha
+        _place(file, s.name, path, i.removeprefix(f"{s.name}/")): sha
         for s in tried.stores
-        for path, sha in zip(s.column("path"), s.column("sha256"), strict=True)
+        for path, i, sha in zip(s.column("path"), s.column("id"), s.column("sha256"), strict=True)
     }
     left_out = read_left_out(file.exclude)
     rows: list[tuple[str, Sample, SplitName, str]] = []
     for name, (samples, targets) in records.items():
         parts = file.split_of(name).assign(samples, targets)
         for sample, part in zip(samples, parts, strict=True):
-            if (name, sample.path) not in bad and sample.id not in left_out:
-                place = _place(file, name, sample.path)
+            if (name, sample.picture) not in bad and sample.id not in left_out:
+                place = _place(file, name, sample.path, sample.picture)
                 rows.append((name, sample, part, same.get(place, place)))
     held = [(name, sample.patient, film) for name, sample, part, film in rows if part != "train"]
     films = {film for *_, film in held}
@@ -182,8 +182,9 @@ def _count(
     return _Counts(len(rows), masks, number, list(pool.values()), inside, outside_too, test)
 
 
-def _place(file: DataFile, source: str, path: str) -> str:
-    return os.path.realpath(file.sources[source].folder / path)
+def _place(file: DataFile, source: str, path: str, picture: str) -> str:
+    """One name for one picture, from whatever source and through whatever link it is reached."""
+    return os.path.realpath(file.sources[source].folder / path) + picture.removeprefix(path)
 
 
 def _time_stages(

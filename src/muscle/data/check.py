@@ -134,23 +134,23 @@ def _checked(
     with ThreadPoolExecutor(THREADS) as threads:
         looked = list(threads.map(partial(_header, root), samples))
     faults = [fault for _, mine in looked for fault in mine]
-    sizes = {sample.path: size for sample, (size, _) in zip(samples, looked, strict=True)}
+    sizes = {sample.id: size for sample, (size, _) in zip(samples, looked, strict=True)}
     by_name = {target.name: target for target in targets}
     for sample in samples:
-        if (size := sizes[sample.path]) is not None:
+        if (size := sizes[sample.id]) is not None:
             faults += annotation_faults(root, sample, by_name, size)
     faults += _unknown(samples, targets)
     faults += _unspoken(root, samples, used)
     faults += same_bytes(root, samples, official)
     faults += persons_in_two_parts(samples, official)
     known = {fault.path for fault in faults if fault.level == "error"}
-    asked = [sample for sample in samples if sample.path not in known]
+    asked = [sample for sample in samples if sample.picture not in known]
     some = asked if decoded is None else _spread(asked, decoded)
     jobs = film_jobs(root, some, (32, 32), Decode(), "stretch")
     for i, (sample, row) in enumerate(zip(some, films(jobs, workers), strict=True), 1):
         if isinstance(row, str):
             do = "get the file again, or leave it out: it will be set aside"
-            faults.append(Fault("error", "cannot be used", sample.path, row, do))
+            faults.append(Fault("error", "cannot be used", sample.picture, row, do))
         else:
             faults += mask_level_faults(root, sample)
         if progress is not None:
@@ -211,18 +211,22 @@ def _header(root: Path, sample: Sample) -> tuple[tuple[int, int] | None, list[Fa
     """Width and height of a film, and what its header tells."""
     file = root / sample.path
     if not file.is_file():
-        return None, [Fault("error", "missing file", sample.path, "listed but not there", "get it again")]
+        return None, [Fault("error", "missing file", sample.picture, "listed but not there", "get it again")]
     try:
-        size = image_size(file)
+        size = image_size(file, sample.frame)
         dicom = is_dicom(file)
     except UserError as error:
         said = str(error).removeprefix(f"{file}: ")
-        return None, [Fault("error", "unreadable file", sample.path, said, "get it again, or leave it out")]
-    faults = []
+        return None, [
+            Fault("error", "unreadable file", sample.picture, said, "get it again, or leave it out")
+        ]
+    faults: list[Fault] = []
+    if sample.frame > 1:  # what a header says of its file is said once
+        return size, faults
     if dicom and _burned_in(file):
         do = "look at it: names in the picture cannot be removed by deleting the header"
         faults.append(Fault("warning", "text burned in", sample.path, "the header says so", do))
-    if dicom and (problem := look(root, sample.path).problem):
+    if dicom and (problem := look(root, sample.path, several=sample.frame > 0).problem):
         do = "leave it out: `muscle data scan` proposes a data file that does"
         faults.append(Fault("warning", "no radiograph", sample.path, problem, do))
     return size, faults
@@ -250,7 +254,7 @@ def _files(source: Source, samples: Iterable[Sample]) -> Iterator[Path]:
 
 def _unknown(samples: Sequence[Sample], targets: Sequence[Target]) -> Iterator[Fault]:
     """Images that nothing is known of, in a source that teaches something; more than half: that is how it is meant."""
-    bare = [sample.path for sample in samples if not sample.annotations]
+    bare = [sample.picture for sample in samples if not sample.annotations]
     if targets and 0 < len(bare) <= len(samples) / 2:
         for path in bare:
             do = "annotate it, or let it serve pre-training alone"

@@ -38,7 +38,7 @@ def annotation_faults(
         target = targets.get(name)
         if target is not None:
             for level, what, seen, do in _truth(root, truth, target, size):
-                yield Fault(level, what, sample.path, f"{name}: {seen}", do)
+                yield Fault(level, what, sample.picture, f"{name}: {seen}", do)
 
 
 _Said = tuple[Literal["error", "warning"], str, str, str]
@@ -154,8 +154,8 @@ def mask_level_faults(root: Path, sample: Sample) -> Iterator[Fault]:
             if other and Path(path).suffix.lower() not in _LOSSY:
                 seen = f"{name}: {path}: {', '.join(map(str, sorted(other)[:5]))} taken for background"
                 yield Fault(
-                    "warning", "mask levels not listed", sample.path, seen, "list them in the data file"
+                    "warning", "mask levels not listed", sample.picture, seen, "list them in the data file"
                 )
         if not some:
             do = "right if there is nothing to outline; else draw it"
-            yield Fault("warning", "empty mask", sample.path, f"{name}: nothing but background", do)
+            yield Fault("warning", "empty mask", sample.picture, f"{name}: nothing but background", do)

@@ -157,7 +157,7 @@ def film_jobs(
     jobs = []
     for sample in samples:
         scaled = {n for n, a in sample.annotations.items() if isinstance(a, MaskFiles) and a.scaled}
-        job = Job(str(root), sample.path, size, decode, fit, scaled=frozenset(scaled))
+        job = Job(str(root), sample.path, size, decode, fit, scaled=frozenset(scaled), frame=sample.frame)
         for name, truth in sample.annotations.items():
             if isinstance(truth, MaskFiles):
                 job.masks[name] = truth.files
@@ -198,7 +198,7 @@ def _make(
         journal.finish()
         entries = journal.entries
     good = [i for i, entry in enumerate(entries) if "reason" not in entry]
-    quarantine = [[s.path, e["reason"]] for s, e in zip(samples, entries, strict=True) if "reason" in e]
+    quarantine = [[s.picture, e["reason"]] for s, e in zip(samples, entries, strict=True) if "reason" in e]
     if not good:
         path, reason = quarantine[0]
         raise UserError(f"store {name}: none of {len(samples)} images can be used; {path}: {reason}")

@@ -18,10 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from muscle.data.film import Film, Job
+from muscle.data.film import Film, Job, of_frame
 from muscle.data.store import MANIFEST, UNREAD, Store, file_sha256
 from muscle.data.workers import films
 from muscle.errors import UserError
+from muscle.types import picture
 
 Stat = list[int]  # size and time in ns of a file; empty where there is none
 Stamp = tuple[str, str]  # with and without the time of the picture
@@ -34,7 +35,7 @@ def stamp(job: Job, decode: str, stats: Mapping[str, Stat]) -> Stamp:
     """The stamp of a row; ``decode`` is the key of the job's decoder settings, ``stats`` of each of its files."""
     masks = sorted(path for files in job.masks.values() for path, _ in files)
     drawn = (job.masks, sorted(job.scaled), job.runs, job.boxes, job.points)
-    truth = (job.path, job.size, job.fit, *drawn, [stats[path] for path in masks])
+    truth = (picture(job.path, job.frame), job.size, job.fit, *drawn, [stats[path] for path in masks])
     made = repr((decode, truth, stats[job.path][:1])).encode()
     return _hash(made + repr(stats[job.path]).encode()), _hash(made)
 
@@ -94,7 +95,9 @@ def _chosen(found: Mapping[str, Place], job: Job, exact: str, timeless: str) -> 
     if exact in found:
         return found[exact]
     place = found.get(timeless)
-    same = place and place.store.column("file_sha256")[place.row] == file_sha256(Path(job.root) / job.path)
+    same = place and place.store.column("file_sha256")[place.row] == of_frame(
+        file_sha256(Path(job.root) / job.path), job.frame
+    )
     return place if same else None
 
 

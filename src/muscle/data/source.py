@@ -102,7 +102,7 @@ class Source(Part):
         finished = sorted((self._finish(sample, mapping) for sample in samples), key=lambda sample: sample.id)
         for before, after in zip(finished, finished[1:], strict=False):
             if before.id == after.id:
-                raise UserError(f"source {name}: {after.path} is listed twice; give each image once")
+                raise UserError(f"source {name}: {after.picture} is listed twice; give each image once")
         targets = [replace(target, name=mapping[target.name]) for target in targets]
         used = {target for sample in finished for target in sample.annotations}
         targets = [target for target in targets if target.name in used]

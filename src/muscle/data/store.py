@@ -52,13 +52,13 @@ class Store:
         images: [N, H, W] uint8, mapped, read-only.
         masks: target name -> [N, H, W] uint8, mapped; zeros where the image has no mask (see ``known``).
         index: one row an image: id path source modality body_part view patient study split sha256 (of the decoded
-            pixels) file_sha256 row_sha256 width height (of the source image) pixel_count pixel_sum
-            pixel_square_sum; ``labels:<t>`` list<float>, ``boxes:<t>`` list<list<float>> in store pixels with
-            ``box_labels:<t>``, ``points:<t>`` list<list<float>>, ``has:<t>`` bool for masks, ``value:<t>`` float;
-            null where unknown.
+            pixels) file_sha256 (of a frame: ``film.of_frame``) row_sha256 width height (of the source image)
+            pixel_count pixel_sum pixel_square_sum; ``labels:<t>`` list<float>, ``boxes:<t>`` list<list<float>> in
+            store pixels with ``box_labels:<t>``, ``points:<t>`` list<list<float>>, ``has:<t>`` bool for masks,
+            ``value:<t>`` float; null where unknown.
         mean, sd: of the pixels of the training rows (of all rows if none is for training), 0..255 scale, without
             the border that ``pad`` adds.
-        quarantine: (path, reason) of each image that could not become a row.
+        quarantine: (path, or path#frame, and reason) of each image that could not become a row.
         digest: SHA-256 of the content: equal digests mean equal pixels, records and truth.
         manifest: all of ``manifest.json``.
     """
