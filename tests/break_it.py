@@ -267,6 +267,17 @@ MUTATIONS = (
         "data/test_hashing.py::test_every_way_of_copying_is_met_and_agrees",
     ),
     Mutation(
+        "audit: films turned to the left are looked for on the right", "data/hashing.py",
+        "[across * _UPSIDE, upright[:, 0] * _UPSIDE * _MIRROR, across * _MIRROR]",
+        "[across * _MIRROR, upright[:, 0] * _UPSIDE * _MIRROR, across * _UPSIDE]",
+        "data/test_hashing.py::test_a_look_at_a_whole_film_is_the_film_so_changed",
+    ),
+    Mutation(
+        "audit: turned films are compared as they lie", "data/hashing.py",
+        "np.rot90(first, look.turns)", "first",
+        "data/test_hashing.py::test_every_way_of_copying_is_met_and_agrees[turned]",
+    ),
+    Mutation(
         "audit: near-duplicates are trained on", "data/held_out.py",
         "images, columns = self.images | self.near", "images, columns = self.images",
         "data/test_audit.py::test_near_duplicates_of_held_out_films_and_their_persons_are_not_learned_from",
