@@ -86,6 +86,7 @@ def check(
     decoded: int | None = DECODED,
     workers: int = 2,
     progress: Callable[[str, int, int], None] | None = None,
+    decode: Decode | None = None,
 ) -> tuple[Checked, ...]:
     """Looks at every source of a data file.
 
@@ -98,6 +99,7 @@ def check(
         decoded: films of each source, evenly spread, whose pixels and masks are decoded; None: all.
         workers: processes that decode.
         progress: called with what is being done, items done, and items in all.
+        decode: how; by default as where nothing else is said.
     """
     read: dict[str, tuple[list[Sample], list[Target]]] = {}
     refused: dict[str, Fault] = {}
@@ -115,7 +117,9 @@ def check(
             continue
         official = getattr(data.split_of(name), "kind", "") == "official"
         heard = partial(progress, name) if progress is not None else None
-        found.append(_checked(name, source, *read[name], used, official, decoded, workers, heard))
+        found.append(
+            _checked(name, source, *read[name], used, official, decoded, decode or Decode(), workers, heard)
+        )
     return tuple(found)
 
 
@@ -127,6 +131,7 @@ def _checked(
     used: set[Path],
     official: bool,
     decoded: int | None,
+    decode: Decode,
     workers: int,
     progress: Callable[[int, int], None] | None,
 ) -> Checked:
@@ -146,7 +151,7 @@ def _checked(
     known = {fault.path for fault in faults if fault.level == "error"}
     asked = [sample for sample in samples if sample.picture not in known]
     some = asked if decoded is None else _spread(asked, decoded)
-    jobs = film_jobs(root, some, (32, 32), Decode(), "stretch")
+    jobs = film_jobs(root, some, (32, 32), decode, "stretch")
     for i, (sample, row) in enumerate(zip(some, films(jobs, workers), strict=True), 1):
         if isinstance(row, str):
             do = "get the file again, or leave it out: it will be set aside"
