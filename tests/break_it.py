@@ -293,12 +293,17 @@ MUTATIONS = (
         "data/test_audit.py::test_weights_remember_pixels_and_persons",
     ),
     Mutation(
+        "plan: weights that have seen test films are not refused", "plan.py",
+        '        refuse(leaks, f" --from', '        print(leaks, f" --from',
+        "test_plan.py::test_weights_that_have_seen_test_films_are_refused_as_the_run_refuses_them",
+    ),
+    Mutation(
         "store: eight digits of a key are taken for the key", "data/prepare.py",
         "return where / (stem + key) if other else short", "return short",
         "data/test_prepare.py::test_a_store_whose_name_clashes_is_not_taken_for_found",
     ),
     Mutation(
-        "privacy: patient keys as they are", "data/prepare.py",
+        "privacy: patient keys as they are", "data/index.py",
         "private_key(getattr(s, n))", "getattr(s, n)",
         "end_to_end/test_privacy.py::test_equal_salts_give_equal_keys_in_every_source_and_other_salts_other_ones",
     ),

@@ -8,10 +8,9 @@ import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,8 +18,8 @@ from filelock import FileLock
 
 from muscle.data.decode import Decode
 from muscle.data.film import Fit, Job
+from muscle.data.index import index_table, pixel_levels, steps_taken
 from muscle.data.journal import Journal
-from muscle.data.privacy import private_key
 from muscle.data.reuse import Stamp, Stat, films_of, places, stamp
 from muscle.data.source import Source
 from muscle.data.splits import Split
@@ -28,9 +27,7 @@ from muscle.data.store import MANIFEST, VERSION, Store, file_sha256
 from muscle.errors import UserError
 from muscle.parts import digest
 from muscle.paths import salt
-from muscle.types import BoxList, Labels, MaskFiles, MaskRuns, Points, Sample, SplitName, Target, Value
-
-Entry = dict[str, Any]
+from muscle.types import BoxList, MaskFiles, MaskRuns, Points, Sample, SplitName, Target
 
 
 def prepare(
@@ -65,12 +62,9 @@ def prepare(
         UserError: nothing usable in the source, no room on the disk, or a disk that fails.
     """
     samples, targets = source.read(name)
-    splits = split.assign(samples, targets)
-    root = Path(source.root).expanduser()
-    jobs = film_jobs(root, samples, size, decode, fit)
-    stats, decoder = _stats(root, jobs), decode.key()
-    key = store_key(samples, targets, splits, size, decode, fit, stats)
-    stem = f"{name}-{size[0]}x{size[1]}-"
+    splits, jobs, stats, key = _asked(source, samples, targets, split, size, decode, fit)
+    decoder = decode.key()
+    stem = _stem(name, size)
     try:
         where.mkdir(parents=True, exist_ok=True)
         with FileLock(where / f".{stem}{key[:8]}.lock"):
@@ -95,6 +89,42 @@ def prepare(
             f"store {name}: {where}: {reason}; what is decoded is kept: mend that and give the same command again"
         ) from None
     return Store.open(final)
+
+
+def finished(
+    name: str,
+    source: Source,
+    records: tuple[Sequence[Sample], Sequence[Target]],
+    split: Split,
+    size: tuple[int, int],
+    decode: Decode,
+    where: Path,
+    fit: Fit = "stretch",
+) -> Store | None:
+    """The store that ``prepare`` would find finished, by the same arguments; None where it would decode.
+
+    Args:
+        records: what the source reads.
+    """
+    *_, key = _asked(source, *records, split, size, decode, fit)
+    folder = _folder(where, _stem(name, size), key)
+    return Store.open(folder) if (folder / MANIFEST).exists() else None
+
+
+def _asked(
+    source: Source,
+    samples: Sequence[Sample],
+    targets: Sequence[Target],
+    split: Split,
+    size: tuple[int, int],
+    decode: Decode,
+    fit: Fit,
+) -> tuple[list[SplitName], list[Job], dict[str, Stat], str]:
+    """The part and the job of each image, the size and time of each file, and the key of the store of it all."""
+    splits = split.assign(samples, targets)
+    jobs = film_jobs(source.folder, samples, size, decode, fit)
+    stats = _stats(source.folder, jobs)
+    return splits, jobs, stats, store_key(samples, targets, splits, size, decode, fit, stats)
 
 
 def store_key(
@@ -124,6 +154,10 @@ def store_key(
             "salt": hashlib.sha256(salt()).hexdigest(),
         }
     )
+
+
+def _stem(name: str, size: tuple[int, int]) -> str:
+    return f"{name}-{size[0]}x{size[1]}-"
 
 
 def _folder(where: Path, stem: str, key: str) -> Path:
@@ -202,13 +236,15 @@ def _make(
     if not good:
         path, reason = quarantine[0]
         raise UserError(f"store {name}: none of {len(samples)} images can be used; {path}: {reason}")
-    table = _index([samples[i] for i in good], [splits[i] for i in good], [entries[i] for i in good], targets)
+    table = index_table(
+        [samples[i] for i in good], [splits[i] for i in good], [entries[i] for i in good], targets
+    )
     content = table  # what the digest speaks of: when and how a row was made is no part of it
     for i, column in enumerate(("stamp", "timeless")):
         table = table.append_column(column, pa.array([stamps[n][i] for n in good], pa.string()))
     table = table.append_column("steps", pa.array([entries[n]["steps"] for n in good], pa.list_(pa.string())))
     pq.write_table(table, partial / "index.parquet", compression="zstd")
-    mean, sd = _levels([entries[i] for i in good], [splits[i] for i in good])
+    mean, sd = pixel_levels([entries[i] for i in good], [splits[i] for i in good])
     sums = {target: {"file": file, "sha256": file_sha256(partial / file)}
             for target, file in ({"": "images.npy"} | arrays).items()}  # fmt: skip
     sums_of = [entry["sha256"] for entry in sums.values()]
@@ -235,7 +271,7 @@ def _make(
         "mean": mean,
         "sd": sd,
         "splits": dict(sorted(Counter(splits[i] for i in good).items())),
-        "steps": _steps(entries[i] for i in good),
+        "steps": steps_taken(entries[i] for i in good),
         "quarantine": quarantine,
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
@@ -245,58 +281,6 @@ def _make(
     _sync(partial)
     partial.rename(final)
     _sync(final.parent)
-
-
-def _steps(entries: Iterable[Entry]) -> dict[str, int]:
-    """How many images took each step of the decoder; the thirty most common, for words may hold sizes."""
-    counts = Counter(step for entry in entries for step in entry["steps"])
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:30])
-
-
-def _index(
-    samples: Sequence[Sample],
-    splits: Sequence[SplitName],
-    entries: Sequence[Entry],
-    targets: Sequence[Target],
-) -> pa.Table:
-    names = ("id", "path", "source", "modality", "body_part", "view")
-    columns: dict[str, Any] = {n: pa.array([getattr(s, n) for s in samples], pa.string()) for n in names}
-    for n in (
-        "patient",
-        "study",
-    ):  # equal keys stay equal in every source; what they say stays out of the store
-        columns[n] = pa.array([private_key(getattr(s, n)) for s in samples], pa.string())
-    columns["split"] = pa.array(splits, pa.string())
-    for n in ("sha256", "file_sha256", "row_sha256"):
-        columns[n] = pa.array([e[n] for e in entries], pa.string())
-    for n in ("width", "height", "pixel_count", "pixel_sum", "pixel_square_sum"):
-        columns[n] = pa.array([e[n] for e in entries], pa.int64())
-    for t in targets:
-        truths = [s.annotations.get(t.name) for s in samples]
-        if t.kind == "labels":
-            labels = [list(a.values) if isinstance(a, Labels) else None for a in truths]
-            columns[f"labels:{t.name}"] = pa.array(labels, pa.list_(pa.float32()))
-        elif t.kind == "mask":
-            columns[f"has:{t.name}"] = pa.array([t.name in e["has"] for e in entries], pa.bool_())
-        elif t.kind == "value":
-            values = [a.value if isinstance(a, Value) else None for a in truths]
-            columns[f"value:{t.name}"] = pa.array(values, pa.float64())
-        else:
-            places = [e[t.kind].get(t.name) for e in entries]
-            columns[f"{t.kind}:{t.name}"] = pa.array(places, pa.list_(pa.list_(pa.float64())))
-        if t.kind == "boxes":
-            kinds = [list(a.label) if isinstance(a, BoxList) else None for a in truths]
-            columns[f"box_labels:{t.name}"] = pa.array(kinds, pa.list_(pa.int64()))
-    return pa.table(columns)
-
-
-def _levels(entries: Sequence[Entry], splits: Sequence[SplitName]) -> tuple[float, float]:
-    """Mean and deviation of the training pixels; whole numbers until the end, so exact in any order."""
-    chosen = [e for e, split in zip(entries, splits, strict=True) if split == "train"] or entries
-    count, total, squares = (
-        sum(e[n] for e in chosen) for n in ("pixel_count", "pixel_sum", "pixel_square_sum")
-    )
-    return total / count, math.sqrt(count * squares - total * total) / count
 
 
 def _check_room(partial: Path, name: str, jobs: Sequence[Job]) -> None:
