@@ -178,7 +178,8 @@ def counts(samples: Sequence[Sample], targets: Sequence[Target]) -> dict[str, in
                 some = (name for name, v in zip(target.classes, truth.values, strict=False) if v == 1)
                 found.update(f"labels:{target.name}:{name}" for name in some)
             elif isinstance(truth, BoxList):
-                known = (label for label in truth.label if 1 <= label <= len(target.classes))
+                known = [label for label in truth.label if 1 <= label <= len(target.classes)]
+                found[f"boxes:{target.name}"] += len(known)
                 found.update(f"boxes:{target.name}:{target.classes[label - 1]}" for label in known)
             elif truth is not None:
                 found[f"{target.kind}:{target.name}"] += 1

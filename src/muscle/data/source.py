@@ -37,10 +37,10 @@ class Source(Part):
 
     What an adapter of a public set states of it, all empty for one's own data: ``shows``, the body parts;
     ``citation``, ``licence``, ``url``; ``published``, the publisher's counts (of ``images``, ``patients``,
-    ``studies``, ``part:train``; of images ``labels:TARGET:CLASS`` where it is present; of boxes
-    ``boxes:TARGET:CLASS``; of images that have one ``mask:TARGET``, ``value:TARGET``, ``points:TARGET``); ``shares``,
-    the kinds of other sets with the same films, and what is known of it. ``example`` holds the fields that read
-    ``write_example`` with its annotations.
+    ``studies``, ``part:train``; of images ``labels:TARGET:CLASS`` where it is present; of boxes ``boxes:TARGET`` in
+    all and ``boxes:TARGET:CLASS``; of images that have one ``mask:TARGET``, ``value:TARGET``, ``points:TARGET``);
+    ``shares``, the kinds of other sets with the same films, and what is known of it. ``example`` holds the fields that
+    read ``write_example`` with its annotations.
     """
 
     home: ClassVar[str] = "muscle.datasets"
