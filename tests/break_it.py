@@ -423,6 +423,17 @@ MUTATIONS = (
         "data/test_hashing.py::test_every_way_of_copying_is_met_and_agrees",
     ),
     Mutation(
+        "audit: films turned to the left are looked for on the right", "data/hashing.py",
+        "[across * _UPSIDE, upright[:, 0] * _UPSIDE * _MIRROR, across * _MIRROR]",
+        "[across * _MIRROR, upright[:, 0] * _UPSIDE * _MIRROR, across * _UPSIDE]",
+        "data/test_hashing.py::test_a_look_at_a_whole_film_is_the_film_so_changed",
+    ),
+    Mutation(
+        "audit: turned films are compared as they lie", "data/hashing.py",
+        "np.rot90(first, look.turns)", "first",
+        "data/test_hashing.py::test_every_way_of_copying_is_met_and_agrees",
+    ),
+    Mutation(
         "audit: near-duplicates are trained on", "data/held_out.py",
         "images, columns = self.images | self.near", "images, columns = self.images",
         "data/test_audit.py::test_near_duplicates_of_held_out_films_and_their_persons_are_not_learned_from",
@@ -438,7 +449,17 @@ MUTATIONS = (
         "data/test_audit.py::test_weights_remember_pixels_and_persons",
     ),
     Mutation(
-        "privacy: patient keys as they are", "data/prepare.py",
+        "plan: weights that have seen test films are not refused", "plan.py",
+        '        refuse(leaks, f" --from', '        print(leaks, f" --from',
+        "test_plan.py::test_weights_that_have_seen_test_films_are_refused_as_the_run_refuses_them",
+    ),
+    Mutation(
+        "store: eight digits of a key are taken for the key", "data/prepare.py",
+        "return where / (stem + key) if other else short", "return short",
+        "data/test_prepare.py::test_a_store_whose_name_clashes_is_not_taken_for_found",
+    ),
+    Mutation(
+        "privacy: patient keys as they are", "data/index.py",
         "private_key(getattr(s, n))", "getattr(s, n)",
         "end_to_end/test_privacy.py::test_equal_salts_give_equal_keys_in_every_source_and_other_salts_other_ones",
     ),
@@ -446,6 +467,36 @@ MUTATIONS = (
         "split file: films that are gone are forgotten", "data/split_file.py",
         "] + self.gone", "]",
         "data/test_split_file.py::test_what_is_written_is_read_back_and_newcomers_move_nobody",
+    ),
+    Mutation(
+        "frames: the first stands for all of a DICOM file", "data/stored.py",
+        "as_array(ds, index=frame - 1, correct", "as_array(ds, index=0, correct",
+        f"{QUIRKS}each_frame_is_the_one_that_pydicom_reads",
+    ),
+    Mutation(
+        "frames: the first page stands for all of a TIFF", "data/decode.py",
+        "        _seek(path, image, number)\n", "",
+        "data/test_decode.py::test_each_of_several_pictures_is_decoded_as_if_alone",
+    ),
+    Mutation(
+        "frames: 16-bit colours of the first page stand for all", "data/decode.py",
+        "range=(frame - 1, frame)", "range=(0, 1)",
+        "data/test_decode.py::test_each_of_several_pictures_is_decoded_as_if_alone",
+    ),
+    Mutation(
+        "frames: those of one file are the same bytes", "data/film.py",
+        "if frame else file_sha256", "if False else file_sha256",
+        "datasets/test_frames.py::test_copies_of_frames_are_leaks_and_frames_of_one_file_are_none",
+    ),
+    Mutation(
+        "frames: a file is a copy of itself", "data/disagreements.py",
+        "if sample.frame > 1:", "if False:",
+        "datasets/test_frames.py::test_check_scan_and_histogram_speak_of_frames",
+    ),
+    Mutation(
+        "frames: each is a person", "datasets/_frames.py",
+        "frame=n) for n", 'frame=n, patient=f"{sample.id}#{n}") for n',
+        "datasets/test_frames.py::test_rows_are_the_frames_and_all_of_a_file_are_in_one_part",
     ),
     Mutation(
         "DICOM: polarity is not unified", "data/dicom.py",

@@ -113,6 +113,38 @@ def test_prepare_harmonizes(films: Path, tmp_path: Path) -> None:
     assert sorted(any(step.startswith("percentile: ") for step in mine) for mine in steps) == [False, True]
 
 
+def test_files_are_decoded_as_asked(tmp_path: Path) -> None:
+    """``--set`` as for a recipe. Oracle: the levels that were written; 16 bits are spanned unless they are raw."""
+    levels = np.linspace(1000, 3000, 80 * 80).reshape(80, 80).astype(np.uint16)
+    pages = [Image.fromarray(levels), Image.fromarray(levels[::-1])]
+    (tmp_path / "f").mkdir()
+    pages[0].save(tmp_path / "f/x.tif", save_all=True, append_images=pages[1:])
+    Image.fromarray(levels).save(tmp_path / "f/y.png")
+    words, both = ("--size", "80x80", "--store", tmp_path / "s"), ("decode.frames=first", "decode.grey=raw")
+    change = [word for leaf in both for word in ("--set", leaf)]
+    assert "x.tif: 2 frames" in command.muscle("data", "prepare", tmp_path / "f", *words).done()
+    made = json.loads(command.muscle("data", "audit", tmp_path / "f", *words, *change, "--json").done())
+    assert made["films"] == 2 and [pair["rule"] for pair in made["pairs"]] == ["pixels"]
+    command.muscle("data", "prepare", tmp_path / "f", *words, *change).done()
+    stores = [Store.open(folder) for folder in (tmp_path / "s").glob("f-80x80-*/")]
+    (raw,) = (store for store in stores if len(store) == 2)
+    assert len(stores) == 2 and raw.manifest["decode"]["frames"] == "first"
+    for image in raw.images:
+        np.testing.assert_allclose(image, levels / 257, atol=0.51)
+    ended = command.muscle("data", "check", tmp_path / "f", "--workers", "0")
+    assert ended.code == 1 and "f: 1 errors" in ended.out
+    command.muscle("data", "check", tmp_path / "f", "--workers", "0", *change).done()
+    histogram = ("data", "histogram", tmp_path / "f", "--workers", "0", "--json", *change)
+    found = json.loads(command.muscle(*histogram).done())["sources"]["f"]
+    assert found["decoded"]["mean"] == found["stored"]["mean"]
+    for word, said in (
+        ("frames=first", "allowed: decode.FIELD=VALUE, FIELD one of: grey, window, frames, harmonize"),
+        ("decode.windows=2", "override 'windows': no 'windows'; known: grey, window"),
+        ("decode.window=0", "window: given 0; input should be greater than or equal to 1"),
+    ):
+        assert said in command.muscle("data", "prepare", tmp_path / "f", "--set", word).refused(2)
+
+
 def test_inspect_writes_what_is_decoded(films: Path, tmp_path: Path) -> None:
     """As PNG, whatever the name; oracle: the decoder."""
     ended = command.muscle("data", "inspect", films / "film 4.png", "--to", tmp_path / "out [1]")
@@ -121,6 +153,16 @@ def test_inspect_writes_what_is_decoded(films: Path, tmp_path: Path) -> None:
         assert image.format == "PNG"
         assert np.array_equal(np.asarray(image), decode(films / "film 4.png", Decode()).pixels)
     command.muscle("data", "inspect", films / "film 4.png", "--to", tmp_path / "no" / "x.png").refused(1)
+
+
+def test_inspect_takes_one_frame_of_several(tmp_path: Path) -> None:
+    pages = [Image.fromarray(np.full((4, 4), level, np.uint8)) for level in (9, 99)]
+    pages[0].save(tmp_path / "x.tif", save_all=True, append_images=pages[1:])
+    ended = command.muscle("data", "inspect", tmp_path / "x.tif", "--frame", "2")
+    assert "frame 2 of 2" in ended.done() and "8-bit levels 99 to 99" in ended.out
+    assert "2 frames; allowed: one" in command.muscle("data", "inspect", tmp_path / "x.tif").refused(1)
+    ended = command.muscle("data", "inspect", tmp_path / "x.tif", "--frame", "3")
+    assert "frame 3 was asked for, and it has 2" in ended.refused(1)
 
 
 def test_prepare_tells_what_it_set_aside(films: Path, tmp_path: Path) -> None:

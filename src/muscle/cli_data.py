@@ -20,6 +20,21 @@ Sources = Annotated[
     list[str], typer.Argument(metavar="SOURCE...", help="A folder, KIND=ROOT, or a data file.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Harmonize = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--harmonize",
+        help="A step after decoding, again for each: border, collimation, vignette, percentile.",
+    ),
+]
+Change = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="decode.FIELD=VALUE",
+        help="Change how files are decoded, e.g. decode.window=2, decode.frames=first, decode.grey=raw.",
+    ),
+]
 
 
 @app.command("list")
@@ -116,6 +131,7 @@ def check(
     decode: Annotated[int, typer.Option("--decode", min=0, help="Films of each source to decode.")] = 64,
     deep: Annotated[bool, typer.Option("--deep", help="Decode every film and mask.")] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode.")] = 2,
+    change: Change = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
     """Counts against the publisher's, files, labels, boxes, masks, persons; exit 1 when results would change.
@@ -125,13 +141,13 @@ def check(
     from muscle.data.check import check as look
     from muscle.data.data_file import DataFile
 
-    data = DataFile.of(sources)
+    data, settings = DataFile.of(sources), decoder(change)
     with shown() as progress:
 
         def count(name: str, done: int, total: int) -> None:
             progress.count(f"check {name}", done, total, "films")
 
-        found = look(data, None if deep else decode, workers, count)
+        found = look(data, None if deep else decode, workers, count, settings)
     if as_json:
         out.print_json(json.dumps({"sources": [one.as_dict() for one in found]}))
     else:
@@ -149,15 +165,6 @@ def check(
         raise typer.Exit(1)
 
 
-Harmonize = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--harmonize",
-        help="A step after decoding, again for each: border, collimation, vignette, percentile.",
-    ),
-]
-
-
 @app.command()
 def histogram(
     sources: Sources,
@@ -166,6 +173,7 @@ def histogram(
     normalization: Annotated[str, typer.Option(help="zscore (the paper), source, image, unit.")] = "zscore",
     films: Annotated[int, typer.Option("--films", min=1, help="Films of each source to look at.")] = 200,
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode.")] = 2,
+    change: Change = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
     """Grey levels of each source before and after decoding and normalization, and how far sources lie apart.
@@ -182,7 +190,7 @@ def histogram(
     except ValueError as error:
         raise UsageError(f"--normalization: {error}") from None
     assert isinstance(chosen, Normalization)
-    data, decode = DataFile.of(sources), decoder(harmonize)
+    data, decode = DataFile.of(sources), decoder(change, harmonize)
     with shown() as progress:
 
         def count(name: str, done: int, total: int) -> None:
@@ -205,11 +213,18 @@ def histogram(
         wrote(to, as_json)
 
 
-def decoder(harmonize: list[str] | None) -> Decode:
-    """The decoder with the harmonizing steps of these kinds."""
+def decoder(change: list[str], harmonize: list[str] | None = None) -> Decode:
+    """The decoder with the harmonizing steps of these kinds and leaves changed, as ``decode.`` of a recipe."""
     from muscle.data.decode import Decode
+    from muscle.parts import override
 
-    return Decode.parse({"harmonize": tuple(harmonize or ())})
+    for word in change:
+        if not word.startswith("decode."):
+            raise UsageError(
+                f"--set {word!r}; allowed: decode.FIELD=VALUE, FIELD one of: {', '.join(Decode.model_fields)}"
+            )
+    start = Decode.parse({"harmonize": tuple(harmonize or ())})
+    return override(start, [word.removeprefix("decode.") for word in change])
 
 
 @app.command()
@@ -218,6 +233,9 @@ def inspect(
     to: Annotated[Path | None, typer.Option("--to", help="Write the decoded picture here, as PNG.")] = None,
     window: Annotated[int, typer.Option(min=1, help="Which window or VOI table of a DICOM file.")] = 1,
     frames: Annotated[str, typer.Option(help="Of several frames: one (refuse), or first.")] = "one",
+    frame: Annotated[
+        int, typer.Option(min=0, help="Of several frames this one, from 1, as where each is a film.")
+    ] = 0,
     raw: Annotated[bool, typer.Option("--raw", help="Stored levels, polarity as stored.")] = False,
 ) -> None:
     """How each pixel value of one file is arrived at. The file is decoded in a process of its own, within bounds.
@@ -232,7 +250,7 @@ def inspect(
     from muscle.data.workers import bounded
 
     settings = Decode.parse({"grey": "raw" if raw else "unified", "window": window, "frames": frames})
-    found = bounded(partial(decode, settings=settings), file)
+    found = bounded(partial(decode, settings=settings, frame=frame), file)
     height, width = found.pixels.shape
     out.print(f"{width} x {height}, {found.bits} bits stored", markup=False)
     for i, step in enumerate(found.steps, 1):

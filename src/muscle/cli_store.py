@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from muscle import paths
-from muscle.cli_data import AsJson, Harmonize, Sources, app, decoder
+from muscle.cli_data import AsJson, Change, Harmonize, Sources, app, decoder
 from muscle.console import Shown, out, table
 from muscle.errors import UsageError
 
@@ -28,11 +28,12 @@ def prepare(
     store: Store = None,
     fit: Annotated[str, typer.Option(help="stretch (the paper), or pad to keep the aspect.")] = "stretch",
     harmonize: Harmonize = None,
+    change: Change = [],  # noqa: B006
     workers: Workers = 2,
 ) -> None:
     """Decodes every source once into a memory-mapped store; resumes; sets faulty files aside with the reason.
 
-    Example: muscle data prepare data.yaml --size 512x320
+    Example: muscle data prepare data.yaml --size 512x320 --set decode.window=2
     """
     from muscle.data.corpus import Corpus
     from muscle.data.data_file import DataFile
@@ -43,7 +44,7 @@ def prepare(
     progress = Shown()
     try:
         corpus = Corpus.prepare(
-            DataFile.of(sources), shape, decoder(harmonize), "pad" if fit == "pad" else "stretch",
+            DataFile.of(sources), shape, decoder(change, harmonize), "pad" if fit == "pad" else "stretch",
             store or paths.stores(), workers, progress,
         )  # fmt: skip
     finally:
@@ -121,6 +122,8 @@ def audit(
     ] = "",
     size: Size = "800x500",
     store: Store = None,
+    harmonize: Harmonize = None,
+    change: Change = [],  # noqa: B006
     workers: Workers = 2,
     as_json: AsJson = False,
 ) -> None:
@@ -134,13 +137,13 @@ def audit(
     from muscle.data.audit import read_seen, write_left_out
     from muscle.data.corpus import Corpus
     from muscle.data.data_file import DataFile
-    from muscle.data.decode import Decode
 
     progress = Shown()
     try:
         corpus = Corpus.prepare(
-            DataFile.of(sources), _size(size), Decode(), "stretch", store or paths.stores(), workers, progress
-        )
+            DataFile.of(sources), _size(size), decoder(change, harmonize), "stretch", store or paths.stores(),
+            workers, progress,
+        )  # fmt: skip
         found = corpus.audit(read_seen(Path(start)) if start else ())
     finally:
         progress.close()

@@ -18,7 +18,7 @@ import torch
 from filelock import FileLock
 
 from muscle.checkpoint import Checkpoint
-from muscle.data.audit import WEIGHTS, read_seen, refuse
+from muscle.data.audit import read_seen, refuse, seen_by_weights
 from muscle.data.corpus import Corpus
 from muscle.errors import UserError
 from muscle.machine import Machine
@@ -138,8 +138,7 @@ class Results:
             return
         facts = self.data["provenance"]
         facts[f"start of {recipe.name}"] = f"{Path(recipe.init.file).name}, sha256 {recipe.init.identity()}"
-        seen = read_seen(Path(recipe.init.file))
-        leaks = [pair for pair in corpus.audit(seen).leaks if pair.parts[1] == WEIGHTS] if seen else []
+        leaks = seen_by_weights(corpus.all_rows, read_seen(Path(recipe.init.file)))
         if not corpus.file.allow_leaks:
             refuse(leaks, f" --from {Path(recipe.init.file).parent}")
         if leaks:

@@ -73,7 +73,7 @@ def test_a_sound_source_has_no_fault(checked: Callable[..., Checked]) -> None:
     found = checked([sound(i) for i in range(4)])
     assert faults(found) == [] and found.wrong == 0 and found.decoded == 4
     assert found.counts == {"images": 4, "patients": 4, "part:train": 4, "labels:sick:no": 2, "labels:sick:yes": 2,
-                            "mask:lung": 4, "boxes:find:a": 2, "boxes:find:b": 2, "points:tips": 4,
+                            "mask:lung": 4, "boxes:find": 4, "boxes:find:a": 2, "boxes:find:b": 2, "points:tips": 4,
                             "value:age": 4}  # fmt: skip
 
 

@@ -257,3 +257,18 @@ def test_room_is_looked_for_first(
         UserError, match=r"needs 0.0 GB in .* 0.0 GB are free; free some, choose a smaller size"
     ):
         make(given("a", films(2)), tmp_path / "s", size=(800, 500))
+
+
+def test_a_store_whose_name_clashes_is_not_taken_for_found(
+    tmp_path: Path, given: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two keys with their first eight digits in common: each store is found by its whole key."""
+    keys = {"stretch": "0" * 8 + "1" * 56, "pad": "0" * 8 + "2" * 56}
+    monkeypatch.setattr("muscle.data.prepare.Films.key", property(lambda films: keys[films.fit]))
+    source = given("a", films(5))
+    made = {fit: make(source, tmp_path / "s", fit=fit) for fit in keys}
+    assert [len(store.path.name) for store in made.values()] == [len("a-8x12-") + 8, len("a-8x12-") + 64]
+    monkeypatch.setattr("muscle.data.prepare.films_of", None)
+    for fit, key in keys.items():
+        again = make(source, tmp_path / "s", fit=fit)
+        assert (again.path, again.manifest["key"], again.manifest["fit"]) == (made[fit].path, key, fit)

@@ -144,7 +144,7 @@ def audit(
             if part[other] != part[centre]:
                 put(centre, other, "patient")
     pairs = [*found.values(), *_with_weights(every, seen)]
-    pairs.sort(key=lambda p: (RULES.index(p.rule), p.first, p.second))
+    pairs.sort(key=_order)
     source = dict(zip(ids, rows.sources, strict=True))
     return Audit(len(every), tuple(pairs), _overlaps(sources or {}, pairs, source))
 
@@ -164,6 +164,10 @@ def _in_two_parts(rows: Rows) -> NDArray[np.bool_]:
     test, valid = (np.unique(person[rows.is_("split", part)]) for part in ("test", "valid"))
     train = rows.is_("split", "train") & among(person, np.union1d(test, valid))
     return among(person, np.union1d(person[train], np.intersect1d(test, valid)))
+
+
+def _order(pair: Pair) -> tuple[int, str, str]:
+    return RULES.index(pair.rule), pair.first, pair.second
 
 
 def _groups(ids: list[str], values: list[str]) -> dict[str, list[str]]:
@@ -219,6 +223,11 @@ def read_seen(weights: Path) -> list[Seen]:
         return []
     rows = (line.split("\t") for line in file.read_text(encoding="utf-8").splitlines() if line)
     return [Seen(*(row + ["", ""])[:3]) for row in rows]
+
+
+def seen_by_weights(rows: Rows, seen: Sequence[Seen]) -> list[Pair]:
+    """Validation and test films that weights were trained on, as such or in their person; in the order of ``audit``."""
+    return sorted(_with_weights(rows, seen), key=_order)
 
 
 def _with_weights(rows: Rows, seen: Sequence[Seen]) -> list[Pair]:

@@ -96,6 +96,7 @@ def check(
     decoded: int | None = DECODED,
     workers: int = 2,
     progress: Callable[[str, int, int], None] | None = None,
+    decode: Decode | None = None,
 ) -> tuple[Checked, ...]:
     """Looks at every source of a data file.
 
@@ -108,6 +109,7 @@ def check(
         decoded: films of each source, evenly spread, whose pixels and masks are decoded; None: all.
         workers: processes that decode.
         progress: called with what is being done, items done, and items in all.
+        decode: how; by default as where nothing else is said.
     """
     read: dict[str, tuple[list[Sample], list[Target]]] = {}
     refused: dict[str, Fault] = {}
@@ -130,7 +132,10 @@ def check(
         official = getattr(data.split_of(name), "kind", "") == "official"
         heard = partial(progress, name) if progress is not None else None
         others = _neighbours(name, roots)
-        found.append(_checked(name, source, *read[name], used, others, official, decoded, workers, heard))
+        settings = decode or Decode()
+        found.append(
+            _checked(name, source, *read[name], used, others, official, decoded, settings, workers, heard)
+        )
     return tuple(found)
 
 
@@ -143,6 +148,7 @@ def _checked(
     others: Sequence[Path],
     official: bool,
     decoded: int | None,
+    decode: Decode,
     workers: int,
     progress: Callable[[int, int], None] | None,
 ) -> Checked:
@@ -150,24 +156,24 @@ def _checked(
     with ThreadPoolExecutor(THREADS) as threads:
         looked = list(threads.map(partial(_header, root), samples))
     faults = [fault for _, mine in looked for fault in mine]
-    sizes = {sample.path: size for sample, (size, _) in zip(samples, looked, strict=True)}
+    sizes = {sample.id: size for sample, (size, _) in zip(samples, looked, strict=True)}
     by_name = {target.name: target for target in targets}
     for sample in samples:
-        if (size := sizes[sample.path]) is not None:
+        if (size := sizes[sample.id]) is not None:
             faults += annotation_faults(root, sample, by_name, size)
     faults += _unknown(samples, targets)
     faults += _unspoken(root, used, others)
     faults += same_bytes(root, samples, official)
     faults += persons_in_two_parts(samples, official)
     known = {fault.path for fault in faults if fault.level == "error"}
-    asked = [sample for sample in samples if sample.path not in known]
+    asked = [sample for sample in samples if sample.picture not in known]
     some = asked if decoded is None else _spread(asked, decoded)
-    jobs = [film_job(root, sample, (32, 32), Decode(), "stretch") for sample in some]
+    jobs = [film_job(root, sample, (32, 32), decode, "stretch") for sample in some]
     for i, (sample, row) in enumerate(zip(some, films(jobs, workers), strict=True), 1):
         if isinstance(row, str):
             do = "look at it with `muscle data inspect`, get it again, or leave it out: it will be set aside"
             said = row.replace(f"{root}/", "")
-            faults.append(unreadable("error", "cannot be used", sample.path, said, do))
+            faults.append(unreadable("error", "cannot be used", sample.picture, said, do))
         else:
             faults += mask_level_faults(root, sample)
         if progress is not None:
@@ -190,7 +196,8 @@ def counts(samples: Sequence[Sample], targets: Sequence[Target]) -> dict[str, in
                 some = (name for name, v in zip(target.classes, truth.values, strict=False) if v == 1)
                 found.update(f"labels:{target.name}:{name}" for name in some)
             elif isinstance(truth, BoxList):
-                known = (label for label in truth.label if 1 <= label <= len(target.classes))
+                known = [label for label in truth.label if 1 <= label <= len(target.classes)]
+                found[f"boxes:{target.name}"] += len(known)
                 found.update(f"boxes:{target.name}:{target.classes[label - 1]}" for label in known)
             elif truth is not None:
                 found[f"{target.kind}:{target.name}"] += 1
@@ -230,18 +237,20 @@ def _header(root: Path, sample: Sample) -> tuple[tuple[int, int] | None, list[Fa
     """Width and height of a film, and what its header tells."""
     file = root / sample.path
     if not file.is_file():
-        return None, [Fault("error", "missing file", sample.path, "listed but not there", "get it again")]
+        return None, [Fault("error", "missing file", sample.picture, "listed but not there", "get it again")]
     try:
-        size = image_size(file)
+        size = image_size(file, sample.frame)
         dicom = is_dicom(file)
     except UserError as error:
         said, do = str(error).removeprefix(f"{file}: "), "get it again, or leave it out"
-        return None, [unreadable("error", "unreadable file", sample.path, said, do)]
-    faults = []
+        return None, [unreadable("error", "unreadable file", sample.picture, said, do)]
+    faults: list[Fault] = []
+    if sample.frame > 1:  # what a header says of its file is said once
+        return size, faults
     if dicom and _burned_in(file):
         do = "look at it: names in the picture cannot be removed by deleting the header"
         faults.append(Fault("warning", "text burned in", sample.path, "the header says so", do))
-    if dicom and (problem := look(root, sample.path).problem):
+    if dicom and (problem := look(root, sample.path, several=sample.frame > 0).problem):
         do = "leave it out: `muscle data scan` proposes a data file that does"
         faults.append(Fault("warning", "no radiograph", sample.path, problem, do))
     return size, faults
@@ -269,7 +278,7 @@ def _files(source: Source, samples: Iterable[Sample]) -> Iterator[Path]:
 
 def _unknown(samples: Sequence[Sample], targets: Sequence[Target]) -> Iterator[Fault]:
     """Images that nothing is known of, in a source that teaches something; more than half: that is how it is meant."""
-    bare = [sample.path for sample in samples if not sample.annotations]
+    bare = [sample.picture for sample in samples if not sample.annotations]
     if targets and 0 < len(bare) <= len(samples) / 2:
         for path in bare:
             do = "annotate it, or let it serve pre-training alone"

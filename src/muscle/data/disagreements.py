@@ -20,6 +20,8 @@ def same_bytes(root: Path, samples: Sequence[Sample], official: bool) -> Iterato
     """Equal files; worse where their labels differ, or where one trains and one tests."""
     by_size: dict[int, list[Sample]] = defaultdict(list)
     for sample in samples:
+        if sample.frame > 1:  # the first stands for the file
+            continue
         try:
             by_size[(root / sample.path).stat().st_size].append(sample)
         except OSError:
@@ -66,7 +68,7 @@ def persons_in_two_parts(samples: Sequence[Sample], official: bool) -> Iterator[
     parts: dict[str, dict[str, str]] = defaultdict(dict)
     for sample in samples:
         if sample.split and sample.patient != sample.id:
-            parts[sample.patient].setdefault(sample.split, sample.path)
+            parts[sample.patient].setdefault(sample.split, sample.picture)
     for where in parts.values():
         if len(where) > 1:
             others = ", ".join(f"{part}: {path}" for part, path in list(where.items())[1:])

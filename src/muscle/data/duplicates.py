@@ -1,4 +1,4 @@
-"""Films of some stores that show one picture: re-encoded, resized, cut by up to 5 %, mirrored, inverted, windowed."""
+"""Films of some stores that show one picture: re-encoded, resized, cut by up to 5 %, mirrored, turned, inverted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ALIKE = (
     0.75  # correlation of fine detail from which two films are one picture; calibrated by benchmarks/audit.py
 )
 FLAT = 2.0  # grey levels of deviation below which a film shows nothing that could be compared
-REVISION = 1  # raised when the same films come to give other pairs
+REVISION = 2  # raised when the same films come to give other pairs
 
 _BLOCK = 512  # films read at a time
 

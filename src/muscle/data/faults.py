@@ -44,7 +44,7 @@ def annotation_faults(
         target = targets.get(name)
         if target is not None:
             for level, what, seen, do in _truth(root, truth, target, size):
-                yield Fault(level, what, sample.path, f"{name}: {seen}", do)
+                yield Fault(level, what, sample.picture, f"{name}: {seen}", do)
 
 
 _Said = tuple[Literal["error", "warning"], str, str, str]
@@ -160,7 +160,7 @@ def mask_level_faults(root: Path, sample: Sample) -> Iterator[Fault]:
             if other and Path(path).suffix.lower() not in _LOSSY:
                 seen = f"{name}: {path}: {', '.join(map(str, sorted(other)[:5]))} taken for background"
                 do = "right if they are background; else name them in the data file (classes, or ignore)"
-                yield Fault("warning", "mask levels not listed", sample.path, seen, do)
+                yield Fault("warning", "mask levels not listed", sample.picture, seen, do)
         if not some:
             do = "right if there is nothing to outline; else draw it"
-            yield Fault("warning", "empty mask", sample.path, f"{name}: nothing but background", do)
+            yield Fault("warning", "empty mask", sample.picture, f"{name}: nothing but background", do)

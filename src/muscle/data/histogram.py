@@ -227,7 +227,7 @@ def histograms(
                     mine.append(np.bincount(film.pixels.ravel(), minlength=256).astype(np.float64))
             else:
                 aside.append(
-                    (name, sample.path, next(row for row in (stored, decoded) if isinstance(row, str)))
+                    (name, sample.picture, next(row for row in (stored, decoded) if isinstance(row, str)))
                 )
             if progress is not None:
                 progress(name, i, n)

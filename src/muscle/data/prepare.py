@@ -64,10 +64,10 @@ def prepare(
     samples, targets = source.read(name)
     splits = split.assign(samples, targets)
     films = Films(source.folder, samples, splits, targets, size, decode, fit)
-    final = where / f"{name}-{size[0]}x{size[1]}-{films.key[:8]}"
     try:
         where.mkdir(parents=True, exist_ok=True)
-        with FileLock(where / f".{final.name}.lock"):
+        with FileLock(where / f".{_stem(name, size)}{films.key[:8]}.lock"):
+            final = _folder(where, _stem(name, size), films.key)
             if not (final / MANIFEST).exists():
                 _make(final, name, films, workers, progress)
             final.with_name(f"{final.name}.partial.journal").unlink(missing_ok=True)
@@ -77,6 +77,41 @@ def prepare(
             f"store {name}: {where}: {reason}; what is decoded is kept: mend that and give the same command again"
         ) from None
     return Store.open(final)
+
+
+def finished(
+    name: str,
+    source: Source,
+    records: tuple[Sequence[Sample], Sequence[Target]],
+    split: Split,
+    size: tuple[int, int],
+    decode: Decode,
+    where: Path,
+    fit: Fit = "stretch",
+) -> Store | None:
+    """The store that ``prepare`` would find finished, by the same arguments; None where it would decode.
+
+    Args:
+        records: what the source reads.
+    """
+    samples, targets = records
+    films = Films(source.folder, samples, split.assign(samples, targets), targets, size, decode, fit)
+    folder = _folder(where, _stem(name, size), films.key)
+    return Store.open(folder) if (folder / MANIFEST).exists() else None
+
+
+def _stem(name: str, size: tuple[int, int]) -> str:
+    return f"{name}-{size[0]}x{size[1]}-"
+
+
+def _folder(where: Path, stem: str, key: str) -> Path:
+    """Where the store of a key is, or is to be: eight digits name it, all where another store has these eight."""
+    short = where / (stem + key[:8])
+    try:
+        other = json.loads((short / MANIFEST).read_text(encoding="utf-8"))["key"] != key
+    except (OSError, ValueError, KeyError, TypeError):  # none is finished, or opening it says what is wrong
+        other = False
+    return where / (stem + key) if other else short
 
 
 @dataclass(frozen=True)
@@ -130,7 +165,7 @@ class Films(Sequence[Job]):
 def film_job(root: Path, sample: Sample, size: tuple[int, int], decode: Decode, fit: Fit) -> Job:
     """What a worker needs to know of one image."""
     scaled = {n for n, a in sample.annotations.items() if isinstance(a, MaskFiles) and a.scaled}
-    job = Job(str(root), sample.path, size, decode, fit, scaled=frozenset(scaled))
+    job = Job(str(root), sample.path, size, decode, fit, scaled=frozenset(scaled), frame=sample.frame)
     for name, truth in sample.annotations.items():
         if isinstance(truth, MaskFiles):
             job.masks[name] = truth.files
@@ -218,7 +253,7 @@ class _Counted:
         """The same entries."""
         for sample, split, entry in zip(films.samples, films.splits, entries, strict=True):
             if "reason" in entry:
-                self.quarantine.append((sample.path, entry["reason"]))
+                self.quarantine.append((sample.picture, entry["reason"]))
             else:
                 self.rows[split] += 1
                 self._steps.update(entry["steps"])

@@ -17,10 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from muscle.data.film import Film, Job
+from muscle.data.film import Film, Job, of_frame
 from muscle.data.store import MANIFEST, Store, file_sha256
 from muscle.data.workers import films
 from muscle.errors import UserError
+from muscle.types import picture
 
 Stat = list[int]  # size and time in ns of a file; empty where there is none
 Stamp = tuple[str, str]  # with and without the time of the picture
@@ -46,10 +47,10 @@ def _stat(path: Path) -> Stat:
 
 def stamp(job: Job, decode: str) -> Stamp:
     """The stamp of a row; ``decode`` is the key of the job's decoder settings."""
-    picture, *masks = stats(job)
+    film, *masks = stats(job)
     drawn = (job.masks, sorted(job.scaled), job.runs, job.boxes, job.points)
-    made = repr((decode, (job.path, job.size, job.fit, *drawn, masks), picture[:1])).encode()
-    return _hash(made + repr(picture).encode()), _hash(made)
+    made = repr((decode, (picture(job.path, job.frame), job.size, job.fit, *drawn, masks), film[:1])).encode()
+    return _hash(made + repr(film).encode()), _hash(made)
 
 
 def _hash(what: bytes) -> str:
@@ -79,9 +80,7 @@ class Places:
                 new = np.flatnonzero((rows >= 0) & (self._store < 0))
                 if column == "timeless":  # the same bytes, written anew
                     sums = zip(new.tolist(), store.strings("file_sha256", rows[new]), strict=True)
-                    new = np.array(
-                        [i for i, sha in sums if sha == file_sha256(Path(jobs[i].root) / jobs[i].path)], int
-                    )
+                    new = np.array([i for i, sha in sums if sha == _sha256_of(jobs[i])], int)
                 if len(new):
                     self._store[new], self._row[new] = len(self._stores), rows[new]
                     self._stores.append(store)
@@ -108,6 +107,10 @@ class Places:
             name: mask[row] for name, mask in store.masks.items() if store.index[f"has:{name}"][row].as_py()
         }
         return Film(pixels, masks, record)
+
+
+def _sha256_of(job: Job) -> str:
+    return of_frame(file_sha256(Path(job.root) / job.path), job.frame)
 
 
 def _table(stamps: Iterable[Stamp]) -> pa.Table:

@@ -35,10 +35,10 @@ class Source(Part):
 
     What an adapter of a public set states of it, all empty for one's own data: ``shows``, the body parts;
     ``citation``, ``licence``, ``url``; ``published``, the publisher's counts (of ``images``, ``patients``,
-    ``studies``, ``part:train``; of images ``labels:TARGET:CLASS`` where it is present; of boxes
-    ``boxes:TARGET:CLASS``; of images that have one ``mask:TARGET``, ``value:TARGET``, ``points:TARGET``); ``shares``,
-    the kinds of other sets with the same films, and what is known of it. ``example`` holds the fields that read
-    ``write_example`` with its annotations.
+    ``studies``, ``part:train``; of images ``labels:TARGET:CLASS`` where it is present; of boxes ``boxes:TARGET`` in
+    all and ``boxes:TARGET:CLASS``; of images that have one ``mask:TARGET``, ``value:TARGET``, ``points:TARGET``);
+    ``shares``, the kinds of other sets with the same films, and what is known of it. ``example`` holds the fields that
+    read ``write_example`` with its annotations.
     """
 
     home: ClassVar[str] = "muscle.datasets"
@@ -100,7 +100,7 @@ class Source(Part):
         finished = sorted((self._finish(sample, mapping) for sample in samples), key=lambda sample: sample.id)
         for before, after in zip(finished, finished[1:], strict=False):
             if before.id == after.id:
-                raise UserError(f"source {name}: {after.path} is listed twice; give each image once")
+                raise UserError(f"source {name}: {after.picture} is listed twice; give each image once")
         targets = [replace(target, name=mapping[target.name]) for target in targets]
         used = {target for sample in finished for target in sample.annotations}
         targets = [target for target in targets if target.name in used]

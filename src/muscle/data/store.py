@@ -54,7 +54,7 @@ class Store:
         index: one row an image, mapped; its columns: see ``index``.
         mean, sd: of the pixels of the training rows (of all rows if none is for training), 0..255 scale, without
             the border that ``pad`` adds.
-        quarantine: (path, reason) of each image that could not become a row.
+        quarantine: (path, or path#frame, and reason) of each image that could not become a row.
         digest: SHA-256 of the content: equal digests mean equal pixels, records and truth.
         manifest: all of ``manifest.json``.
     """
