@@ -17,7 +17,7 @@ from typing import Any
 
 from muscle.api import Compared
 from muscle.console import Shown
-from muscle.data.source import DataFile
+from muscle.data.data_file import DataFile
 from muscle.errors import UserError
 from muscle.grid import run_grid
 from muscle.machine import Machine

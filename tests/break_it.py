@@ -92,7 +92,7 @@ MUTATIONS = (
     ),
     Mutation(
         "Eq. 1: the period is always the stage", "optim.py",
-        "getattr(at, self.period)", "at.stage",
+        "done, total = getattr(at, self.period)", "done, total = at.stage",
         f"{ORACLES}eq1.py::test_eq1_at_start_quarter_half_and_end",
     ),
     Mutation(
@@ -121,6 +121,77 @@ MUTATIONS = (
         f"{ORACLES}eq2.py::test_no_optimizer_decay_on_penalized_tensors",
     ),
     Mutation(
+        "Eq. 1: the mean of a period it does not have", "optim.py",
+        "return _mean(self.floor, self.shape, getattr(at, self.period)[1])", "return (1 + self.floor) / 2",
+        f"{ORACLES}eq1.py::test_the_ablation_compares_at_equal_mean_rate",
+    ),
+    Mutation(
+        "EWC: the likeliest label for one that is drawn", "continual/regularizers/ewc.py",
+        "torch.bernoulli(logits.detach().sigmoid())", "logits.detach().sigmoid().round()",
+        f"{ORACLES}ewc.py::test_labels_are_drawn_from_the_model",
+    ),
+    Mutation(
+        "EWC: the gradient is not squared", "continual/regularizers/ewc.py",
+        "gradient.float().pow(2)", "gradient.float().abs()",
+        f"{ORACLES}ewc.py::test_at_even_odds_every_draw_has_the_fisher_of_logistic_regression",
+    ),
+    Mutation(
+        "EWC: the gradient of the mean over pixels", "continual/regularizers/ewc.py",
+        'reduction="sum") / math.sqrt(len(rows))', 'reduction="sum") / len(rows)',
+        f"{ORACLES}ewc.py::test_of_pixels_it_is_their_mean",
+    ),
+    Mutation(
+        "EWC: the anchors stay", "continual/regularizers/ewc.py",
+        'self.get_buffer(_key("anchor", name)).copy_(parameter)', "pass",
+        f"{ORACLES}ewc.py::test_penalty_is_the_closed_form_and_fishers_add_up_online",
+    ),
+    Mutation(
+        "EWC: earlier tasks are not discounted", "continual/regularizers/ewc.py",
+        "mul_(1.0 if number else self.config.gamma)", "mul_(1.0)",
+        f"{ORACLES}ewc.py::test_penalty_is_the_closed_form_and_fishers_add_up_online",
+    ),
+    Mutation(
+        "LwF: the recorded answers without temperature", "continual/regularizers/lwf.py",
+        "said.tensors[0].float() / temperature", "said.tensors[0].float()",
+        f"{ORACLES}lwf.py::test_classes_by_hand",
+    ),
+    Mutation(
+        "LwF: the mean over labels for their sum", "continual/regularizers/lwf.py",
+        'reduction="none").sum(1).mean()', 'reduction="none").mean()',
+        f"{ORACLES}lwf.py::test_labels_each_on_its_own_are_summed_by_hand",
+    ),
+    Mutation(
+        "LwF: old heads are not made up for", "continual/regularizers/lwf.py",
+        "self.config.weight * len(old) * distillation", "self.config.weight * distillation",
+        f"{ORACLES}lwf.py::test_one_old_head_a_step_adds_up_to_all_of_them",
+    ),
+    Mutation(
+        "replay: the memory is the whole training part", "continual/regularizers/replay.py",
+        ".permutation(rows)[: self.films]", ".permutation(rows)",
+        "continual/regularizers/test_replay.py"
+        "::test_the_memory_is_a_fixed_few_films_of_each_task_and_tasks_come_alike",
+    ),
+    Mutation(
+        "engine: nobody is told that a turn has ended", "engine.py",
+        "self.learner.end_turn(turn, self.feed.films)", "pass",
+        "relations/test_regularizers.py::test_weight_zero_is_no_regularizer_and_any_other_is_one",
+    ),
+    Mutation(
+        "feed: joint training begins its films again at a resume", "feed.py",
+        "done = sum(turn.task_at(step) == task for step in range(start))", "done = 0",
+        "relations/test_regularizers.py::test_joint_training_trains_all_tasks_as_long_as_muscle",
+    ),
+    Mutation(
+        "joint training in blocks", "schedules.py",
+        "            _shuffle(order, seed, number)\n            found", "            found",
+        f"{ORACLES}schedule.py::test_joint_training_gives_each_task_its_epoch_a_round_step_by_step",
+    ),
+    Mutation(
+        "forward transfer against the end", "results.py",
+        'before = turns[first - 1].get("frozen", {})', 'before = turns[-1].get("frozen", {})',
+        "test_results.py::test_average_and_forward_transfer_by_hand",
+    ),
+    Mutation(
         "schedule: every round in one order", "schedules.py",
         'random.Random(f"{seed}/{number}")', 'random.Random(f"{seed}")',
         f"{ORACLES}schedule.py::test_every_task_once_a_round_reshuffled_each_round",
@@ -136,29 +207,114 @@ MUTATIONS = (
         f"{ORACLES}idle_heads.py",
     ),
     Mutation(
-        "AUC: ties count as wins", "metrics.py",
-        "(np.cumsum(negative, axis=1) - negative / 2)", "np.cumsum(negative, axis=1)",
+        "AUC: ties count as wins", "metrics/labels.py",
+        "(of.positive * (of.below + of.upto)).sum(1)", "(of.positive * (of.upto + of.upto)).sum(1)",
         f"{ORACLES}auc.py",
     ),
     Mutation(
-        "average precision: precision not made monotone", "metrics.py",
+        "average precision: precision not made monotone", "metrics/boxes.py",
         "precision = np.maximum.accumulate(precision[::-1])[::-1]", "precision = precision.copy()",
         f"{ORACLES}average_precision.py",
     ),
     Mutation(
-        "average precision: a true box is found twice", "metrics.py",
+        "average precision: a true box is found twice", "metrics/boxes.py",
         "free[taken, best[taken]] = False", "free[taken, best[taken]] = True",
         f"{ORACLES}average_precision.py",
     ),
     Mutation(
-        "Dice without its 2", "metrics.py",
+        "Dice without its 2", "metrics/masks.py",
         "2 * both[:, 1:] / np.maximum(size, 1)", "both[:, 1:] / np.maximum(size, 1)",
         f"{ORACLES}dice.py",
     ),
     Mutation(
-        "Dice and IoU count ignored pixels", "metrics.py",
+        "Dice and IoU count ignored pixels", "metrics/masks.py",
         "counted = t != IGNORE", "counted = t == t",
         f"{ORACLES}dice.py",
+    ),
+    Mutation(
+        "labels: a row that is half known counts", "metrics/labels.py",
+        "    if p.exclusive:\n        truth = np.where(", "    if False:\n        truth = np.where(",
+        "metrics/test_labels.py::test_an_unknown_row_of_exclusive_classes_is_unknown_as_a_whole",
+    ),
+    Mutation(
+        "precision-recall: alarms at equal outputs are left out", "metrics/labels.py",
+        "hits + of.negative[:, None] - of.below)", "hits + of.negative[:, None] - of.upto)",
+        f"{ORACLES}precision_recall.py",
+    ),
+    Mutation(
+        "Brier: the sum over classes not halved", "metrics/labels.py",
+        "squares.sum(1) / 2", "squares.sum(1)",
+        f"{ORACLES}calibration.py::test_brier_and_ece_of_three_exclusive_classes",
+    ),
+    Mutation(
+        "ECE: one bin", "metrics/labels.py",
+        "np.linspace(0, 1, BINS + 1)[1:-1], said", "np.linspace(1, 2, BINS + 1)[1:-1], said",
+        f"{ORACLES}calibration.py::test_brier_and_ece_of_one_class",
+    ),
+    Mutation(
+        "temperature: logits multiplied by it", "calibration.py",
+        "_probabilities(_logits(p) / t, ", "_probabilities(_logits(p) * t, ",
+        f"{ORACLES}calibration.py::test_a_known_temperature_is_found_again",
+    ),
+    Mutation(
+        "temperature: unknown truth counts as absent", "calibration.py",
+        "known = ~np.isnan(truth)\n", "known = ~np.isnan(truth := np.nan_to_num(truth))\n",
+        f"{ORACLES}calibration.py::test_temperature_is_scipys_minimum",
+    ),
+    Mutation(
+        "operating point: equal outputs above it", "metrics/thresholds.py",
+        "np.searchsorted(positive, candidates), ", 'np.searchsorted(positive, candidates, side="right"), ',
+        f"{ORACLES}operating_point.py::test_the_rules_against_every_threshold",
+    ),
+    Mutation(
+        "HD95: one direction alone", "metrics/masks.py",
+        "in (edges, edges[::-1]):", "in (edges, edges):",
+        f"{ORACLES}surface_distance.py::test_hd95_and_asd_are_those_of_the_distance_transform",
+    ),
+    Mutation(
+        "HD95: the rim of the image is no surface", "metrics/masks.py",
+        "np.pad(mask, 1)", 'np.pad(mask, 1, mode="edge")',
+        f"{ORACLES}surface_distance.py::test_hd95_and_asd_are_those_of_the_distance_transform",
+    ),
+    Mutation(
+        "HD95: ignored pixels count", "metrics/masks.py",
+        "edge if counted is None else edge & counted", "edge",
+        f"{ORACLES}surface_distance.py::test_pixels_that_are_ignored_by_hand",
+    ),
+    Mutation(
+        "HD95: a missed mask is no case", "metrics/masks.py",
+        "measured = size > 0", "measured = (there * said)[:, 1:] > 0",
+        f"{ORACLES}surface_distance.py::test_means_over_cases_and_classes",
+    ),
+    Mutation(
+        "FROC: a second hit is a false alarm", "metrics/boxes.py",
+        "overlap.max(1, initial=0.0) < IOUS[0])", "~_match(overlap)[0])",
+        f"{ORACLES}froc.py",
+    ),
+    Mutation(
+        "FROC: equal scores one by one", "metrics/boxes.py",
+        "of.score[1:] != of.score[:-1], True", "of.score[1:] <= of.score[:-1], True",
+        f"{ORACLES}froc.py",
+    ),
+    Mutation(
+        "average precision: of equal overlaps the first", "metrics/boxes.py",
+        "overlap = overlap[:, ::-1]", "overlap = overlap[:, :]",
+        f"{ORACLES}average_precision.py::test_of_equal_overlaps_the_last_is_taken",
+    ),
+    Mutation(
+        "average precision: a precision for every class", "metrics/boxes.py",
+        "for t in np.flatnonzero(total > 0):  # one", "for t in range(len(total)):  # one",
+        f"{ORACLES}average_precision.py::test_a_thousand_random_sets_some_of_them_empty",
+    ),
+    Mutation(
+        "RMSE without its root", "metrics/values.py",
+        "np.sqrt(ratio(weights @ error**2, n))", "ratio(weights @ error**2, n)",
+        "metrics/test_values.py::test_weighted_errors_are_scikit_learns",
+    ),
+    Mutation(
+        "NaN predictions are scored", "metrics/__init__.py",
+        "    p.refuse_nan()\n", "",
+        "metrics/test_bad_input.py::test_outputs_that_are_no_numbers_are_refused_by_name",
     ),
     Mutation(
         "dilated networks that are not dilated", "backbones/timm.py",
@@ -185,7 +341,7 @@ MUTATIONS = (
     ),
     Mutation(
         "engine: the key encoder is never moved", "engine.py",
-        "self.learner.module(turn.task).after_step(self.learner.backbone)", "pass",
+        "self.learner.module(task).after_step(self.learner.backbone)", "pass",
         f"{CALLS}the_key_encoder_follows_the_query_after_every_step",
     ),
     Mutation(
@@ -199,8 +355,8 @@ MUTATIONS = (
         f"{CALLS}optimizer_state_is_empty_at_each_turn_under_reset_alone",
     ),
     Mutation(
-        "engine: every epoch in one order", "engine.py",
-        "job.stage.name, turn.task, turn.epoch)", "job.stage.name, turn.task)",
+        "feed: every epoch in one order", "feed.py",
+        "job.stage.name, task, turn.epoch)", "job.stage.name, task)",
         f"{CALLS}each_epoch_shows_all_films_in_another_order",
     ),
     Mutation(
@@ -378,6 +534,17 @@ MUTATIONS = (
         "data/test_hashing.py::test_every_way_of_copying_is_met_and_agrees",
     ),
     Mutation(
+        "audit: films turned to the left are looked for on the right", "data/hashing.py",
+        "[across * _UPSIDE, upright[:, 0] * _UPSIDE * _MIRROR, across * _MIRROR]",
+        "[across * _MIRROR, upright[:, 0] * _UPSIDE * _MIRROR, across * _UPSIDE]",
+        "data/test_hashing.py::test_a_look_at_a_whole_film_is_the_film_so_changed",
+    ),
+    Mutation(
+        "audit: turned films are compared as they lie", "data/hashing.py",
+        "np.rot90(first, look.turns)", "first",
+        "data/test_hashing.py::test_every_way_of_copying_is_met_and_agrees",
+    ),
+    Mutation(
         "audit: near-duplicates are trained on", "data/held_out.py",
         "images, columns = self.images | self.near", "images, columns = self.images",
         "data/test_audit.py::test_near_duplicates_of_held_out_films_and_their_persons_are_not_learned_from",
@@ -393,7 +560,17 @@ MUTATIONS = (
         "data/test_audit.py::test_weights_remember_pixels_and_persons",
     ),
     Mutation(
-        "privacy: patient keys as they are", "data/prepare.py",
+        "plan: weights that have seen test films are not refused", "plan.py",
+        '        refuse(leaks, f" --from', '        print(leaks, f" --from',
+        "test_plan.py::test_weights_that_have_seen_test_films_are_refused_as_the_run_refuses_them",
+    ),
+    Mutation(
+        "store: eight digits of a key are taken for the key", "data/prepare.py",
+        "return where / (stem + key) if other else short", "return short",
+        "data/test_prepare.py::test_a_store_whose_name_clashes_is_not_taken_for_found",
+    ),
+    Mutation(
+        "privacy: patient keys as they are", "data/index.py",
         "private_key(getattr(s, n))", "getattr(s, n)",
         "end_to_end/test_privacy.py::test_equal_salts_give_equal_keys_in_every_source_and_other_salts_other_ones",
     ),
@@ -401,6 +578,36 @@ MUTATIONS = (
         "split file: films that are gone are forgotten", "data/split_file.py",
         "] + self.gone", "]",
         "data/test_split_file.py::test_what_is_written_is_read_back_and_newcomers_move_nobody",
+    ),
+    Mutation(
+        "frames: the first stands for all of a DICOM file", "data/stored.py",
+        "as_array(ds, index=frame - 1, correct", "as_array(ds, index=0, correct",
+        f"{QUIRKS}each_frame_is_the_one_that_pydicom_reads",
+    ),
+    Mutation(
+        "frames: the first page stands for all of a TIFF", "data/decode.py",
+        "        _seek(path, image, number)\n", "",
+        "data/test_decode.py::test_each_of_several_pictures_is_decoded_as_if_alone",
+    ),
+    Mutation(
+        "frames: 16-bit colours of the first page stand for all", "data/decode.py",
+        "range=(frame - 1, frame)", "range=(0, 1)",
+        "data/test_decode.py::test_each_of_several_pictures_is_decoded_as_if_alone",
+    ),
+    Mutation(
+        "frames: those of one file are the same bytes", "data/film.py",
+        "if frame else file_sha256", "if False else file_sha256",
+        "datasets/test_frames.py::test_copies_of_frames_are_leaks_and_frames_of_one_file_are_none",
+    ),
+    Mutation(
+        "frames: a file is a copy of itself", "data/disagreements.py",
+        "if sample.frame > 1:", "if False:",
+        "datasets/test_frames.py::test_check_scan_and_histogram_speak_of_frames",
+    ),
+    Mutation(
+        "frames: each is a person", "datasets/_frames.py",
+        "frame=n) for n", 'frame=n, patient=f"{sample.id}#{n}") for n',
+        "datasets/test_frames.py::test_rows_are_the_frames_and_all_of_a_file_are_in_one_part",
     ),
     Mutation(
         "DICOM: polarity is not unified", "data/dicom.py",

@@ -12,7 +12,7 @@ import pytest
 
 from muscle import api
 from muscle.backbones.resnet import ResNet
-from muscle.data.source import DataFile
+from muscle.data.data_file import DataFile
 from muscle.errors import UsageError, UserError
 from muscle.progress import Progress
 from muscle.recipe import Kaiming, Recipe, Weights
@@ -123,3 +123,21 @@ def test_the_tables_are_those_of_the_report(tmp_path: Path) -> None:
     results = SimpleNamespace(data={"cells": []})
     made = api.Compared(tmp_path, results, tmp_path / "report.html")  # type: ignore[arg-type]
     assert made.table() == "table2 – é\n\ntable3 – é"
+
+
+@pytest.mark.parametrize(("end", "better", "advised"), [(0.5, 0, True), (0.7, 1, False)])
+def test_frozen_features_that_are_no_better_come_with_advice(end: float, better: int, advised: bool) -> None:
+    """The rank of the features is no score; ``0 of 1`` alone said neither what it means nor what to do."""
+    heard: list[str] = []
+    told = Progress()
+    told.message = heard.append  # type: ignore[method-assign]
+    looks = [
+        {"features": {"knn:germ": 0.6, "effective_rank": 4.0}},
+        {},
+        {"features": {"knn:germ": end, "effective_rank": 9.0}},
+    ]
+    api._say_worth(api._last_features(looks), told)
+    assert heard[0].startswith(
+        f"frozen features: {better} of 1 scores on validation films are above those of the start"
+    )
+    assert ("stages.0.schedule.epochs_per_task" in heard[0] and "muscle compare" in heard[0]) == advised

@@ -38,10 +38,11 @@ def test_planted_copies_are_found_in_a_store_of_many(
 ) -> None:
     monkeypatch.setattr(duplicates, "candidates", duplicates.candidates)  # put back what is counted
     base = np.stack([cv2.resize(copies.cloud(i), (96, 96), interpolation=cv2.INTER_AREA) for i in range(60)])
-    benchmark.store(tmp_path / "store", benchmark.drawn(base, 1400, 0))
-    found = benchmark.measured(tmp_path / "store")
+    images, most = benchmark.drawn(base, 1400, 0)
+    benchmark.store(tmp_path / "store", images)
+    found = benchmark.measured(tmp_path / "store", most)
     assert found["planted"] == 14 and found["planted found"] >= 13
-    assert found["other pairs"] <= 3 and found["films"] == 1400  # mixtures of the same two may be alike
+    assert found["other pairs"] == 0 and found["films"] == 1400
 
 
 @pytest.mark.real
@@ -53,6 +54,7 @@ def test_planted_copies_of_real_films_are_found(benchmark: Any, real_data: Path,
         ("resized", 39),
         ("inverted", 39),
         ("mirrored", 38),
+        ("turned", 38),
         ("cropped 5 %", 38),
     ):
         assert found["recall"][way]["found"] >= least, way

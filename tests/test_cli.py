@@ -71,6 +71,7 @@ MISUSE = {
     "nothing to compare": ("compare", "FILMS"),
     "a start that is not there": ("compare", "FILMS", "--from", "scratch,nowhere"),
     "an unknown task": ("compare", "FILMS", "--from", "scratch", "--tasks", "regression"),
+    "nothing to leave out": ("compare", "FILMS", "--recipes", "md-moco", "--leave-one-task-out"),
     "no seed": ("compare", "FILMS", "--from", "scratch", "--seeds", "0"),
     "an unknown recipe": ("run", "musle", "--data", "FILMS"),
     "no data": ("run", "muscle"),

@@ -19,6 +19,17 @@ def test_a_row_is_one_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None
     )
 
 
+def test_one_long_cell_does_not_widen_every_row_of_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    """Columns stay aligned up to 40; beyond, a row is as long as what it holds."""
+    table(("what", "where", "n"), [("a", "x" * 300, 1), ("手", "short", 20), ("b\nc", "", 3)])
+    assert capsys.readouterr().out.splitlines() == [
+        "what  where" + " " * 35 + "   n",
+        "a     " + "x" * 300 + "   1",
+        "手    short" + " " * 35 + "  20",
+        "b c   " + " " * 40 + "   3",
+    ]
+
+
 def test_an_empty_table_is_its_head(capsys: pytest.CaptureFixture[str]) -> None:
     table(("a", "b"), [])
     assert capsys.readouterr().out.split() == ["a", "b"]

@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 from muscle import demo
-from muscle.data.source import DataFile
+from muscle.data.data_file import DataFile
 from muscle.errors import UserError
 
 

@@ -177,6 +177,13 @@ def test_our_own_program_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _one("command").value == "`muscle` and `muscle-xray` are ours"
 
 
+def test_a_command_that_is_not_found_is_a_warning_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(d.shutil, "which", lambda name: None)
+    finding = _one("command")
+    assert (finding.state, finding.value) == ("warn", "`muscle` is not on PATH")
+    assert f"export PATH={Path(sysconfig.get_path('scripts')).resolve()}:$PATH" in finding.advice
+
+
 @pytest.mark.skipif(os.name == "nt", reason="links")
 def test_a_link_to_our_own_program_is_fine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     link = tmp_path / "muscle"

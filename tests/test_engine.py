@@ -226,7 +226,9 @@ def test_penalties_add_up(corpus: Corpus) -> None:
         "germ", rows.batch(np.arange(4), planned.normalization, planned.targets["germ"]), torch.float32
     )
     head = learner.module("germ").head
-    apart = sum(part.build(backbone).penalty(backbone, head).item() for part in planned.stage.regularizers)
+    apart = sum(
+        part.build(backbone, {}).penalty(backbone, head).item() for part in planned.stage.regularizers
+    )
     assert losses["penalty"].item() == pytest.approx(apart, rel=1e-5)
     assert losses["penalty"].dtype == torch.float32
 

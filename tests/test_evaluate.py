@@ -77,7 +77,7 @@ def test_a_corrected_test_part_is_scored_anew(corpus: Corpus, tmp_path: Path) ->
     ]
     field = index.schema.field(column)
     swapped = index.set_column(column, field, pa.array(turned, field.type))
-    stores = (replace(corpus.stores[0], index=swapped, digest="other", _cache={}), *corpus.stores[1:])
+    stores = (replace(corpus.stores[0], index=swapped, digest="other"), *corpus.stores[1:])
     (after,) = scored(germ_only(), Corpus(corpus.file, stores), tmp_path)
     assert after["key"] == before["key"] and after["test"] != before["test"]
     value = [cell["metrics"]["auc"]["value"] for cell in (before, after)]  # type: ignore[index]

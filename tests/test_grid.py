@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 import tiny
 
-from muscle import evaluate, grid
-from muscle.data.source import DataFile
+from muscle import engine, evaluate, grid
+from muscle.checkpoint import Checkpoint
+from muscle.data.data_file import DataFile
 from muscle.errors import UsageError, UserError
 from muscle.recipe import Recipe
+from muscle.report_scores import classification
 from muscle.results import Results
+from muscle.starts import left_out
+from muscle.tasks.classification import Classification
 from muscle.tasks.segmentation import Segmentation
 
 SEEN = ("scratch", "md-moco")
@@ -110,3 +114,40 @@ def test_a_refused_grid_leaves_no_folder(films: Path, tmp_path: Path) -> None:
             [asked.with_(finetune=lungs)], file(films), tmp_path / "a", films / "stores", tiny.MACHINE, "T"
         )
     assert not (tmp_path / "a").exists()
+
+
+def test_a_task_that_is_left_out_is_in_no_stage_and_has_its_row(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rounds of two label tasks; without one of them its head does not exist before its own fine-tuning."""
+    labels = (Classification(batch_size=8),)
+    muscle = tiny.continual(tiny.small("muscle", rounds=1), tasks=labels)
+    assert muscle.finetune is not None
+    muscle = muscle.with_(finetune=muscle.finetune.with_(epochs=1, tasks=labels))
+    recipes = [muscle, *left_out([muscle], file(films))]
+    made = grid.run_grid(recipes, file(films), tmp_path / "a", films / "stores", tiny.MACHINE, "T")
+    rows = [(c["recipe"], c["title"], c["task"]) for c in made.data["cells"]]
+    title = "MUSCLE without own task"
+    assert rows == [
+        ("muscle", "MUSCLE", "pneumonia"), ("muscle", "MUSCLE", "germ"),
+        ("muscle-without-pneumonia", title, "pneumonia"), ("muscle-without-germ", title, "germ"),
+    ]  # fmt: skip
+    keys = {s["recipe"]: s["key"] for s in made.data["stages"] if s["name"] == "continual"}
+    assert (
+        len(set(keys.values())) == 3 == len({s["key"] for s in made.data["stages"]}) - 1
+    )  # one pre-training
+    for name, key in keys.items():
+        checkpoint = Checkpoint.find(tmp_path / "checkpoints", key)
+        assert checkpoint is not None
+        heads = {task for task in ("pneumonia", "germ") if checkpoint.head_state(task) is not None}
+        assert heads == {"pneumonia", "germ"} - {name.removeprefix("muscle-without-")}
+        assert set(checkpoint.about["images"]) == heads
+    (page,) = [r for r in classification(made.data).rows if r[0].text == "germ" and r[2].text == title]
+    assert page
+
+    def again(*_: object) -> None:
+        pytest.fail("computed again")
+
+    monkeypatch.setattr(engine._Run, "run", again)
+    twice = grid.run_grid(recipes, file(films), tmp_path / "a", films / "stores", tiny.MACHINE, "T")
+    assert twice.data["cells"] == made.data["cells"]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from muscle import monitor as monitor_module
 from muscle.data.corpus import Corpus
+from muscle.data.data_file import DataFile
 from muscle.data.rows import Rows
-from muscle.data.source import DataFile
 from muscle.monitor import Monitor
 from muscle.tasks.classification import Classification
 from muscle.types import Batch

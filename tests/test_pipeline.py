@@ -58,16 +58,16 @@ def test_the_rate_that_validates_best_is_kept(
     monkeypatch.setattr(pipelines, "run_stage", computed)
     method = tiny.small("scratch")
     method = method.with_(finetune=Finetune(tasks=(Classification(),), backbone_rates=tuple(scores)))
-    assert tiny.pipeline(method, corpus, tmp_path).finetune("germ", 0).about["rate"] == 1e-3
+    assert tiny.tuned(tiny.pipeline(method, corpus, tmp_path), "germ", 0).about["rate"] == 1e-3
     assert tried == list(scores)
     scores |= dict.fromkeys(scores, None)  # type: ignore[arg-type]  # nothing to select by: the first
-    assert tiny.pipeline(method, corpus, tmp_path).finetune("germ", 0).about["rate"] == 1e-4
+    assert tiny.tuned(tiny.pipeline(method, corpus, tmp_path), "germ", 0).about["rate"] == 1e-4
 
 
 def test_a_tuned_model_comes_back_as_it_was(corpus: Corpus, tmp_path: Path) -> None:
     """Oracle: the validation score that was written when its epoch was chosen."""
     run = tiny.pipeline(tiny.small("scratch"), corpus, tmp_path)
-    made = run.finetune("pneumonia", 0)
+    made = tiny.tuned(run, "pneumonia", 0)
     rows = corpus.tasks["pneumonia"]
     backbone, module = run.load(made, run.tasks()["pneumonia"], rows.target)
     assert not backbone.training and not module.training
@@ -85,7 +85,7 @@ def test_heads_are_fresh_unless_they_are_continued(corpus: Corpus, tmp_path: Pat
     for head in ("fresh", "continued"):
         tuned = method.finetune.with_(head=head, optimizer=still, backbone_rates=(1e-12,), epochs=1)  # type: ignore[union-attr]
         run = tiny.pipeline(method.with_(finetune=tuned), corpus, tmp_path)
-        found[head] = run.finetune("germ", 0).head_state("germ")
+        found[head] = tiny.tuned(run, "germ", 0).head_state("germ")
         trained = run.pretrain()[-1].head_state("germ")
     assert trained is not None and found["fresh"] is not None and found["continued"] is not None
     for name, value in trained.items():
@@ -111,8 +111,15 @@ def test_rates_and_added_epochs_are_said(corpus: Corpus, tmp_path: Path) -> None
     assert scratch.finetune is not None
     asked = scratch.finetune.with_(epochs=1, least_steps=5, backbone_rates=(1e-3, 1e-4))
     scratch = scratch.with_(finetune=asked)
-    pipelines.Pipeline(scratch, corpus, tiny.MACHINE, tmp_path, Heard()).finetune("pneumonia", 0)
+    run = pipelines.Pipeline(scratch, corpus, tiny.MACHINE, tmp_path, Heard())
+    run.finetune_grid("pneumonia", 0)
     said = [text for text in heard if "backbone rate" in text]
     assert len(said) == 2
     assert said[1].startswith("finetune-pneumonia: backbone rate 0.0001, 2 of 2; ")
     assert said[1].endswith("epochs instead of 1, to reach finetune.least_steps")
+    heard.clear()
+    run.finetune_grid("pneumonia", 0)
+    assert heard == [
+        f"finetune-pneumonia: backbone rate {rate:g}, {n} of 2, found: it was computed before"
+        for n, rate in enumerate((1e-3, 1e-4), 1)
+    ]

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import command
+import numpy as np
 import pytest
 import tiny
 
 from muscle import paths, plan
-from muscle.data.audit import write_left_out
-from muscle.data.source import DataFile
+from muscle.data.audit import write_left_out, write_seen
+from muscle.data.data_file import DataFile
 from muscle.data.splits import PatientSplit
 from muscle.datasets.yolo import Yolo
 from muscle.errors import UserError
 from muscle.parts import override
-from muscle.recipe import Recipe
+from muscle.recipe import Recipe, Weights
 from muscle.recipes import recipe as shipped
+from muscle.results import Results
 
 OTHER = PatientSplit(valid=0.25, test=0.25, seed=1)
 
@@ -59,6 +62,45 @@ def test_of_a_folder_the_counts_are_those_of_the_run(films: Path, tmp_path: Path
     assert found["pool"] == len(corpus.pool) == 12
     assert found["unreadable"] == "3 of 15 tried"
     assert found["fits"] == "yes"
+
+
+def test_weights_that_have_seen_test_films_are_refused_as_the_run_refuses_them(
+    annotated: DataFile, tmp_path: Path
+) -> None:
+    """Oracle: the line of the run, as far as there are stores; nothing is decoded for it."""
+    weights, store = tmp_path / "w", tmp_path / "store"
+    scratch = tiny.small("scratch")
+    recipe = scratch.with_(init=Weights(file=str(weights / "backbone.safetensors")))
+    weights.mkdir()
+    (weights / "backbone.safetensors").write_bytes(b"weights")
+    allowed = annotated.with_(allow_leaks=True)
+
+    def said(recipe: Recipe, file: DataFile) -> str:
+        return plan._seen_before(recipe, file, file.read(), store)
+
+    assert said(scratch, annotated) == "none" == said(recipe.with_(finetune=None), annotated)
+    assert said(recipe, annotated).startswith("not known: nothing beside the weights")
+    corpus = tiny.prepared(tmp_path / "elsewhere", annotated)
+    rows = corpus.all_rows
+    write_seen(weights, rows.take(np.array([source == "bones" for source in rows.sources])))
+    assert made(recipe, annotated, tmp_path)["test films seen by the weights"] == (
+        "not checked: no store yet of bones, again, chest, outside"
+    )
+    assert not store.exists()
+    stores = {made_store.name: made_store.path for made_store in corpus.stores}
+    shutil.copytree(stores["bones"], store / stores["bones"].name)
+    with pytest.raises(UserError) as planned:
+        made(recipe, annotated, tmp_path)
+    with pytest.raises(UserError) as run:
+        Results(tmp_path / "out", "", True, tiny.MACHINE).put_start(recipe, corpus)
+    assert str(planned.value) == str(run.value) and "(weights), rule pixels" in str(run.value)
+    assert said(recipe, allowed) == "not checked: no store yet of again, chest, outside"
+    for path in stores.values():
+        shutil.copytree(path, store / path.name, dirs_exist_ok=True)
+    bones = [s for s, source in zip(rows.splits, rows.sources, strict=True) if source == "bones"]
+    assert said(recipe, allowed) == f"{len(bones) - bones.count('train')}, and they are allowed"
+    write_left_out(tmp_path / "out.txt", [i for i in rows.ids if i.startswith("bones/")])
+    assert said(recipe, annotated.with_(exclude=(str(tmp_path / "out.txt"),))) == "none"
 
 
 def test_of_annotated_sources_the_counts_are_those_of_the_run(
@@ -154,3 +196,19 @@ def test_what_the_run_would_refuse(films: Path, tmp_path: Path) -> None:
     for recipe in (tiny.small("muscle"), large):
         with pytest.raises(UserError):
             made(recipe, file, tmp_path)
+
+
+def test_what_looks_back_at_other_tasks_is_counted(
+    annotated: DataFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage is timed task by task, where nothing is earlier: LwF is four thirds of a step more, replay one."""
+    monkeypatch.setattr(plan, "_time_task", lambda *_: (3600.0, "", 0))
+    hours = {}
+    for name in ("muscle-no-memory", "muscle-lwf", "muscle-replay", "joint"):
+        found = made(tiny.small(name).with_(finetune=None), annotated, tmp_path)
+        rows = found["stages"]
+        assert isinstance(rows, list)
+        hours[name] = sum(row["hours"] for row in rows if row["stage"] == "continual")
+    free = hours["muscle-no-memory"]
+    assert hours["muscle-lwf"] == pytest.approx(free * 7 / 3, rel=1e-3)
+    assert hours["muscle-replay"] == 2 * free and hours["joint"] == free

@@ -1,4 +1,4 @@
-"""The README is true: its blocks run, its tables and its file tree match the code and the disk.
+"""The README is true: its blocks run, its tables match the code; so does the file tree of CONTRIBUTING.md.
 
 Oracles: the exit status of the very text of each block, the files on the disk, ``RECIPES`` and ``PRESETS``.
 
@@ -23,7 +23,8 @@ import openpyxl
 import pytest
 
 from muscle.api import compared
-from muscle.data.source import DataFile, Source
+from muscle.data.data_file import DataFile
+from muscle.data.source import Source
 from muscle.parts import member
 from muscle.recipes import PRESETS, RECIPES
 from muscle.tasks.moco import MoCo
@@ -120,7 +121,7 @@ def test_at_most_two_blocks_are_not_run() -> None:
     """Marks and fences counted in the text; every language is one that a test reads."""
     assert README.count("<!-- not run:") == len([m for m, *_ in BLOCK.findall(README) if m]) <= NOT_RUN
     assert README.count("```") == 2 * len(BLOCK.findall(README))
-    assert {language for language, _ in BLOCKS} == {"sh", "python", "yaml", ""}
+    assert {language for language, _ in BLOCKS} == {"sh", "python", "yaml"}
 
 
 OWN_DATA = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
@@ -193,6 +194,21 @@ def test_recipes_and_presets() -> None:
         assert (rounds, epochs) == (str(p.rounds), f"{p.finetune.epochs}{least}")
 
 
+def test_a_new_reader_finds_things_in_order() -> None:
+    """What it is, then installing it, then the ten lines; one's own data before recipes; no list of source files."""
+    headings = re.findall(r"^## (.+)$", README, re.MULTILINE)
+    assert headings[:3] == ["Install", "Ten lines", "Your own data"]
+    order = [
+        headings.index(name)
+        for name in ("What it does", "Recipes", "Presets", "Glossary", "More", "Developers")
+    ]
+    assert order == sorted(order)
+    assert len(README.partition("\n\n")[2].partition("\n\n")[0].splitlines()) == 3
+    assert "src/muscle/" not in README
+    pages = {page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").rglob("*.md")}
+    assert pages <= set(re.findall(r"\]\(([^)]+)\)", README.partition("## More")[2]))
+
+
 def test_glossary_has_twelve_lines() -> None:
     """Between its heading and the next, one line a word."""
     lines = README.partition("## Glossary\n")[2].partition("\n## ")[0].strip().splitlines()
@@ -202,7 +218,8 @@ def test_glossary_has_twelve_lines() -> None:
 
 def test_file_tree() -> None:
     """Every file that the tree names exists, and every module and folder of the package stands in it."""
-    tree = next(text for language, text in BLOCKS if not language)
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tree = next(text for _, language, text in BLOCK.findall(page) if not language)
     top = ROOT / "src" / "muscle"
     named: set[str] = set()
     for line in tree.splitlines()[1:]:
@@ -234,12 +251,12 @@ def test_names_on_the_paper_page(where: str) -> None:
         found = getattr(found, step)
 
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links(page: Path) -> None:
-    """Every relative link of the README and of the pages under docs leads to a file."""
+    """Every relative link of the README, of CONTRIBUTING.md and of the pages under docs leads to a file."""
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if "://" not in link and not link.startswith("#"):
             assert (page.parent / link.partition("#")[0]).exists(), link

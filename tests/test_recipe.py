@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from blank import films
 
 from muscle.continual.regularizers.l2sp import L2SP
+from muscle.data.data_file import DataFile
 from muscle.errors import UsageError
 from muscle.recipe import Finetune, Kaiming, Recipe, Stage, Weights, assign_roles
 from muscle.schedules import Sequential
@@ -62,7 +64,7 @@ def test_continued_heads_need_a_stage_that_trains_heads() -> None:
 def test_unknown_fields_and_kinds_are_answered_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="known: .*schedule"):
         Stage.parse({"name": "x", "tasks": [], "shedule": {}})
-    with pytest.raises(UsageError, match="unknown kind 'mocco'; known: .*moco"):
+    with pytest.raises(UsageError, match=r"unknown kind 'mocco'; did you mean moco\? known: .*moco"):
         Stage.parse({"name": "x", "tasks": [{"kind": "mocco"}]})
 
 
@@ -100,6 +102,24 @@ def test_two_pretexts_of_one_kind_are_two_tasks() -> None:
 def test_roles_that_cannot_be_filled(tasks: tuple[Classification], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         assign_roles(tasks, _targets(LABELS, LUNGS))
+
+
+def test_folders_that_may_be_classes_are_pointed_out_where_nothing_is_taught(tmp_path: Path) -> None:
+    """Oracle: the data file that the advised command writes gives the task."""
+    root = films(tmp_path / "hands", *(f"a/{c}/{i}.png" for c in ("normal", "broken") for i in range(3)))
+    bare = DataFile.of([str(root)])
+    with pytest.raises(UsageError) as refused:
+        assign_roles((Classification(),), {}, bare)
+    said = str(refused.value)
+    assert "the folders broken, normal of source hands may be classes: write labels: folder to it" in said
+    assert f"`muscle data scan {root} --write hands.yaml`" in said
+    films(tmp_path / "mixed", "1.png", "x/2.png", "x/3.png")
+    for other in (DataFile.of([str(tmp_path / "mixed")]), None):
+        with pytest.raises(UsageError, match="teach nothing, .*; add an annotated source to the data file"):
+            assign_roles((Classification(),), {}, other)
+    labelled = bare.sources["hands"].with_(labels="folder")
+    (target,) = labelled.read("hands")[1]
+    assert list(assign_roles((Classification(),), {target.name: target}, bare)) == ["hands"]
 
 
 def test_fine_tuning_is_one_stage_a_rate_alike_for_all() -> None:

@@ -21,6 +21,14 @@ NAMES = (
     "md-moco-raw",
     "muscle-naive",
     "muscle",
+    "muscle-no-memory",
+    "muscle-constant",
+    "muscle-rounds",
+    "muscle-literal",
+    "muscle-ewc",
+    "muscle-lwf",
+    "muscle-replay",
+    "joint",
 )
 
 
@@ -67,7 +75,7 @@ def test_override_changes_one_leaf(assignment: str, value: object) -> None:
 
 
 def test_an_override_that_leads_nowhere_is_answered_with_what_is_there() -> None:
-    with pytest.raises(UsageError, match="no 'round'; known: .*rounds, reshuffle"):
+    with pytest.raises(UsageError, match=r"no 'round'; did you mean rounds\? known: .*rounds, reshuffle"):
         override(recipe("muscle"), ["stages.1.schedule.round=5"])
     with pytest.raises(UsageError, match="known: 0, 1"):
         override(recipe("muscle"), ["stages.2.name=x"])
@@ -98,7 +106,8 @@ def test_the_paper_in_the_preset_paper() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("mussel",), "recipe 'mussel'; known: scratch, .*muscle"),
+        (("mussel",), r"recipe 'mussel'; did you mean muscle\? known: scratch, .*muscle"),
+        (("muscle", "smal"), r"preset 'smal'; did you mean small\? known: paper, small, demo"),
         (("muscle", "huge"), "preset 'huge'; known: paper, small, demo"),
         (("muscle", "paper", "vit"), "backbone 'vit'; shipped recipes know resnet18, resnet50"),
     ],

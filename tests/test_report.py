@@ -106,7 +106,8 @@ def write_results(
         "cells": cells, "stages": stages,
         "forgetting": [{"recipe": "muscle", "title": "MUSCLE", "tasks": ["lungs", "pneumonia"],
                         "metric": {"lungs": "dice", "pneumonia": "auc"}, "turns": turns,
-                        "backward_transfer": -0.01, "forgetting": 0.02}],
+                        "backward_transfer": -0.01, "forgetting": 0.02, "average": 0.8125, "forward_transfer": 0.03,
+                        "steps": 40, "replayed": 30}],
     }  # fmt: skip
     save(out, results)
     return results
@@ -134,6 +135,8 @@ def test_every_table_and_figure_is_on_one_page_and_counted(tmp_path: Path) -> No
     assert any("films of kermany" in name.lower() and "no longer there" in name for name in listed)
     assert "Synthetic images." in page
     assert "with recomputed statistics backward transfer -0.010, forgetting +0.020." in page
+    assert "score at the end, recomputed: 0.812. Forward transfer (frozen" in page
+    assert "less at the start): +0.030. Replayed: 30 batches beside 40 steps." in page
     assert page == report(tmp_path).read_text()  # the same results, the same bytes
 
 

@@ -92,3 +92,27 @@ def test_an_interval_that_is_not_known_is_no_number() -> None:
     assert (row[6].text, row[6].note, row[6].strong) == ("90.00", "unknown", False)
     assert row[-1].text == "5"  # cases: not those of the sensitivity alone
     assert [c.text for c in scores({"cells": cells}).rows[0][8:10]] == ["–", "–"]
+
+
+def test_recipes_of_one_title_that_share_no_task_are_one_row() -> None:
+    """Each leaves one task out; where two of one title have the same task, rows stay apart."""
+    apart = [
+        cell("m-without-lungs", task="lungs", kind="mask", dice=(0.8, 0.7, 0.9, 9)),
+        cell("m-without-teeth", task="teeth", kind="boxes", ap50=(0.3, 0.1, 0.5, 8)),
+    ]
+    alike = [c | {"title": "M without own task"} for c in apart]
+    (page,) = dense({"cells": alike})
+    assert [[row[i].text for i in (0, 1, 2, 6)] for row in page.rows] == [
+        ["r18", "M without own task", "80.00", "30.00"]
+    ]
+    assert len(dense({"cells": apart})[0].rows) == 2
+    (page,) = dense(
+        {
+            "cells": [
+                *alike,
+                cell("m2", task="lungs", kind="mask", dice=(0.5, 0.4, 0.6, 9))
+                | {"title": "M without own task"},
+            ]
+        }
+    )
+    assert len(page.rows) == 3

@@ -47,6 +47,29 @@ def test_transfer_and_forgetting_by_hand() -> None:
     assert found["tasks"] == ["a", "b", "c"] and len(found["turns"]) == 3
 
 
+def test_average_and_forward_transfer_by_hand() -> None:
+    """b is visited second, c third: what came before moved their frozen features by -.1 and +.15; a came first."""
+    turns = [
+        _turn(0, "a", a=0.8, b=None, c=None) | {"frozen": {"b": 0.6}},
+        _turn(1, "b", a=0.9, b=0.7, c=None) | {"frozen": {"c": 0.65}},
+        _turn(2, "c", a=0.6, b=0.75, c=0.5) | {"frozen": {}},
+        _turn(3, "b", a=0.7, b=0.8, c=0.6) | {"frozen": {}},
+    ]
+    found = forgetting(turns, {"a": 0.9, "b": 0.7, "c": 0.5})
+    assert found["forward_transfer"] == pytest.approx(((0.6 - 0.7) + (0.65 - 0.5)) / 2)
+    assert found["average"] == pytest.approx((0.7 + 0.8 + 0.6) / 3) == found["average_shared"] + 0.1
+    assert found["backward_transfer"] == pytest.approx(((0.7 - 0.8) + (0.6 - 0.5)) / 2)  # as without
+    assert "forward_transfer" not in forgetting(turns) and "forward_transfer" not in forgetting(
+        turns, {"b": None}
+    )
+
+
+def test_joint_training_has_an_average_and_no_transfer() -> None:
+    found = forgetting([_turn(0, "a + b", a=0.8, b=0.6), _turn(1, "a + b", a=0.9, b=0.7)], {})
+    assert found["average"] == pytest.approx(0.8)
+    assert not {"backward_transfer", "forgetting", "forward_transfer"} & set(found)
+
+
 def test_what_a_task_learned_in_its_own_block_is_no_transfer() -> None:
     """Blocks: a learns .5, .7, .9 by itself, then b costs it .15."""
     found = forgetting([
@@ -135,7 +158,11 @@ def test_a_whole_recipe_fills_the_file_and_a_second_run_changes_no_score(
     assert all(s["train"] + s["valid"] + s["test"] == s["total"] for s in data["sources"])
     assert [s["name"] for s in data["stages"]] == ["pretrain", "continual"]
     assert all((tmp_path / "out" / s["log"]).is_file() for s in data["stages"])
-    assert [f["recipe"] for f in data["forgetting"]] == ["muscle"]
+    (entry,) = data["forgetting"]
+    assert entry["recipe"] == "muscle" and entry["replayed"] == 0 < entry["steps"]
+    first, second = (turn["task"] for turn in entry["turns"])
+    assert entry["turns"][0]["frozen"].keys() == {second} != {first} and not entry["turns"][1]["frozen"]
+    assert -1 <= entry["forward_transfer"] <= 1 and 0 <= entry["average"] <= 1
     cells = {(c["task"], c["seed"]): c for c in data["cells"]}
     assert set(cells) == {(task, seed) for task in ("pneumonia", "germ") for seed in (0, 1)}
     for cell in cells.values():

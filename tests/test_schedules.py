@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from muscle.errors import UsageError
-from muscle.schedules import Cyclic, Schedule, Sequential
+from muscle.schedules import Cyclic, Mixed, Schedule, Sequential
 
 
-@pytest.mark.parametrize("schedule", [Cyclic(rounds=3), Sequential(epochs_per_task=3)])
+@pytest.mark.parametrize("schedule", [Cyclic(rounds=3), Sequential(epochs_per_task=3), Mixed(rounds=3)])
 def test_one_task_gives_its_epochs_in_order(schedule: Schedule) -> None:
     turns = schedule.turns({"moco": 5}, seed=0)
     assert [(t.index, t.task, t.epoch, t.steps) for t in turns] == [(i, "moco", i, 5) for i in range(3)]
+    assert all(t.tasks == ("moco",) and {t.task_at(step) for step in range(5)} == {"moco"} for t in turns)
 
 
 def test_sequential_is_one_round() -> None:

@@ -13,13 +13,13 @@ __all__ = ["DataFile", "Machine", "Recipe", "compare", "embed", "finetune", "loa
 
 if TYPE_CHECKING:
     from muscle.api import compare, embed, finetune, pretrain
-    from muscle.data.source import DataFile
+    from muscle.data.data_file import DataFile
     from muscle.machine import Machine
     from muscle.recipe import Recipe
     from muscle.starts import load_recipe
 
 _HOMES = {
-    "DataFile": "muscle.data.source",
+    "DataFile": "muscle.data.data_file",
     "Machine": "muscle.machine",
     "Recipe": "muscle.recipe",
     "load_recipe": "muscle.starts",

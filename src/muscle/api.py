@@ -22,7 +22,16 @@ from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe
 from muscle.recipes import RECIPES
 from muscle.results import Results, provenance
-from muscle.starts import Pretrained, Sources, choose_preset, compared, data_file, load_recipe, start_recipe
+from muscle.starts import (
+    Pretrained,
+    Sources,
+    choose_preset,
+    compared,
+    data_file,
+    left_out,
+    load_recipe,
+    start_recipe,
+)
 from muscle.tasks import ANNOTATED
 
 
@@ -111,14 +120,20 @@ def pretrain(
 
 
 def _say_worth(features: dict[str, Any], progress: Progress) -> None:
-    """Whether the frozen features became better than those of the start, in one line."""
+    """Whether the frozen features became better than those of the start, and what to do if not, in one line."""
     if not features:
         return
     start, end = features["start"], features["end"]
     scores = [name for name in end if name.startswith(("knn:", "probe:")) and name in start]
     if scores:
         better = sum(end[name] > start[name] for name in scores)
-        progress.message(f"frozen features: {better} of {len(scores)} scores are above those of the start")
+        said = f"frozen features: {better} of {len(scores)} scores on validation films are above those of the start"
+        if 2 * better <= len(scores):
+            said += (
+                "; without fine-tuning they tell labelled films apart no better than before pre-training: give more "
+                "films or epochs (stages.0.schedule.epochs_per_task), and see with `muscle compare` whether it helps"
+            )
+        progress.message(said)
 
 
 def _last_features(matrix: list[dict[str, Any]]) -> dict[str, Any]:
@@ -158,6 +173,7 @@ def compare(
     machine: Machine | None = None,
     title: str = "",
     progress: Progress = SILENT,
+    leave_one_task_out: bool = False,
 ) -> Compared:
     """Was it worth it? Every start (or recipe) fine-tuned alike on every task, with intervals; and the report.
 
@@ -167,6 +183,7 @@ def compare(
         recipes: names of shipped recipes or YAML files, run whole.
         seeds: 0, 1, ... of the fine-tuning.
         tasks: kinds (``classification``) or targets to restrict to; all by default.
+        leave_one_task_out: a row more for each recipe that learns tasks before fine-tuning: without the task tested.
 
     Raises:
         UserError: in one line; cells that were finished are kept.
@@ -176,6 +193,8 @@ def compare(
     found = compared(
         starts, recipes, backbone, seeds, choose_preset(preset, file, progress), tasks, overrides
     )
+    if leave_one_task_out:
+        found += left_out(found, file)
     folder = paths.run_folder(out, "compare")
     where = Path(store) if store else paths.stores()
     results = run_grid(found, file, folder, where, machine, title or "Comparison", progress)

@@ -18,11 +18,11 @@ from torch.nn import functional as F
 from muscle import bench_prepare
 from muscle.backbones.resnet import ResNet
 from muscle.data.corpus import Corpus
+from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
 from muscle.data.normalization import ZScore
 from muscle.data.prefetch import Prefetch
 from muscle.data.sampling import batches
-from muscle.data.source import DataFile
 from muscle.demo import write_phantoms
 from muscle.learner import Learner
 from muscle.losses import info_nce

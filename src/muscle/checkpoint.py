@@ -31,16 +31,21 @@ class Checkpoint:
     about: dict[str, Any]
 
     @classmethod
+    def there(cls, root: Path, key: str) -> bool:
+        """Whether the stage of a key has finished; its files are not looked into."""
+        return (root / key[:16] / "stage.json").is_file()
+
+    @classmethod
     def find(cls, root: Path, key: str) -> Checkpoint | None:
         """The checkpoint of a key, or None where the stage has not finished.
 
         Raises:
             UserError: it is there but not as it was written.
         """
+        if not cls.there(root, key):
+            return None
         folder = root / key[:16]
         manifest = folder / "stage.json"
-        if not manifest.is_file():
-            return None
         try:
             about = json.loads(manifest.read_text(encoding="utf-8"))
         except ValueError as error:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from muscle.console import err, out, shown, table
-from muscle.errors import UsageError
+from muscle.errors import UsageError, among
 
 if TYPE_CHECKING:
     from muscle.data.decode import Decode
@@ -21,8 +20,21 @@ Sources = Annotated[
     list[str], typer.Argument(metavar="SOURCE...", help="A folder, KIND=ROOT, or a data file.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-OWN = "your own data"
+Harmonize = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--harmonize",
+        help="A step after decoding, again for each: border, collimation, vignette, percentile.",
+    ),
+]
+Change = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="decode.FIELD=VALUE",
+        help="Change how files are decoded, e.g. decode.window=2, decode.frames=first, decode.grey=raw.",
+    ),
+]
 
 
 @app.command("list")
@@ -31,21 +43,17 @@ def list_kinds() -> None:
 
     Example: muscle data list
     """
-    from muscle.data.source import DataFile, Source
+    from muscle.data.data_file import DataFile
+    from muscle.data.page import OWN, summary
+    from muscle.data.source import Source
     from muscle.datasets._unverified import MARK, remark, unverified
     from muscle.parts import from_yaml, known, member
 
     rows = []
     for kind in known(Source):
         adapter = member(Source, kind)
-        rows.append(
-            (
-                kind,
-                (sys.modules[adapter.__module__].__doc__ or "").splitlines()[0],
-                ", ".join(getattr(adapter, "shows", ())),
-                getattr(adapter, "licence", "") or OWN,
-            )
-        )
+        assert issubclass(adapter, Source)
+        rows.append((kind, summary(adapter), ", ".join(adapter.shows), adapter.licence or OWN))
     rows.sort(key=lambda row: row[3] == OWN)
     for name, text in unverified().items():
         parts = {source.body_part for source in DataFile.parse(from_yaml(text)).sources.values()}
@@ -56,35 +64,23 @@ def list_kinds() -> None:
 
 @app.command()
 def show(kind: Annotated[str, typer.Argument(help="A kind from `muscle data list`.")]) -> None:
-    """One kind: layout, fields, licence, where to get it; of an unverified data file the file itself.
+    """One kind: layout, licence, counts, a data file to paste, fields; of an unverified data file the file itself.
 
     Example: muscle data show kermany
     """
-    import inspect
-
+    from muscle.data.page import page
     from muscle.data.source import Source
     from muscle.datasets._unverified import unverified
-    from muscle.parts import member
+    from muscle.parts import known, member
 
     if kind in unverified():
         out.print(unverified()[kind], markup=False)
         return
-    try:
-        adapter = member(Source, kind)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    out.print(inspect.getdoc(sys.modules[adapter.__module__]) or "", markup=False)
-    out.print("\n" + (inspect.getdoc(adapter) or ""), markup=False)
-    for name in ("citation", "licence", "url"):
-        if value := getattr(adapter, name, ""):
-            out.print(f"\n{name}: {value}", markup=False)
-    table(
-        ("field", "default"),
-        [
-            (n, "required" if f.is_required() else repr(f.get_default(call_default_factory=True)))
-            for n, f in adapter.model_fields.items()
-        ],
-    )
+    if kind not in known(Source):
+        raise UsageError(f"unknown kind {kind!r}; {among(kind, (*known(Source), *unverified()))}")
+    adapter = member(Source, kind)
+    assert issubclass(adapter, Source)
+    out.print(page(adapter), markup=False)
 
 
 @app.command()
@@ -135,6 +131,7 @@ def check(
     decode: Annotated[int, typer.Option("--decode", min=0, help="Films of each source to decode.")] = 64,
     deep: Annotated[bool, typer.Option("--deep", help="Decode every film and mask.")] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode.")] = 2,
+    change: Change = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
     """Counts against the publisher's, files, labels, boxes, masks, persons; exit 1 when results would change.
@@ -142,15 +139,15 @@ def check(
     Example: muscle data check data.yaml --deep
     """
     from muscle.data.check import check as look
-    from muscle.data.source import DataFile
+    from muscle.data.data_file import DataFile
 
-    data = DataFile.of(sources)
+    data, settings = DataFile.of(sources), decoder(change)
     with shown() as progress:
 
         def count(name: str, done: int, total: int) -> None:
             progress.count(f"check {name}", done, total, "films")
 
-        found = look(data, None if deep else decode, workers, count)
+        found = look(data, None if deep else decode, workers, count, settings)
     if as_json:
         out.print_json(json.dumps({"sources": [one.as_dict() for one in found]}))
     else:
@@ -168,15 +165,6 @@ def check(
         raise typer.Exit(1)
 
 
-Harmonize = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--harmonize",
-        help="A step after decoding, again for each: border, collimation, vignette, percentile.",
-    ),
-]
-
-
 @app.command()
 def histogram(
     sources: Sources,
@@ -185,15 +173,16 @@ def histogram(
     normalization: Annotated[str, typer.Option(help="zscore (the paper), source, image, unit.")] = "zscore",
     films: Annotated[int, typer.Option("--films", min=1, help="Films of each source to look at.")] = 200,
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode.")] = 2,
+    change: Change = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
     """Grey levels of each source before and after decoding and normalization, and how far sources lie apart.
 
     Example: muscle data histogram data.yaml --harmonize border --harmonize percentile --to greys.png
     """
+    from muscle.data.data_file import DataFile
     from muscle.data.histogram import PERCENTILES, STAGES, histograms
     from muscle.data.normalization import Normalization
-    from muscle.data.source import DataFile
     from muscle.parts import member
 
     try:
@@ -201,7 +190,7 @@ def histogram(
     except ValueError as error:
         raise UsageError(f"--normalization: {error}") from None
     assert isinstance(chosen, Normalization)
-    data, decode = DataFile.of(sources), decoder(harmonize)
+    data, decode = DataFile.of(sources), decoder(change, harmonize)
     with shown() as progress:
 
         def count(name: str, done: int, total: int) -> None:
@@ -215,6 +204,8 @@ def histogram(
         if rows := found.distance_rows():
             out.print()
             table(("distance of", "and", *STAGES), rows)
+        if remark := found.remark(chosen):
+            out.print(f"\n{remark}", markup=False)
         for name, path, why in found.set_aside:
             out.print(f"set aside: {name}: {path}: {why}", markup=False)
     if to is not None:
@@ -222,11 +213,18 @@ def histogram(
         wrote(to, as_json)
 
 
-def decoder(harmonize: list[str] | None) -> Decode:
-    """The decoder with the harmonizing steps of these kinds."""
+def decoder(change: list[str], harmonize: list[str] | None = None) -> Decode:
+    """The decoder with the harmonizing steps of these kinds and leaves changed, as ``decode.`` of a recipe."""
     from muscle.data.decode import Decode
+    from muscle.parts import override
 
-    return Decode.parse({"harmonize": tuple(harmonize or ())})
+    for word in change:
+        if not word.startswith("decode."):
+            raise UsageError(
+                f"--set {word!r}; allowed: decode.FIELD=VALUE, FIELD one of: {', '.join(Decode.model_fields)}"
+            )
+    start = Decode.parse({"harmonize": tuple(harmonize or ())})
+    return override(start, [word.removeprefix("decode.") for word in change])
 
 
 @app.command()
@@ -235,6 +233,9 @@ def inspect(
     to: Annotated[Path | None, typer.Option("--to", help="Write the decoded picture here, as PNG.")] = None,
     window: Annotated[int, typer.Option(min=1, help="Which window or VOI table of a DICOM file.")] = 1,
     frames: Annotated[str, typer.Option(help="Of several frames: one (refuse), or first.")] = "one",
+    frame: Annotated[
+        int, typer.Option(min=0, help="Of several frames this one, from 1, as where each is a film.")
+    ] = 0,
     raw: Annotated[bool, typer.Option("--raw", help="Stored levels, polarity as stored.")] = False,
 ) -> None:
     """How each pixel value of one file is arrived at. The file is decoded in a process of its own, within bounds.
@@ -249,7 +250,7 @@ def inspect(
     from muscle.data.workers import bounded
 
     settings = Decode.parse({"grey": "raw" if raw else "unified", "window": window, "frames": frames})
-    found = bounded(partial(decode, settings=settings), file)
+    found = bounded(partial(decode, settings=settings, frame=frame), file)
     height, width = found.pixels.shape
     out.print(f"{width} x {height}, {found.bits} bits stored", markup=False)
     for i, step in enumerate(found.steps, 1):

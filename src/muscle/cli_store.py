@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from muscle import paths
-from muscle.cli_data import AsJson, Harmonize, Sources, app, decoder
+from muscle.cli_data import AsJson, Change, Harmonize, Sources, app, decoder
 from muscle.console import Shown, out, table
 from muscle.errors import UsageError
 
@@ -28,14 +28,15 @@ def prepare(
     store: Store = None,
     fit: Annotated[str, typer.Option(help="stretch (the paper), or pad to keep the aspect.")] = "stretch",
     harmonize: Harmonize = None,
+    change: Change = [],  # noqa: B006
     workers: Workers = 2,
 ) -> None:
     """Decodes every source once into a memory-mapped store; resumes; sets faulty files aside with the reason.
 
-    Example: muscle data prepare data.yaml --size 512x320
+    Example: muscle data prepare data.yaml --size 512x320 --set decode.window=2
     """
     from muscle.data.corpus import Corpus
-    from muscle.data.source import DataFile
+    from muscle.data.data_file import DataFile
 
     shape = _size(size)
     if fit not in ("stretch", "pad"):
@@ -43,20 +44,20 @@ def prepare(
     progress = Shown()
     try:
         corpus = Corpus.prepare(
-            DataFile.of(sources), shape, decoder(harmonize), "pad" if fit == "pad" else "stretch",
+            DataFile.of(sources), shape, decoder(change, harmonize), "pad" if fit == "pad" else "stretch",
             store or paths.stores(), workers, progress,
         )  # fmt: skip
     finally:
         progress.close()
     rows = []
     for made in corpus.stores:
-        splits = made.column("split").tolist()
-        counts = tuple(splits.count(part) for part in ("train", "valid", "test"))
+        splits = made.counts("split")
+        counts = tuple(splits.get(part, 0) for part in ("train", "valid", "test"))
         rows.append(
             (
                 made.name,
                 *counts,
-                len(splits),
+                len(made),
                 len(made.quarantine),
                 f"{made.mean:.1f} / {made.sd:.1f}",
                 str(made.path),
@@ -83,7 +84,7 @@ def split(
 
     Example: muscle data split films.yaml --write split.csv
     """
-    from muscle.data.source import DataFile
+    from muscle.data.data_file import DataFile
     from muscle.data.split_file import PARTS, make
 
     made = make(DataFile.of(sources), write if write is not None and write.exists() else None)
@@ -121,6 +122,8 @@ def audit(
     ] = "",
     size: Size = "800x500",
     store: Store = None,
+    harmonize: Harmonize = None,
+    change: Change = [],  # noqa: B006
     workers: Workers = 2,
     as_json: AsJson = False,
 ) -> None:
@@ -133,14 +136,14 @@ def audit(
     """
     from muscle.data.audit import read_seen, write_left_out
     from muscle.data.corpus import Corpus
-    from muscle.data.decode import Decode
-    from muscle.data.source import DataFile
+    from muscle.data.data_file import DataFile
 
     progress = Shown()
     try:
         corpus = Corpus.prepare(
-            DataFile.of(sources), _size(size), Decode(), "stretch", store or paths.stores(), workers, progress
-        )
+            DataFile.of(sources), _size(size), decoder(change, harmonize), "stretch", store or paths.stores(),
+            workers, progress,
+        )  # fmt: skip
         found = corpus.audit(read_seen(Path(start)) if start else ())
     finally:
         progress.close()

@@ -160,6 +160,13 @@ def compare(
     threads: Threads = 0,
     change: Overrides = [],  # noqa: B006
     as_json: AsJson = False,
+    leave_one_task_out: Annotated[
+        bool,
+        typer.Option(
+            "--leave-one-task-out",
+            help="A row more for each recipe that learns tasks in turn: without the one that is tested.",
+        ),
+    ] = False,
 ) -> None:
     """Was it worth it? Every start fine-tuned alike on every task, with intervals. Interruptible; finished cells stay.
 
@@ -168,20 +175,21 @@ def compare(
     given, names, chosen = ([word for word in text.split(",") if word] for text in (starts, recipes, tasks))
     folder = paths.run_folder(folder, "compare")
     _compare(
-        sources, given, names, chosen, backbone, seeds, preset, folder, store, device, threads, change, plan, as_json
+        sources, given, names, chosen, backbone, seeds, preset, folder, store, device, threads, change, plan, as_json,
+        leave_one_task_out=leave_one_task_out,
     )  # fmt: skip
 
 
 def _compare(
     sources: list[str], given: list[str], names: list[str], tasks: list[str], backbone: str | None, seeds: int,
     preset: str, folder: Path, store: Path | None, device: str, threads: int, change: list[str], plan: bool,
-    as_json: bool, title: str = "",
+    as_json: bool, title: str = "", leave_one_task_out: bool = False,
 ) -> None:  # fmt: skip
     """What ``finetune`` does of one start, and ``compare`` of several."""
     from muscle import api
     from muscle.machine import Machine
     from muscle.plan import plan as make_plan
-    from muscle.starts import choose_preset, compared, data_file
+    from muscle.starts import choose_preset, compared, data_file, left_out
 
     machine = Machine(device=device, threads=threads)
     with shown() as progress:
@@ -190,13 +198,16 @@ def _compare(
             asked = compared(
                 given, names, backbone, seeds, choose_preset(preset, file, progress), tasks, change
             )
+            if leave_one_task_out:
+                asked += left_out(asked, file)
             plans = [
                 make_plan(recipe, file, folder, store or paths.stores(), machine, progress)
                 for recipe in asked
             ]
             raise typer.Exit(print_plans(plans, as_json))
         made = api.compare(
-            sources, given, names, backbone, seeds, folder, preset, tasks, change, store, machine, title, progress
+            sources, given, names, backbone, seeds, folder, preset, tasks, change, store, machine, title, progress,
+            leave_one_task_out,
         )  # fmt: skip
     if as_json:
         out.print_json(json.dumps(made.results.data))

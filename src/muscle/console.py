@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -17,6 +18,7 @@ from muscle.progress import Progress
 out = Console(highlight=False, soft_wrap=True, emoji=False)  # a target may be called a:bone:b
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
+PADDED = 40  # columns; no cell of a table in a pipe is padded to more
 PLAIN_SECONDS = 15.0  # between two plain lines about the same work
 
 
@@ -84,19 +86,36 @@ def shown() -> Iterator[Shown]:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A plain table on standard output; numbers to the right."""
-    shown = Table(box=None, pad_edge=False)
+    """A plain table on standard output; numbers to the right.
+
+    In a file or a pipe nothing is folded, so that a program finds a row in one line, its cells two blanks apart; a cell
+    longer than ``PADDED`` pushes those after it to the right instead of widening every row. ``--json`` is for programs.
+    """
     listed = [tuple(row) for row in rows]
-    for i, name in enumerate(head):
-        numbers = all(isinstance(row[i], (int, float)) for row in listed)
-        shown.add_column(name, justify="right" if numbers and listed else "left", overflow="fold")
-    for row in listed:
-        shown.add_row(
-            *(
-                f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else escape(str(cell))
-                for cell in row
-            )
-        )
-    # A file or a pipe has no width: nothing is folded there, so that a program finds a row in one line.
-    wide = Console(file=out.file, width=100_000, highlight=False, emoji=False)
-    (out if out.is_terminal else wide).print(shown)
+    cells = [tuple(map(_cell, row)) for row in listed]
+    right = [
+        bool(listed) and all(isinstance(row[i], (int, float)) for row in listed) for i in range(len(head))
+    ]
+    if out.is_terminal:
+        shown = Table(box=None, pad_edge=False)
+        for name, number in zip(head, right, strict=True):
+            shown.add_column(name, justify="right" if number else "left", overflow="fold")
+        for row in cells:
+            shown.add_row(*map(escape, row))
+        out.print(shown)
+        return
+    lines = [tuple(head), *cells]
+    widths = [min(PADDED, max(cell_len(line[i]) for line in lines)) for i in range(len(head))]
+    for line in lines:
+        padded = [_padded(*each) for each in zip(line, widths, right, strict=True)]
+        out.print("  ".join(padded).rstrip(), markup=False)
+
+
+def _cell(value: object) -> str:
+    number = isinstance(value, int) and not isinstance(value, bool)
+    return f"{value:,}" if number else " ".join(str(value).splitlines())
+
+
+def _padded(text: str, width: int, right: bool) -> str:
+    blanks = " " * (width - cell_len(text))
+    return blanks + text if right else text + blanks

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from muscle import paths
 from muscle.api import Compared
-from muscle.data.source import DataFile
+from muscle.data.data_file import DataFile
 from muscle.data.splits import PatientSplit
 from muscle.datasets.kermany import Kermany
 from muscle.datasets.v7_lungs import V7Lungs

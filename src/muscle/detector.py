@@ -204,6 +204,10 @@ class Detector(nn.Module):
         found: list[dict[str, Tensor]] = self.roi_heads(levels, proposals, images.image_sizes)[0]
         return found
 
+    def pyramid(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Levels of the feature pyramid [B, D, h, w] float32 at strides 4, 8, 16, 32, 64."""
+        return tuple(level.float() for level in self.fpn({str(i): m for i, m in enumerate(maps)}).values())
+
     def _levels(self, maps: tuple[Tensor, ...], size: tuple[int, int]) -> tuple[ImageList, dict[str, Tensor]]:
         """The pyramid in float32 (RoIAlign and the anchors need it), and how large the images are."""
         pyramid = self.fpn({str(i): m for i, m in enumerate(maps)})

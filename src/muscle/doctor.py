@@ -228,8 +228,10 @@ def _command() -> Finding:
     try:
         other = metadata.version("muscle")
     except metadata.PackageNotFoundError:
-        value = "`muscle` and `muscle-xray` are ours" if found else f"not on PATH; call {ours / 'muscle'}"
-        return Finding("command", value)
+        if found:
+            return Finding("command", "`muscle` and `muscle-xray` are ours")
+        advice = f"call {ours / 'muscle'}, or add its folder: export PATH={ours}:$PATH"
+        return Finding("command", "`muscle` is not on PATH", "warn", advice)
     advice = "both want the name `muscle`; make an environment of its own for muscle-xray"
     return Finding(
         "command", f"another distribution `muscle` {other} is installed beside muscle-xray", "bad", advice

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 
 from muscle.checkpoint import Checkpoint, Snapshot
 from muscle.data.corpus import Corpus
-from muscle.data.prefetch import Prefetch
-from muscle.data.sampling import batches, seed_of
+from muscle.data.sampling import seed_of
 from muscle.errors import UserError
+from muscle.feed import Feed
 from muscle.job import Job
 from muscle.learner import Learner
 from muscle.machine import DTYPES, Machine
@@ -51,6 +50,7 @@ class _State:
     best_turn: int = -1
     best_weights: dict[str, Any] | None = None
     seconds: float = 0.0
+    replayed: int = 0  # batches of earlier tasks, beside the steps
 
 
 class _Run:
@@ -71,6 +71,7 @@ class _Run:
         self.learner.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = self._new_optimizer()
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=job.precision == "fp16")
+        self.feed = Feed(job, self.turns, self.device)
         self.monitor = Monitor(corpus, job.normalization, self.device)
         self.state = _State()
         self.clock = time.monotonic()
@@ -98,8 +99,9 @@ class _Run:
                     self.optimizer = self._new_optimizer()
                 self.learner.begin_turn(turn)
             self._steps(turn)
-            if turn.task not in self.state.trained:
-                self.state.trained.append(turn.task)
+            torch.manual_seed(seed_of(self.job.seed, self.job.stage.name, turn.index, "end"))
+            self.learner.end_turn(turn, self.feed.films)
+            self.state.trained += [task for task in turn.tasks if task not in self.state.trained]
             self._look(turn.index, turn)
             self.state.turn, self.state.step = turn.index + 1, 0
             self._save()
@@ -107,26 +109,37 @@ class _Run:
     def _steps(self, turn: Turn) -> None:
         job = self.job
         done_before = sum(t.steps for t in self.turns[: turn.index])
-        sums: dict[str, torch.Tensor] = {}
+        sums: dict[tuple[str, str], torch.Tensor] = {}
+        shown: dict[str, Batch] = {}  # the last batch of each task since the last line of the log
+        counts: Counter[tuple[str, str]] = Counter()
         saved = time.monotonic()
-        with self._batches(turn, self.state.step) as ready:
-            for step, batch in enumerate(ready, start=self.state.step):
+        with self.feed.batches(turn, self.state.step) as ready:
+            for step, (batch, replayed) in enumerate(ready, start=self.state.step):
+                task = turn.task_at(step)
                 torch.manual_seed(seed_of(job.seed, job.stage.name, turn.index, step))
                 rate = set_rates(self.optimizer, job.stage.curve.factor(self._position(turn, step)))
-                losses = self.learner.losses(turn.task, batch.to(self.device), DTYPES[job.precision])
+                again = (replayed[0], replayed[1].to(self.device)) if replayed else None
+                losses = self.learner.losses(task, batch.to(self.device), DTYPES[job.precision], step, again)
                 self.scaler.scale(torch.stack([loss.float() for loss in losses.values()]).sum()).backward()
                 self.scaler.step(self.optimizer)
                 self.scaler.update()
                 # None, not zero: with zeros, momentum and decay would move the heads whose task is not training.
                 self.optimizer.zero_grad(set_to_none=True)
-                self.learner.module(turn.task).after_step(self.learner.backbone)
+                self.learner.module(task).after_step(self.learner.backbone)
                 self.state.step = step + 1
+                self.state.replayed += replayed is not None
+                shown[task] = batch
                 for name, loss in losses.items():
-                    sums[name] = sums.get(name, torch.zeros((), device=self.device)) + loss.detach().float()
-                count = step % LOG_STEPS + 1
-                if count == LOG_STEPS or step + 1 == turn.steps:
-                    self._log_losses(turn, step, rate, {n: float(v) / count for n, v in sums.items()}, batch)
-                    sums = {}
+                    place = (task, name)
+                    sums[place] = sums.get(place, torch.zeros((), device=self.device)) + loss.detach().float()
+                    counts[place] += 1
+                if step % LOG_STEPS + 1 == LOG_STEPS or step + 1 == turn.steps:
+                    means = {place: float(total) / counts[place] for place, total in sums.items()}
+                    for one, last in shown.items():
+                        self._log_losses(
+                            turn, one, step, rate, {n: v for (t, n), v in means.items() if t == one}, last
+                        )
+                    sums, shown, counts = {}, {}, Counter()
                     self.progress.count(job.stage.name, done_before + step + 1, self.total, "steps")
                     if (
                         time.monotonic() - saved > 60 * self.machine.snapshot_minutes
@@ -134,16 +147,6 @@ class _Run:
                     ):
                         self._save()
                         saved = time.monotonic()
-
-    def _batches(self, turn: Turn, start: int) -> Prefetch[NDArray[np.int64], Batch]:
-        job = self.job
-        rows, task = job.rows[turn.task], job.tasks[turn.task]
-        target = job.targets[task.data] if task.needs else None
-        place = (job.seed, job.stage.name, turn.task, turn.epoch)
-        return Prefetch(
-            batches(len(rows), task.batch_size, place, start),
-            lambda index: rows.batch(index, job.normalization, target),
-        )
 
     def _position(self, turn: Turn, step: int) -> Position:
         mine = [t for t in self.turns if t.round == turn.round]
@@ -201,9 +204,25 @@ class _Run:
                 else None
             )
         if self.job.annotated:
-            entry |= {"shared": shared, "recomputed": recomputed, "n": counts}
+            entry |= {
+                "shared": shared,
+                "recomputed": recomputed,
+                "n": counts,
+                "frozen": self._frozen(entry["turn"]),
+            }
             kernels = [p.detach().float().norm() for p in self.learner.backbone.parameters() if p.ndim > 1]
             entry["kernel_norm"] = float(torch.stack(kernels).norm())
+
+    def _frozen(self, index: int) -> dict[str, float | None]:
+        """Scores of frozen features, for what turns before a task's first do for it.
+
+        At the start of each task that others come before; later of the task whose first turn is next.
+        """
+        first = {task: turn.index for turn in reversed(self.turns) for task in turn.tasks}
+        wanted = [
+            name for name in self.job.annotated if first[name] > 0 and (index < 0 or first[name] == index + 1)
+        ]
+        return {name: self.monitor.frozen(self.learner.backbone, self.job.annotated[name]) for name in wanted}
 
     def _select(self, entry: dict[str, Any], index: int) -> None:
         if index < 0:
@@ -225,14 +244,16 @@ class _Run:
 
     # --- log, snapshot, checkpoint --------------------------------------------------------------------------
 
-    def _log_losses(self, turn: Turn, step: int, rate: float, losses: dict[str, float], batch: Batch) -> None:
+    def _log_losses(
+        self, turn: Turn, task: str, step: int, rate: float, losses: dict[str, float], batch: Batch
+    ) -> None:
         done = sum(t.steps for t in self.turns[: turn.index]) + step + 1
         if not all(abs(v) < float("inf") for v in losses.values()):
             raise UserError(
-                f"stage {self.job.stage.name}: the loss of {turn.task} is not finite near step {done} of {self.total} "
+                f"stage {self.job.stage.name}: the loss of {task} is not finite near step {done} of {self.total} "
                 f"({losses}), images such as {', '.join(batch.ids[:3])}: lower optimizer.rate, or use precision=float32"
             )
-        place = {"turn": turn.index, "round": turn.round, "epoch": turn.epoch, "task": turn.task}
+        place = {"turn": turn.index, "round": turn.round, "epoch": turn.epoch, "task": task}
         named = {f"loss:{name}": value for name, value in losses.items()}
         self._log({"step": done, **place, "rate": rate, **named})
 
@@ -281,6 +302,7 @@ class _Run:
             "before": job.start.key,
             "images": {name: len(rows) for name, rows in job.rows.items()},
             "steps": self.total,
+            "replayed": state.replayed,
             "minutes": (state.seconds + time.monotonic() - self.clock) / 60,
             "matrix": state.matrix,
             "best": {"valid": state.best, "turn": state.best_turn},

@@ -6,6 +6,9 @@ without a traceback and leaves with ``exit_code``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class UserError(Exception):
     """Something in the data, the disk or the run that the user can mend. Ends the program with code 1."""
@@ -21,3 +24,12 @@ class UsageError(UserError):
     """Something in the command, a recipe or a data file that the user can mend. Ends the program with code 2."""
 
     exit_code = 2
+
+
+def among(given: str, known: Iterable[str]) -> str:
+    """For a message about an unknown name: the known ones, and before them the one that was probably meant."""
+    names = list(known)
+    lowered = {name.lower(): name for name in names}
+    close = get_close_matches(given.lower(), lowered, n=1)
+    meant = f"did you mean {lowered[close[0]]}? " if close else ""
+    return f"{meant}known: {', '.join(names)}"

@@ -13,6 +13,7 @@ from muscle.pipeline import Pipeline, best
 from muscle.predictions import Predictions
 from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe
+from muscle.report_scores import COLUMNS
 from muscle.results import Results
 from muscle.scoring import predict
 from muscle.statistics import describe, intervals
@@ -96,6 +97,6 @@ def run_recipe(
                 + ("?" if m["low"] is None else f"{m['low']:.3f} to {m['high']:.3f}")
                 + ")"
                 for n, m in cell["metrics"].items()
-                if ":" not in n
+                if n in COLUMNS[cell["kind"]]
             )
             progress.message(f"{recipe.title or recipe.name}, {task}, seed {seed}: {shown}")

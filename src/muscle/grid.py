@@ -6,7 +6,7 @@ from pathlib import Path
 
 from muscle import paths
 from muscle.data.corpus import Corpus
-from muscle.data.source import DataFile
+from muscle.data.data_file import DataFile
 from muscle.errors import UsageError
 from muscle.evaluate import run_recipe
 from muscle.machine import Machine

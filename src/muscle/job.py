@@ -66,7 +66,7 @@ class Job:
         Args:
             known: the targets that this stage may learn, with their rows; of them it takes what it has tasks for.
         """
-        tasks = assign_roles(stage.tasks, {name: found.target for name, found in known.items()})
+        tasks = assign_roles(stage.tasks, {name: found.target for name, found in known.items()}, corpus.file)
         if stage.select == "best" and len(tasks) > 1:
             raise UsageError(
                 f"stage {stage.name}: select best chooses by one task, here are {', '.join(tasks)}; use last"

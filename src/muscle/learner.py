@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from muscle.backbones import BackboneModule
-from muscle.continual.regularizers import RegularizerModule
+from muscle.continual.regularizers import Films, RegularizerModule, Step
 from muscle.recipe import Stage
 from muscle.tasks import Task, TaskModule
 from muscle.types import Batch, Target, Turn
@@ -35,7 +35,7 @@ class Learner(nn.Module):
                 for name, task in tasks.items()
             }
         )
-        self.regularizers = nn.ModuleList(part.build(backbone) for part in stage.regularizers)
+        self.regularizers = nn.ModuleList(part.build(backbone, self.tasks) for part in stage.regularizers)
         self.frozen_norm = stage.batch_norm == "frozen"
 
     def module(self, task: str) -> TaskModule:
@@ -44,17 +44,19 @@ class Learner(nn.Module):
         assert isinstance(found, TaskModule)
         return found
 
+    @property
+    def tasks(self) -> dict[str, TaskModule]:
+        """The modules of all tasks, in the order of the stage."""
+        return {name: self.module(name) for name in self.names}
+
     def others(self) -> list[nn.Module]:
         """What is trained besides the backbone: heads and scaffolds."""
-        return [part for m in self._task_modules() for part in (m.head, m.scaffold)]
+        return [part for m in self.tasks.values() for part in (m.head, m.scaffold)]
 
     def penalized(self) -> list[Tensor]:
         """The tensors on which no weight decay may fall, because a regularizer pulls them."""
-        heads = [m.head for m in self._task_modules()]
+        heads = [m.head for m in self.tasks.values()]
         return [p for r in self._regularizers() for p in r.penalized(self.backbone, heads)]
-
-    def _task_modules(self) -> list[TaskModule]:
-        return [self.module(task) for task in self.names]
 
     def _regularizers(self) -> list[RegularizerModule]:
         return [r for r in self.regularizers if isinstance(r, RegularizerModule)]
@@ -70,15 +72,31 @@ class Learner(nn.Module):
     def begin_turn(self, turn: Turn) -> None:
         """Moves the anchors. Not called when a turn is resumed in its middle: the snapshot holds its anchors."""
         for regularizer in self._regularizers():
-            regularizer.begin_turn(self.backbone, turn)
+            regularizer.begin_turn(self.backbone, turn, self.tasks)
 
-    def losses(self, task: str, batch: Batch, precision: torch.dtype) -> dict[str, Tensor]:
-        """The task's named losses under autocast, and the penalties in float32."""
-        module = self.module(task)
-        device = batch.image.device.type
-        with torch.autocast(device, dtype=precision, enabled=precision != torch.float32):
-            found = module.losses(self.backbone, batch)
+    def end_turn(self, turn: Turn, films: Films) -> None:
+        """Lets the regularizers look at what was learned."""
         for regularizer in self._regularizers():
-            penalty = regularizer.penalty(self.backbone, module.head)
-            found["penalty"] = found["penalty"] + penalty if "penalty" in found else penalty
+            regularizer.end_turn(self.backbone, turn, self.tasks, films)
+
+    def losses(
+        self,
+        task: str,
+        batch: Batch,
+        precision: torch.dtype,
+        number: int = 0,
+        replayed: tuple[str, Batch] | None = None,
+    ) -> dict[str, Tensor]:
+        """The task's named losses under autocast, and the regularizers' in float32.
+
+        Args:
+            number: of the step in its turn.
+            replayed: an earlier task and a batch of its films, where a regularizer asked for them.
+        """
+        step = Step(task, number, batch, self.tasks, precision, replayed)
+        with step.autocast():
+            found = self.module(task).losses(self.backbone, batch)
+        for regularizer in self._regularizers():
+            for name, loss in regularizer.losses(self.backbone, step).items():
+                found[name] = found[name] + loss if name in found else loss
         return found

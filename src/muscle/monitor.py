@@ -35,7 +35,7 @@ class Monitor:
         """
         found: dict[str, float] = {}
         for name, rows in self.corpus.internal_tasks.items():
-            value = self._frozen(backbone, rows)
+            value = self.frozen(backbone, rows)
             if value is not None:
                 found[f"{'knn' if rows.target.kind == 'labels' else 'probe'}:{name}"] = value
         sample = extract(
@@ -45,7 +45,8 @@ class Monitor:
         found["feature_sd"] = float(sample.std(0).mean())
         return found
 
-    def _frozen(self, backbone: BackboneModule, rows: TaskRows) -> float | None:
+    def frozen(self, backbone: BackboneModule, rows: TaskRows) -> float | None:
+        """AUC on validation films of the frozen features alone: k-NN of labels, ridge probe of masks and boxes."""
         target = rows.target
         few = MOST_TRAIN if target.kind == "labels" else MOST_DENSE
         train, valid = subset(rows.train, few, target.name), subset(rows.valid, few, target.name)

@@ -26,7 +26,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.tokens import AliasToken, AnchorToken
 
-from muscle.errors import UsageError
+from muscle.errors import UsageError, among
 
 P = TypeVar("P", bound="Part")
 
@@ -165,7 +165,7 @@ def _explain(cls: type[Part], error: ValidationError) -> str:
         context = e.get("ctx", {}).get("error")
         if e["type"] == "extra_forbidden":
             owner = _owner(cls, e["loc"])
-            lines.append(f"{where}: unknown field; known: {', '.join(owner.model_fields)}")
+            lines.append(f"{where}: unknown field; {among(str(e['loc'][-1]), owner.model_fields)}")
         elif e["type"] == "missing":
             lines.append(f"{where}: missing; it must be given")
         elif isinstance(context, Exception):
@@ -216,7 +216,7 @@ def member(root: type[Part], kind: str) -> type[Part]:
         )
     if kind not in _members(root):
         if kind not in known(root):
-            raise ValueError(f"unknown kind {kind!r}; known: {', '.join(known(root))}")
+            raise ValueError(f"unknown kind {kind!r}; {among(kind, known(root))}")
         importlib.import_module(f"{root.home}.{kind}")
     return _members(root)[kind]
 
@@ -316,9 +316,8 @@ def _assign(data: Any, path: str, value: Any) -> None:
         inside = range(len(data)) if isinstance(data, list) else data if isinstance(data, dict) else ()
         names = [str(name) for name in inside]
         if step not in names:
-            raise UsageError(
-                f"override {path!r}: no {step!r}; known: {', '.join(names) or 'none, this is a leaf'}"
-            )
+            allowed = among("" if isinstance(data, list) else step, names or ["none, this is a leaf"])
+            raise UsageError(f"override {path!r}: no {step!r}; {allowed}")
         place: Any = int(step) if isinstance(data, list) else step
         if depth == len(steps) - 1:
             data[place] = value

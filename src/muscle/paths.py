@@ -8,8 +8,10 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 from muscle.errors import UsageError, UserError
 
@@ -119,9 +121,20 @@ def require_space(path: str | Path, needed: int, what: str) -> None:
 
 
 def atomic_write(path: str | Path, content: bytes | str) -> None:
-    """Writes a whole file or nothing: a temporary file in the same folder, flushed to disk, then renamed.
+    """Writes a whole file or nothing, see ``atomic_file``; text is UTF-8 with the line ends as given.
 
-    Text is UTF-8 with the line ends as given. The folder is created.
+    Raises:
+        UserError: the disk is full, or the place cannot be written to; what was there before is untouched.
+    """
+    with atomic_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
+    """A file that is there whole or not at all: a temporary one in its folder, flushed to disk, renamed at the end.
+
+    The folder is created.
 
     Raises:
         UserError: the disk is full, or the place cannot be written to; what was there before is untouched.
@@ -132,18 +145,19 @@ def atomic_write(path: str | Path, content: bytes | str) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
         _sync_folder(target.parent)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise UserError(
             f"cannot write {target}: {error.strerror or error}; give a folder that can be written to and has room "
             "(--out, MUSCLE_STORE or MUSCLE_CHECKPOINTS)"
         ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

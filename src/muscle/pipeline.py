@@ -70,14 +70,10 @@ class Pipeline:
             raise UsageError(
                 f"recipe {self.recipe.name}: it has no finetune; nothing can be scored on a test part"
             )
-        return assign_roles(self.recipe.finetune.tasks, self.corpus.targets)
-
-    def finetune(self, name: str, seed: int) -> Checkpoint:
-        """Fine-tunes one task from the last stage at every rate of the grid; the best on validation."""
-        return best(self.finetune_grid(name, seed))
+        return assign_roles(self.recipe.finetune.tasks, self.corpus.targets, self.corpus.file)
 
     def finetune_grid(self, name: str, seed: int) -> list[Checkpoint]:
-        """The model of each rate of the grid."""
+        """Fine-tunes one task from the last stage: the model of each rate of the grid, computed or found."""
         assert self.recipe.finetune is not None
         recipe, settings = self.recipe, self.recipe.finetune
         made = self.pretrain()
@@ -89,18 +85,20 @@ class Pipeline:
         stages = settings.stages(self.tasks()[name])
         for number, stage in enumerate(stages, 1):
             job = self._finetuning(stage, start, seed)
-            self._announce(stage, job, number, len(stages))
+            self._announce(job, number, len(stages), Checkpoint.there(self.root, job.key))
             tried.append(run_stage(job, self.corpus, self.machine, self.root, self.progress))
         return tried
 
-    def _announce(self, stage: Stage, job: Job, number: int, rates: int) -> None:
+    def _announce(self, job: Job, number: int, rates: int, there: bool) -> None:
         """Which rate of several is next, and where few films make more epochs than were asked for."""
         assert self.recipe.finetune is not None
-        asked, epochs = self.recipe.finetune.epochs, len(stage.schedule.turns(job.steps, job.seed))
+        stage, asked = job.stage, self.recipe.finetune.epochs
+        epochs = len(stage.schedule.turns(job.steps, job.seed))
         said = []
         if rates > 1:
-            said.append(f"backbone rate {stage.optimizer.backbone_rate:g}, {number} of {rates}")
-        if epochs > asked:
+            found = ", found: it was computed before" if there else ""
+            said.append(f"backbone rate {stage.optimizer.backbone_rate:g}, {number} of {rates}{found}")
+        if epochs > asked and not there:
             said.append(f"{epochs} epochs instead of {asked}, to reach finetune.least_steps")
         if said:
             self.progress.message(f"{stage.name}: {'; '.join(said)}")

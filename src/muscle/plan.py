@@ -16,10 +16,13 @@ import numpy as np
 import torch
 
 from muscle import paths
-from muscle.data.audit import read_left_out
+from muscle.data.audit import read_left_out, read_seen, refuse, seen_by_weights
 from muscle.data.corpus import Corpus
+from muscle.data.data_file import DataFile
+from muscle.data.prepare import finished
+from muscle.data.rows import all_rows
 from muscle.data.sampling import steps_of
-from muscle.data.source import DataFile, Source
+from muscle.data.source import Source
 from muscle.data.splits import AllTrain, PaperSplit
 from muscle.errors import UserError
 from muscle.learner import Learner
@@ -27,7 +30,7 @@ from muscle.machine import DTYPES, Machine
 from muscle.optim import Optimizer
 from muscle.pipeline import tested
 from muscle.progress import SILENT, Progress
-from muscle.recipe import Recipe, Stage, assign_roles
+from muscle.recipe import Recipe, Stage, Weights, assign_roles
 from muscle.tasks import POOL, Task
 from muscle.types import Sample, SplitName, Target
 
@@ -64,14 +67,17 @@ def plan(
 
     Returns:
         Lines of a table: images, store and checkpoint GB, free GB, decoding and total hours, peak memory GB, the
-        settings that ``auto`` became, ``fits`` ("yes", or the reason why not), and ``stages``.
+        settings that ``auto`` became, whether the weights to start from have seen test films, ``fits`` ("yes", or the
+        reason why not), and ``stages``.
 
     Raises:
-        UserError: what the run itself would raise: no usable image, no task, too few images, a queue too large.
+        UserError: what the run itself would raise: no usable image, no task, too few images, a queue too large, weights
+            that were trained on films of a finished store that are to test them.
     """
     recipe.check()
     machine.settle()
     records = file.read()
+    seen = _seen_before(recipe, file, records, store)
     with tempfile.TemporaryDirectory(prefix="muscle-plan-") as scratch:
         few = max(4, FILES // len(file.sources))
         small = DataFile(
@@ -103,6 +109,7 @@ def plan(
         "device": str(machine.torch_device()),
         "precision": machine.precision(recipe.precision),
         "settings": settings,
+        "test films seen by the weights": seen,
         "store GB": round(store_gb, 3),
         "checkpoint GB": round(checkpoint_gb, 3),
         "free GB": round(free, 1),
@@ -112,6 +119,36 @@ def plan(
         "fits": "; ".join(reasons) or "yes",
         "stages": timed,
     }
+
+
+def _seen_before(
+    recipe: Recipe, file: DataFile, records: Mapping[str, tuple[list[Sample], list[Target]]], where: Path
+) -> str:
+    """Which validation and test films the weights to start from were trained on, as far as finished stores tell.
+
+    Raises:
+        UserError: there are any, in the words of the run; not with ``allow_leaks``.
+    """
+    if not isinstance(recipe.init, Weights) or recipe.finetune is None:
+        return "none"
+    weights = Path(recipe.init.file)
+    if not (trained_on := read_seen(weights)):
+        return "not known: nothing beside the weights says what they were trained on"
+    stores, missing = [], []
+    for name, source in file.sources.items():
+        split = file.split_of(name)
+        found = finished(name, source, records[name], split, recipe.size, recipe.decode, where, recipe.fit)
+        if found is None:
+            missing.append(name)
+        else:
+            stores.append(found)
+    rows = all_rows(tuple(stores), read_left_out(file.exclude)) if stores else None
+    leaks = seen_by_weights(rows, trained_on) if rows is not None else []
+    if not file.allow_leaks:
+        refuse(leaks, f" --from {weights.parent}")
+    if missing:
+        return f"not checked: no store yet of {', '.join(missing)}"
+    return f"{len(leaks)}, and they are allowed" if leaks else "none"
 
 
 def _room(store: Path, store_gb: float, checkpoints: Path, checkpoint_gb: float) -> tuple[float, list[str]]:
@@ -146,17 +183,17 @@ def _count(
     """From records, with what the few decoded files tell: which cannot be read, and which show the same film."""
     bad = {(s.name, path) for s in tried.stores for path, _ in s.quarantine}
     same = {
-        _place(file, s.name, path): sha
+        _place(file, s.name, path, i.removeprefix(f"{s.name}/")): sha
         for s in tried.stores
-        for path, sha in zip(s.column("path"), s.column("sha256"), strict=True)
+        for path, i, sha in zip(s.strings("path"), s.strings("id"), s.strings("sha256"), strict=True)
     }
     left_out = read_left_out(file.exclude)
     rows: list[tuple[str, Sample, SplitName, str]] = []
     for name, (samples, targets) in records.items():
         parts = file.split_of(name).assign(samples, targets)
         for sample, part in zip(samples, parts, strict=True):
-            if (name, sample.path) not in bad and sample.id not in left_out:
-                place = _place(file, name, sample.path)
+            if (name, sample.picture) not in bad and sample.id not in left_out:
+                place = _place(file, name, sample.path, sample.picture)
                 rows.append((name, sample, part, same.get(place, place)))
     held = [(name, sample.patient, film) for name, sample, part, film in rows if part != "train"]
     films = {film for *_, film in held}
@@ -182,8 +219,9 @@ def _count(
     return _Counts(len(rows), masks, number, list(pool.values()), inside, outside_too, test)
 
 
-def _place(file: DataFile, source: str, path: str) -> str:
-    return os.path.realpath(file.sources[source].folder / path)
+def _place(file: DataFile, source: str, path: str, picture: str) -> str:
+    """One name for one picture, from whatever source and through whatever link it is reached."""
+    return os.path.realpath(file.sources[source].folder / path) + picture.removeprefix(path)
 
 
 def _time_stages(
@@ -191,9 +229,11 @@ def _time_stages(
 ) -> tuple[dict[str, dict[str, Any]], str, int]:
     """By stage: how often it is run, and a row a task; the settings chosen; and how many parameters heads have."""
     inside = {name: rows.target for name, rows in corpus.internal_tasks.items()}
-    jobs = [(stage, 1, assign_roles(stage.tasks, inside), counts.inside) for stage in recipe.stages]
+    jobs = [
+        (stage, 1, assign_roles(stage.tasks, inside, corpus.file), counts.inside) for stage in recipe.stages
+    ]
     if recipe.finetune is not None:
-        wanted = assign_roles(recipe.finetune.tasks, corpus.targets)
+        wanted = assign_roles(recipe.finetune.tasks, corpus.targets, corpus.file)
         for name, task in tested(wanted, counts.test).items():
             stage, *_ = grid = recipe.finetune.stages(task)
             jobs.append((stage, len(grid) * len(recipe.seeds), {name: task}, counts.outside_too))
@@ -216,6 +256,8 @@ def _time_stages(
             if (queue := getattr(task, "queue", None)) is not None:
                 settings.append(f"queue {queue}, batch {batch}")
             seconds, note, head = _time_task(recipe, stage, name, task, rows, corpus, machine)
+            if len(tasks) > 1:  # what looks back at other tasks costs nothing where one is timed alone
+                seconds *= 1 + sum(part.extra for part in stage.regularizers)
             heads += head * runs
             found[stage.name]["rows"].append({
                 "stage": stage.name, "task": name, "images": rows, "batch": batch, "steps": steps,

@@ -32,9 +32,10 @@ class Predictions:
         classes: as in ``Target``: of two exclusive ones the first is the negative; masks and boxes number from 1.
         patients: key of the person of each case; the cases of one person are resampled together.
         truth: labels -> [N, C] float32, 1 / 0 / NaN; mask -> [N, H, W] uint8, 0 background, i + 1 ``classes[i]``,
-            255 ignored; boxes -> N times (xyxy [m, 4] float32 pixels, label [m] int64 from 1).
+            255 ignored; boxes -> N times (xyxy [m, 4] float32 pixels, label [m] int64 from 1); value -> [N, 1]
+            float32, NaN unknown.
         output: labels -> probabilities [N, C] float32; mask -> [N, H, W] uint8; boxes -> N times (xyxy [m, 4]
-            float32, score [m] float32, label [m] int64).
+            float32, score [m] float32, label [m] int64); value -> [N, 1] float32.
         pictures: the first k <= 6 cases as stored, [k, H, W] uint8, for figures; may be empty.
 
     Raises:
@@ -67,6 +68,8 @@ class Predictions:
             raise ValueError(f"{self.task}: truth {self.truth.shape} against output {self.output.shape}")
         if self.kind == "labels" and self.truth.shape[1:] != (len(self.classes),):
             raise ValueError(f"{self.task}: truth {self.truth.shape} with {len(self.classes)} classes")
+        if self.kind == "value" and self.truth.shape[1:] != (1,):
+            raise ValueError(f"{self.task}: truth {self.truth.shape}; values are [N, 1]")
 
     def __len__(self) -> int:
         return len(self.ids)

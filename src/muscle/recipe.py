@@ -12,13 +12,15 @@ from pydantic import Field
 from muscle.backbones import Backbone, BackboneModule
 from muscle.backbones.resnet import ResNet
 from muscle.continual.regularizers import Regularizer
+from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
+from muscle.data.layouts import how_to_label
 from muscle.data.normalization import Normalization, ZScore
 from muscle.errors import UsageError
 from muscle.optim import Constant, Curve, Optimizer, StepDecay
 from muscle.parts import Part
 from muscle.schedules import Schedule, Sequential
-from muscle.tasks import ANNOTATED, POOL, Task
+from muscle.tasks import ANNOTATED, POOL, WITHOUT, Task
 from muscle.types import Target
 from muscle.weights import imagenet, load_backbone
 
@@ -122,6 +124,14 @@ class Stage(Part):
             found.append(
                 f"stage {self.name}: select best needs a validation score; {pretext[0].kind} has none, use last"
             )
+        looking = [r.kind for r in self.regularizers if r.annotated]
+        if looking and pretext:
+            found.append(
+                f"stage {self.name}: {looking[0]} needs annotated tasks; {pretext[0].kind} has no outputs to keep"
+            )
+        found += [
+            f"stage {self.name}: {k} stands twice" for k in sorted(set(looking)) if looking.count(k) > 1
+        ]
         for task in pretext:
             queue, batch = getattr(task, "queue", None), task.batch_size
             if isinstance(queue, int) and queue % batch:
@@ -211,15 +221,20 @@ class Recipe(Part):
             raise UsageError(f"recipe {self.name}: " + "; ".join(found))
 
 
-def assign_roles(tasks: tuple[Task, ...], targets: Mapping[str, Target]) -> dict[str, Task]:
+def assign_roles(
+    tasks: tuple[Task, ...], targets: Mapping[str, Target], data: DataFile | None = None
+) -> dict[str, Task]:
     """Concrete tasks by name: pretext tasks as they are, ``annotated`` ones once for each target of their kind.
 
-    A task that names its target takes precedence over the role.
+    A task that names its target takes precedence over the role. ``data`` is where the targets come from, for advice.
 
     Raises:
-        UsageError: a named target does not exist or is of another kind; no task is left.
+        UsageError: a named target does not exist or is of another kind; one to leave out does not exist; no task is
+            left.
     """
-    named = {t.data: t for t in tasks if t.needs and t.data != ANNOTATED}
+    named = {t.data: t for t in tasks if t.needs and t.left_out is None}
+    for missing in sorted({name for t in tasks for name in t.left_out or ()} - set(targets)):
+        raise UsageError(f"data {WITHOUT}:{missing}: known targets: {', '.join(targets) or 'none'}")
     for name, task in named.items():
         if name not in targets or targets[name].kind != task.needs:
             fitting = [t.name for t in targets.values() if t.kind == task.needs]
@@ -232,15 +247,19 @@ def assign_roles(tasks: tuple[Task, ...], targets: Mapping[str, Target]) -> dict
         t.kind if kinds.count(t.kind) == 1 else f"{t.kind} {t.data}": t for t in pretext
     }
     for target in targets.values():
-        role = [t for t in tasks if t.data == ANNOTATED and t.needs == target.kind]
+        role = [
+            t
+            for t in tasks
+            if t.needs == target.kind and t.left_out is not None and target.name not in t.left_out
+        ]
         if target.name in named:
             found[target.name] = named[target.name]
         elif role:
             found[target.name] = role[0].with_(data=target.name)
     if not found:
         taught = ", ".join(f"{t.name} ({t.kind})" for t in targets.values())
+        do = "add an annotated source to the data file" if data is None or taught else how_to_label(data)
         raise UsageError(
-            f"no task: these data teach {taught or 'nothing'}, the recipe has {', '.join(t.kind for t in tasks)}; "
-            "add an annotated source to the data file"
+            f"no task: these data teach {taught or 'nothing'}, the recipe has {', '.join(t.kind for t in tasks)}; {do}"
         )
     return found

@@ -24,8 +24,17 @@ from muscle.report_tables import Results, Table
 SHEET = 16  # films on a contact sheet
 
 TRANSFER = (
-    "Backward transfer: score at the end less score after the task's first turn; forgetting: best score before the end "
-    "less score at the end; means over tasks, without the task of the last turn."
+    "Backward transfer: score at the end less score after the task's own last turn; forgetting: best score before the "
+    "end less score at the end; means over tasks, without the task of the last turn."
+)
+
+EXTRA_SCORES = (
+    ("average", "Mean over tasks of the score at the end, recomputed:", ".3f"),
+    (
+        "forward_transfer",
+        "Forward transfer (frozen features just before a task's first turn, less at the start):",
+        "+.3f",
+    ),
 )
 
 ORDER = (
@@ -211,9 +220,16 @@ def _matrix_caption(entry: Results) -> str:
             ends.append(
                 f"with {of} statistics backward transfer {values[0]:+.3f}, forgetting {values[1]:+.3f}"
             )
+    more = [
+        f"{said} {value:{form}}."
+        for name, said, form in EXTRA_SCORES
+        if isinstance(value := entry.get(name), int | float)
+    ]
+    if entry.get("replayed"):
+        more.append(f"Replayed: {entry['replayed']} batches beside {entry['steps']} steps.")
     if not ends:
-        return f"{MATRIX} Backward transfer and forgetting are not defined here."
-    return f"{MATRIX} {TRANSFER} Here, {'; '.join(ends)}."
+        return " ".join([MATRIX, *more, "Backward transfer and forgetting are not defined here."])
+    return " ".join([f"{MATRIX} {TRANSFER} Here, {'; '.join(ends)}.", *more])
 
 
 def _same(table: Table) -> Table:

@@ -122,13 +122,23 @@ def dense(results: Results) -> list[Table]:
     return [_dense_page({task: columns[task] for task in page}, groups) for page in pages]
 
 
+def _row(group: Group, groups: list[Group]) -> str:
+    """What stands in one row with a group: its recipe; or its title, where recipes of one title share no task.
+
+    Such are those that each leave one task out.
+    """
+    alike = [g.task for g in groups if (g.backbone, g.title) == (group.backbone, group.title)]
+    return group.title if len(alike) == len(set(alike)) else group.recipe
+
+
 def _dense_page(columns: dict[str, list[str]], groups: list[Group]) -> Table:
     here = [g for g in groups if g.task in columns]
-    titles = {(g.backbone, g.recipe): g.title for g in here}
+    rows_of = {(g.backbone, g.recipe): _row(g, groups) for g in here}
+    titles = {(g.backbone, rows_of[g.backbone, g.recipe]): g.title for g in here}
     backbones = list(dict.fromkeys(g.backbone for g in here))
     rows = []
     for backbone, recipe in sorted(titles, key=lambda key: backbones.index(key[0])):
-        mine = {g.task: g for g in here if (g.backbone, g.recipe) == (backbone, recipe)}
+        mine = {g.task: g for g in here if (g.backbone, rows_of[g.backbone, g.recipe]) == (backbone, recipe)}
         row = [word(backbone), word(titles[backbone, recipe])]
         for task, metrics in columns.items():
             group = mine.get(task)

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 Results = dict[str, Any]
-# The paper's names of the scores.
+# Names of the scores: the paper's for those that it has.
 SHORT = {"accuracy": "Acc.", "sensitivity": "Sen.", "specificity": "Spe.", "auc": "AUC", "dice": "Dice",
-         "miou": "mIoU", "ap50": "mAP", "map": "AP .5:.95"}  # fmt: skip
+         "miou": "mIoU", "ap50": "mAP", "map": "AP .5:.95", "average_precision": "AUPRC", "brier": "Brier",
+         "ece": "ECE", "hd95": "HD95", "asd": "ASD", "one_empty": "One empty", "froc": "FROC", "mae": "MAE",
+         "rmse": "RMSE"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 from filelock import FileLock
 
 from muscle.checkpoint import Checkpoint
-from muscle.data.audit import WEIGHTS, read_seen, refuse
+from muscle.data.audit import read_seen, refuse, seen_by_weights
 from muscle.data.corpus import Corpus
 from muscle.errors import UserError
 from muscle.machine import Machine
@@ -104,14 +104,13 @@ class Results:
         rows = []
         for store in corpus.stores:
             source = corpus.file.sources[store.name]
-            splits = store.column("split").tolist()
-            parts = sorted(set(store.column("body_part").tolist()) - {""})
-            modalities = sorted(set(store.column("modality").tolist()))
+            splits, modalities = store.counts("split"), store.counts("modality")
+            parts = sorted(set(store.counts("body_part")) - {""})
             rows.append({
                 "name": store.name, "kind": source.kind, "body_part": ", ".join(parts),
                 "modality": ", ".join(modalities),
                 "targets": [t.name for t in store.targets], "external": source.external,
-                **{part: splits.count(part) for part in ("train", "valid", "test")}, "total": len(splits),
+                **{part: splits.get(part, 0) for part in ("train", "valid", "test")}, "total": len(store),
                 "quarantined": len(store.quarantine), "licence": source.licence, "store": str(store.path.resolve()),
                 "digest": store.digest,
             })  # fmt: skip
@@ -139,8 +138,7 @@ class Results:
             return
         facts = self.data["provenance"]
         facts[f"start of {recipe.name}"] = f"{Path(recipe.init.file).name}, sha256 {recipe.init.identity()}"
-        seen = read_seen(Path(recipe.init.file))
-        leaks = [pair for pair in corpus.audit(seen).leaks if pair.parts[1] == WEIGHTS] if seen else []
+        leaks = seen_by_weights(corpus.all_rows, read_seen(Path(recipe.init.file)))
         if not corpus.file.allow_leaks:
             refuse(leaks, f" --from {Path(recipe.init.file).parent}")
         if leaks:
@@ -166,25 +164,58 @@ class Results:
                 **mine, "name": about["stage"]["name"], "key": about["key"], "minutes": about["minutes"],
                 "sha256": checkpoint.sha256, "log": log,
             })  # fmt: skip
-            turns = [entry for entry in about["matrix"] if entry.get("shared") and entry["turn"] >= 0]
+            looks = [entry for entry in about["matrix"] if entry.get("shared")]
+            turns = [entry for entry in looks if entry["turn"] >= 0]
             if turns:
-                self.data["forgetting"].append({**mine, "title": recipe.title or name, **forgetting(turns)})
+                start = looks[0].get("frozen", {}) if looks[0]["turn"] < 0 else {}
+                found = forgetting(turns, start)
+                self.data["forgetting"].append(
+                    {
+                        **mine,
+                        "title": recipe.title or name,
+                        "steps": about["steps"],
+                        "replayed": about.get("replayed", 0),
+                        **found,
+                    }
+                )
         self.save()
 
 
-def forgetting(turns: list[dict[str, Any]]) -> dict[str, Any]:
-    """Backward transfer and forgetting from the scores after each turn, on recomputed batch-norm statistics.
+def forgetting(
+    turns: list[dict[str, Any]], start: Mapping[str, float | None] | None = None
+) -> dict[str, Any]:
+    """Average, transfer and forgetting from the scores after each turn, on recomputed batch-norm statistics.
 
-    Backward transfer: mean over tasks of (score at the end - score right after the task's own last turn), R_T,i -
-    R_i,i of Lopez-Paz and Ranzato 2017; forgetting: mean over tasks of (best score before the end - score at the
-    end), Chaudhry et al. 2018. Where tasks come back round after round, only what followed a task's last visit can
-    transfer. ``*_shared``: the same on the statistics as training left them. The task of the last turn is left
-    out: nothing came after it.
+    Average: mean over tasks of the score at the end, ACC of Lopez-Paz and Ranzato 2017. Backward transfer: mean over
+    tasks of (score at the end - score right after the task's own last turn), their R_T,i - R_i,i. Forgetting: mean
+    over tasks of (best score before the end - score at the end), Chaudhry et al. 2018. Where tasks come back round
+    after round, only what followed a task's last visit can transfer. ``*_shared``: the same on the statistics as
+    training left them. The task of the last turn is left out of transfer and forgetting: nothing came after it.
+
+    Forward transfer: mean over tasks of (score just before the task's own first turn - score at the start of the
+    stage), R_i-1,i - b_i of Lopez-Paz and Ranzato; the task of the first turn is left out. Where rounds are reshuffled
+    that is the score before the first visit of the first round. Differs: of frozen features, not of the head, which
+    before its first turn answers by chance.
+
+    Args:
+        turns: the looks after each turn; ``frozen`` of each: scores of frozen features of the task that is next.
+        start: the same of all tasks, at the start of the stage.
     """
     tasks = list(turns[0]["shared"])
     found: dict[str, Any] = {"tasks": tasks, "turns": turns}
+    gained = []
+    for task in tasks:
+        first = next((i for i, turn in enumerate(turns) if turn["task"] == task), 0)
+        before = turns[first - 1].get("frozen", {}).get(task) if first else None
+        if before is not None and (began := (start or {}).get(task)) is not None:
+            gained.append(before - began)
+    if gained:
+        found["forward_transfer"] = sum(gained) / len(gained)
     for field, suffix in (("recomputed", ""), ("shared", "_shared")):
         transfer, lost = [], []
+        last = [score for task in tasks if (score := turns[-1][field][task]) is not None]
+        if len(last) == len(tasks):
+            found[f"average{suffix}"] = sum(last) / len(last)
         for task in tasks:
             if task == turns[-1]["task"]:
                 continue

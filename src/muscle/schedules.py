@@ -1,4 +1,4 @@
-"""Schedules: in which order, and how often, the tasks of a stage take their turns."""
+"""Schedules: in which order, and how often, the tasks of a stage take their turns, or mix."""
 
 from __future__ import annotations
 
@@ -61,9 +61,39 @@ class Cyclic(Schedule):
         for number in range(self.rounds):
             order = list(steps)
             if self.reshuffle:
-                random.Random(f"{seed}/{number}").shuffle(order)
+                _shuffle(order, seed, number)
             visits += [(number, task, number) for task in order]
         return _number(visits, steps)
+
+
+class Mixed(Schedule):
+    """Joint training: all tasks alternate from step to step, and a turn is a round with an epoch of each of them.
+
+    The upper bound that continual learning is measured against, since nothing is ever left behind (Caruana 1997;
+    Li and Hoiem 2017 call it joint training). As many steps as ``Cyclic`` with as many rounds.
+    """
+
+    kind: ClassVar[str] = "mixed"
+
+    rounds: int = Field(10, ge=1)  # as Cyclic
+
+    def turns(self, steps: Mapping[str, int], seed: int) -> list[Turn]:
+        """One turn a round; the steps of all tasks in one order, shuffled anew each round."""
+        found = []
+        for number in range(self.rounds):
+            order = [task for task, count in steps.items() for _ in range(count)]
+            _shuffle(order, seed, number)
+            found.append(
+                Turn(
+                    index=number, round=number, task=" + ".join(steps), epoch=number, steps=len(order),
+                    order=tuple(order),
+                )
+            )  # fmt: skip
+        return found
+
+
+def _shuffle(order: list[str], seed: int, number: int) -> None:
+    random.Random(f"{seed}/{number}").shuffle(order)
 
 
 def _number(visits: list[tuple[int, str, int]], steps: Mapping[str, int]) -> list[Turn]:

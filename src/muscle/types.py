@@ -95,11 +95,12 @@ Annotation = Labels | MaskFiles | MaskRuns | BoxList | Value | Points
 class Sample:
     """One image of a source, without its pixels.
 
-    ``id`` is ``source/path`` and unique in a data file. ``path`` is relative to the source's root, with ``/``.
-    ``patient`` is a key that means the same person wherever it occurs in the data file (adapters prefix it with
-    the collection, so that two sources cut from one collection agree); without one, the image's own id.
-    ``split`` is the publisher's part or None. ``annotations`` maps a target's name to this image's truth; a target
-    that is missing here is unknown for this image.
+    ``id`` is ``source/picture`` and unique in a data file. ``path`` is relative to the source's root, with ``/``.
+    ``frame``: of a file whose frames are films of their own, which one, from 1; else 0. ``patient`` is a key that
+    means the same person wherever it occurs in the data file (adapters prefix it with the collection, so that two
+    sources cut from one collection agree); without one, the image's own id, or that of its file. ``split`` is the
+    publisher's part or None. ``annotations`` maps a target's name to this image's truth; a target that is missing
+    here is unknown for this image.
     """
 
     id: str
@@ -112,6 +113,17 @@ class Sample:
     study: str = ""
     split: SplitName | None = None
     annotations: Mapping[str, Annotation] = field(default_factory=dict)
+    frame: int = 0
+
+    @property
+    def picture(self) -> str:
+        """The path, and ``path#2`` of the second frame of a file of several."""
+        return picture(self.path, self.frame)
+
+
+def picture(path: str, frame: int) -> str:
+    """What names one picture below a root."""
+    return f"{path}#{frame}" if frame else path
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +192,11 @@ class Features:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """The stretch of training between two boundaries: one task for ``steps`` optimizer steps.
+    """The stretch of training between two boundaries: one task for ``steps`` optimizer steps, or several that mix.
 
     ``index`` counts turns from 0, ``round`` counts rounds from 0; ``epoch`` counts how often this task had been
-    visited before, so that its rows are reshuffled each time.
+    visited before, so that its rows are reshuffled each time. ``order``: the task of each step where several mix
+    (``task`` then names them all); empty otherwise.
     """
 
     index: int
@@ -191,3 +204,13 @@ class Turn:
     task: str
     epoch: int
     steps: int
+    order: tuple[str, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What is trained in this turn, in the order of the first step of each."""
+        return tuple(dict.fromkeys(self.order)) or (self.task,)
+
+    def task_at(self, step: int) -> str:
+        """The task of one step."""
+        return self.order[step] if self.order else self.task

@@ -15,7 +15,8 @@ import pydicom
 import pytest
 
 from muscle.data.check import Checked, check, counts
-from muscle.data.source import DataFile, Source
+from muscle.data.data_file import DataFile
+from muscle.data.source import Source
 from muscle.data.splits import OfficialSplit, PatientSplit
 from muscle.parts import known, member
 from muscle.types import BoxList, Labels, MaskFiles, MaskRuns, Points, Sample, Target, Value
@@ -72,7 +73,7 @@ def test_a_sound_source_has_no_fault(checked: Callable[..., Checked]) -> None:
     found = checked([sound(i) for i in range(4)])
     assert faults(found) == [] and found.wrong == 0 and found.decoded == 4
     assert found.counts == {"images": 4, "patients": 4, "part:train": 4, "labels:sick:no": 2, "labels:sick:yes": 2,
-                            "mask:lung": 4, "boxes:find:a": 2, "boxes:find:b": 2, "points:tips": 4,
+                            "mask:lung": 4, "boxes:find": 4, "boxes:find:a": 2, "boxes:find:b": 2, "points:tips": 4,
                             "value:age": 4}  # fmt: skip
 
 
@@ -227,7 +228,74 @@ def test_other_counts_than_published_are_warnings_under_any_name(given: Callable
     source = Published(root=root, samples=tuple(sound(i) for i in range(3)))
     (found,) = check(DataFile(sources={"a": source}), workers=0)
     what = {fault.path: fault.seen for fault in found.faults if fault.what.startswith("other count")}
-    assert what == {"images": "3 of 4", "labels:sick:yes": "1 of 2"}
+    assert what == {"images": "a subset: 3 of 4 published images"}
+    source = Published(root=root, samples=tuple(sound(i, sick=Labels((0.0, 1.0)) if i else sound(0).annotations["sick"])
+                                                for i in (0, 1, 2, 3)))  # fmt: skip
+    (found,) = check(DataFile(sources={"a": source}), workers=0)
+    more = {
+        fault.path: (fault.seen, fault.do) for fault in found.faults if fault.what.startswith("other count")
+    }
+    assert more["labels:sick:yes"] == ("3 of 2", "look whether this is another release")
+    assert more["patients"][0] == "4 of 3" and "persons are read from their names" in more["patients"][1]
+
+
+class Larger(Published):
+    """Of a larger set, of which few are ill."""
+
+    published: ClassVar[Any] = {"images": 9, "labels:sick:yes": 1, "labels:sick:no": 8, "patients": 9}
+
+
+def test_of_a_subset_only_what_is_too_many_is_said_beside_it(given: Callable[..., Source]) -> None:
+    samples = [sound(i) for i in (0, 1, 3)]
+    source = Larger(root=given("a", samples).root, samples=tuple(samples))
+    (found,) = check(DataFile(sources={"a": source}), workers=0)
+    what = {fault.path: fault.seen for fault in found.faults if fault.what.startswith("other count")}
+    assert what == {"images": "a subset: 3 of 9 published images", "labels:sick:yes": "2 of 1"}
+
+
+def test_every_cause_has_its_own_remedy(checked: Callable[..., Checked]) -> None:
+    """A mask whose levels the data file does not name is not mended by fetching it again."""
+
+    def plant(root: Path) -> None:
+        cv2.imwrite(str(root / "masks/0.png"), np.full((20, 30), 128, np.uint8))
+        some = np.full((20, 30), 255, np.uint8)
+        some[0] = 128
+        cv2.imwrite(str(root / "masks/1.png"), some)
+        data = (root / "2.png").read_bytes()
+        (root / "2.png").write_bytes(data[: len(data) // 2])
+
+    found = checked([sound(i) for i in range(4)], plant)
+    said = {fault.path: (fault.what, fault.seen, fault.do) for fault in found.faults}
+    assert said["0.png"] == ("cannot be used", "masks/0.png: holds levels 128, none of the listed 255",
+                             "name its levels in the data file (classes, or ignore)")  # fmt: skip
+    assert (
+        said["1.png"][2]
+        == "right if they are background; else name them in the data file (classes, or ignore)"
+    )
+    assert said["2.png"][0] == "cannot be used" and "get it again" in said["2.png"][2]
+
+
+def test_files_of_a_neighbouring_source_are_no_extra_files(
+    given: Callable[..., Source], tmp_path: Path
+) -> None:
+    """One below the other, two in one folder, one behind a link: an unused file is told once, by the innermost."""
+    outer = given("a", [sound(0), sound(1)], TARGETS[:1])
+    inner = given("a/deep", [sound(0), sound(1)], TARGETS[:1])
+    for file in ("a/deep/unused.png", "a/unused.png"):
+        shutil.copy(tmp_path / "a/0.png", tmp_path / file)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/link").symlink_to(tmp_path / "a/deep", target_is_directory=True)
+    linked = given("b", [sound(0), sound(1)], TARGETS[:1])
+    data = DataFile(sources={"outer": outer, "again": outer, "inner": inner, "linked": linked})
+    unused = {
+        one.name: [f.path for f in one.faults if f.what == "file not used"] for one in check(data, workers=0)
+    }
+    assert unused == {
+        "outer": ["unused.png"],
+        "again": [],
+        "inner": ["unused.png"],
+        "linked": ["link/unused.png"],
+    }
 
 
 def test_text_burned_in_and_what_is_not_readable(given: Callable[..., Source], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 from muscle.data.corpus import Corpus
-from muscle.data.source import DataFile
+from muscle.data.data_file import DataFile
 from muscle.errors import UserError
 from muscle.progress import Progress
 

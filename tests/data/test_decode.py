@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from muscle.data.decode import Decode, decode, decode_mask, image_size
+from muscle.data.decode import Decode, decode, decode_mask, frame_count, image_size
 from muscle.data.files import images
 from muscle.data.film import Job, film
 from muscle.data.grey import MAX_PIXELS
@@ -401,6 +401,40 @@ def test_the_first_of_several_pictures_where_asked_for(tmp_path: Path) -> None:
     assert (found.pixels == 9).all() and "the first of 2 frames" in found.steps
     pages[0].save(tmp_path / "x.jpg", "MPO", save_all=True, append_images=pages[1:])  # as telephones save
     assert (decode(tmp_path / "x.jpg", UNIFIED).pixels == 9).all()
+
+
+def test_each_of_several_pictures_is_decoded_as_if_alone(tmp_path: Path) -> None:
+    """Oracle: every page, taken out by Pillow and OpenCV, as a file of its own. Pages differ in size and depth."""
+    rng = np.random.default_rng(0)
+    deep = rng.integers(0, 65536, (7, 5), np.uint16)
+    pages = [Image.fromarray(rng.integers(0, 256, (4, 6), np.uint8)), Image.fromarray(deep),
+             Image.fromarray(rng.integers(0, 256, (9, 3), np.uint8))]  # fmt: skip
+    pages[0].save(tmp_path / "x.tif", save_all=True, append_images=pages[1:])
+    colour = [rng.integers(0, 65536, (5, 4, 3), np.uint16) for _ in range(2)]
+    assert cv2.imwritemulti(str(tmp_path / "y.tif"), colour)
+    alone = {"x.tif": [], "y.tif": []}
+    with Image.open(tmp_path / "x.tif") as image:
+        for i in range(3):
+            image.seek(i)
+            image.save(tmp_path / f"x{i}.png")
+            alone["x.tif"].append(tmp_path / f"x{i}.png")
+    for i, page in enumerate(colour):
+        cv2.imwrite(str(tmp_path / f"y{i}.png"), page)
+        alone["y.tif"].append(tmp_path / f"y{i}.png")
+    for name, files in alone.items():
+        path = tmp_path / name
+        assert frame_count(path) == len(files)
+        for number, file in enumerate(files, 1):
+            for settings in (UNIFIED, RAW):
+                found, wanted = decode(path, settings, number), decode(file, settings)
+                assert np.array_equal(found.pixels, wanted.pixels) and found.bits == wanted.bits
+            assert image_size(path, number) == image_size(file) == found.pixels.shape[::-1]
+            assert any(step == f"frame {number} of {len(files)}" for step in found.steps)
+        with pytest.raises(UserError, match=f"frame {number + 1} was asked for, and it has {number}$"):
+            decode(path, UNIFIED, number + 1)
+    assert frame_count(tmp_path / "x0.png") == 1
+    with pytest.raises(UserError, match="frame 2 was asked for, and it has 1$"):
+        decode(tmp_path / "x0.png", UNIFIED, 2)
 
 
 def test_formats_that_run_programs_are_not_opened(tmp_path: Path) -> None:

@@ -15,16 +15,18 @@ from PIL import Image
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLosslessSV1,
+    JPEGLSLossless,
     RLELossless,
 )
 from scipy.stats import spearmanr
 
 from muscle.data import dicom as module
-from muscle.data.decode import Decode, decode, image_size
+from muscle.data.decode import Decode, decode, frame_count, image_size
 from muscle.errors import UserError
 
 UNIFIED, RAW = Decode(), Decode(grey="raw")
@@ -88,6 +90,29 @@ def test_the_first_frame_is_taken_only_where_asked_for(tmp_path: Path, ramp: np.
     found = decode(path, Decode(frames="first"))
     near(found, whole(ramp, 0, 4095))
     assert "the first of 2 frames" in found.steps
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless, JPEGLSLossless])
+def test_each_frame_is_the_one_that_pydicom_reads(tmp_path: Path, syntax: str) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (3, 64, 40), np.uint8)
+    ds = dataset(frames[0], 8)
+    ds.NumberOfFrames, ds.PixelData = 3, frames.tobytes()
+    if syntax != ExplicitVRLittleEndian:
+        ds.compress(syntax, generate_instance_uid=False)
+    path = written(tmp_path / "x.dcm", ds)
+    read = pydicom.dcmread(path).pixel_array
+    assert frame_count(path) == 3 and np.array_equal(read, frames)
+    for number in (1, 2, 3):
+        found = decode(path, UNIFIED, number)
+        assert np.array_equal(found.pixels, read[number - 1]) and f"frame {number} of 3" in found.steps
+    with pytest.raises(UserError, match="frame 4 was asked for, and it has 3$"):
+        decode(path, UNIFIED, 4)
+
+
+def test_more_frames_than_anybody_takes_for_films_are_not_counted(tmp_path: Path, ramp: np.ndarray) -> None:
+    path = dicom(tmp_path / "x.dcm", ramp, 12, NumberOfFrames=2_000_000_000)
+    with pytest.raises(UserError, match="2,000,000,000 frames; allowed: at most 1,000"):
+        frame_count(path)
 
 
 # --- padding --------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ def test_tones_are_ranks() -> None:
 def test_the_whole_window_is_a_cosine_transform() -> None:
     """Oracle: SciPy's DCT-II, which scales every coefficient alike."""
     some = tones(thumbs([copies.cloud(2)]))
-    mine = hashing._coefficients(some)[0, 0]
+    mine = hashing._looks(some)[0, 0]
     theirs = dctn(some[0])[:19, :19].ravel()[hashing._ORDER]
     np.testing.assert_allclose(mine * 4 * 64**2, theirs, atol=0.05)
 
@@ -30,8 +30,21 @@ def test_the_whole_window_is_a_cosine_transform() -> None:
 def test_a_mirrored_and_an_inverted_film_have_the_coefficients_with_other_signs(way: str) -> None:
     film = thumbs([copies.cloud(3)])[0]
     other = copies.WAYS[way](film, np.random.default_rng(0))
-    plain, changed = hashing._coefficients(tones(np.stack([film, other])))[:, 0]
-    np.testing.assert_allclose(plain * hashing._SIGNS[1 if way == "mirrored" else 2], changed, atol=1e-5)
+    looks, changed = hashing._looks(tones(np.stack([film, other])))
+    np.testing.assert_allclose(looks[1 if way == "mirrored" else 2], changed[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, *range(64, hashing.LOOKS)])
+def test_a_look_at_a_whole_film_is_the_film_so_changed(number: int) -> None:
+    """Oracle: NumPy turns, mirrors and inverts the picture."""
+    film, look = thumbs([copies.cloud(3)])[0], Look.of(number)
+    other = np.rot90(film, look.turns)
+    other = other[:, ::-1] if look.mirrored else other
+    other = 255 - other if look.inverted else other
+    looks, changed = hashing._looks(tones(np.stack([film, other])))
+    np.testing.assert_allclose(looks[number], changed[0], atol=1e-5)
+    assert look.turns == (number - 60) // 4 * (number >= 64) and look.window == (0, 1, 0, 1)
+    assert agreement(*tones(np.stack([film, other])), look) > 0.99
 
 
 @pytest.mark.parametrize("way", copies.WAYS)
@@ -60,10 +73,10 @@ def test_the_tables_find_what_all_pairs_would() -> None:
     films = [copies.cloud(seed) for seed in range(60)]
     some = thumbs([*films, *(copies.all_at_once(film, rng) for film in films)])
     found = candidates(some)
-    plain = hashing._coefficients(tones(some))
-    median = np.median(plain[:, 0], axis=0)
-    looks = (plain[:, :, None] * hashing._SIGNS).reshape(120, 64, 256) > median
-    distance = (looks[:, :, None] != (plain[:, 0] > median)).sum(axis=3).min(axis=1)
+    looks = hashing._looks(tones(some))
+    plain = looks[:, 0]
+    median = np.median(plain, axis=0)
+    distance = ((looks > median)[:, :, None] != (plain > median)).sum(axis=3).min(axis=1)
     distance = np.minimum(distance, distance.T)
     near = {(i, j) for i in range(120) for j in range(i) if distance[i, j] <= hashing.NEAR}
     mine = {(int(max(p)), int(min(p))) for p in zip(found.first, found.second, strict=True)}
@@ -84,4 +97,4 @@ def test_two_films_alone_are_compared() -> None:
 
 def test_films_of_two_persons_do_not_agree() -> None:
     first, second = tones(thumbs([copies.cloud(7), copies.cloud(8)]))
-    assert all(agreement(first, second, Look.of(number)) < 0.5 for number in range(64))
+    assert all(agreement(first, second, Look.of(number)) < 0.5 for number in range(hashing.LOOKS))

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from scipy.stats import wasserstein_distance
 
+from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
 from muscle.data.harmonize import Border, PercentileWindow
 from muscle.data.histogram import PERCENTILES, SIZE, STAGES, Greys, Histograms, histograms
-from muscle.data.normalization import PerImage, PerSource, ZScore
-from muscle.data.source import DataFile
+from muscle.data.normalization import Normalization, PerImage, PerSource, ZScore
 from muscle.errors import UserError
 
 
@@ -122,3 +122,22 @@ def test_a_flat_film_and_repeated_values() -> None:
     assert (flat.mean, flat.sd, flat.percentile(50), flat.percentile(100)) == (5, 0, 5, 5)
     same = Histograms({stage: {"a": flat, "b": flat} for stage in STAGES}, {"a": 1, "b": 1}, ())
     assert same.distance_rows()[0] == ("a", "b", *("0.00 (0.00 sd)",) * 3)
+
+
+def test_an_input_far_from_deviation_1_is_explained(tmp_path: Path) -> None:
+    """Only where the paper's numbers made it, and only outside .5 to 2."""
+    fields = {}
+    for name, sd in (("near", 20.0), ("far", 60.0), ("flat", 3.0)):
+        films(tmp_path / name, 0, 120, sd, n=1)
+        fields[name] = {"kind": "folder", "root": str(tmp_path / name)}
+
+    def remark(normalization: Normalization, *names: str) -> str:
+        data = DataFile.parse({"sources": {name: fields[name] for name in names}})
+        return histograms(data, Decode(), normalization, workers=0).remark(normalization)
+
+    assert remark(ZScore(), "near") == remark(PerSource(), "far") == ""
+    wide = remark(ZScore(), "near", "far")
+    assert wide.startswith("input sd 3.") and "(far)" in wide and "\n" not in wide
+    assert "divides by 18.39, the deviation of the paper's own pixels, and films spread wider here" in wide
+    assert wide.endswith("choose normalization: source (--set normalization=source)")
+    assert "films spread less here" in remark(ZScore(), "flat")

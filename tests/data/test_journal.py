@@ -28,8 +28,8 @@ def test_what_is_appended_is_what_numpy_loads(tmp_path: Path) -> None:
     images, masks = np.load(tmp_path / "s/images.npy"), np.load(tmp_path / "s/mask-0.npy")
     assert images[:, 0, 0].tolist() == [1, 2, 3] and images.shape == masks.shape == (3, 2, 3)
     assert masks[:, 1, 2].tolist() == [0, 102, 0]
-    assert [e.get("reason") for e in journal.entries] == [None, "broken", None, None]
-    assert [e.get("has") for e in journal.entries] == [[], None, ["m"], []]
+    assert [e.get("reason") for e in journal.entries()] == [None, "broken", None, None]
+    assert [e.get("has") for e in journal.entries()] == [[], None, ["m"], []]
 
 
 def test_rows_that_the_journal_does_not_name_are_cut_off(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_rows_that_the_journal_does_not_name_are_cut_off(tmp_path: Path) -> None
     log = tmp_path / "s.journal"
     log.write_bytes(log.read_bytes() + b'{"value": 64, "torn')
     with opened(tmp_path / "s") as journal:
-        assert journal.rows == len(journal.entries) == COMMIT and b"torn" not in log.read_bytes()
+        assert journal.rows == journal.done == COMMIT and b"torn" not in log.read_bytes()
         journal.append(row(200, False))
         journal.finish()
     images, masks = np.load(tmp_path / "s/images.npy"), np.load(tmp_path / "s/mask-0.npy")
@@ -72,7 +72,7 @@ def test_a_journal_whose_arrays_are_gone_or_short_is_begun_anew(
     else:
         (tmp_path / "s" / lost).unlink()
     with opened(tmp_path / "s") as journal:
-        assert journal.rows == len(journal.entries) == 0
+        assert journal.rows == journal.done == 0
         journal.append(row(3, True))
         journal.finish()
     with opened(tmp_path / "s") as journal:

@@ -61,15 +61,15 @@ def test_rows_are_the_pictures(tmp_path: Path, given: Callable[..., Source]) -> 
     for i in range(30):
         pixels = np.asarray(cv2.imread(str(tmp_path / f"a/{i:03}.png"), cv2.IMREAD_GRAYSCALE), np.uint8)
         assert np.array_equal(store.images[i], cv2.resize(pixels, (12, 8), interpolation=cv2.INTER_AREA))
-    train = store.images[store.column("split") == "train"].astype(np.float64)
+    train = store.images[store.is_("split", "train")].astype(np.float64)
     assert 0 < len(train) < 30
     assert store.mean == pytest.approx(train.mean(), rel=1e-12) and store.sd == pytest.approx(
         train.std(), rel=1e-12
     )
-    mean, sd = store.levels()
+    mean, sd = store.numbers("mean"), store.numbers("sd")
     np.testing.assert_allclose(mean, store.images.mean((1, 2)), rtol=1e-6)
     np.testing.assert_allclose(sd, store.images.std((1, 2)), rtol=1e-5)
-    assert store.column("id").tolist() == [f"a/{i:03}.png" for i in range(30)]
+    assert store.strings("id") == [f"a/{i:03}.png" for i in range(30)]
     assert [p.name for p in (tmp_path / "s").iterdir() if not p.name.startswith(".")] == [store.path.name]
 
 
@@ -257,3 +257,18 @@ def test_room_is_looked_for_first(
         UserError, match=r"needs 0.0 GB in .* 0.0 GB are free; free some, choose a smaller size"
     ):
         make(given("a", films(2)), tmp_path / "s", size=(800, 500))
+
+
+def test_a_store_whose_name_clashes_is_not_taken_for_found(
+    tmp_path: Path, given: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two keys with their first eight digits in common: each store is found by its whole key."""
+    keys = {"stretch": "0" * 8 + "1" * 56, "pad": "0" * 8 + "2" * 56}
+    monkeypatch.setattr("muscle.data.prepare.Films.key", property(lambda films: keys[films.fit]))
+    source = given("a", films(5))
+    made = {fit: make(source, tmp_path / "s", fit=fit) for fit in keys}
+    assert [len(store.path.name) for store in made.values()] == [len("a-8x12-") + 8, len("a-8x12-") + 64]
+    monkeypatch.setattr("muscle.data.prepare.films_of", None)
+    for fit, key in keys.items():
+        again = make(source, tmp_path / "s", fit=fit)
+        assert (again.path, again.manifest["key"], again.manifest["fit"]) == (made[fit].path, key, fit)

@@ -13,9 +13,10 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from muscle.data import signatures
+from muscle.data.data_file import DataFile
 from muscle.data.scan import scan
 from muscle.data.signatures import SIGNATURES
-from muscle.data.source import DataFile, Source
+from muscle.data.source import Source
 from muscle.errors import UsageError, UserError
 from muscle.parts import known, member
 
@@ -183,6 +184,29 @@ def test_the_layout_of_every_example_is_recognized(kind: str, tmp_path: Path) ->
         {"kermany"} if kind == "v7_lungs" else set()
     )  # the same films with their other annotation
     assert f"{kind}, 16 images" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("films", "masks"), [("images", "masks"), ("CXR_png", "mask"), ("films", "labels_mask")]
+)
+def test_masks_alone_are_answered_with_the_folder_above(tmp_path: Path, films: str, masks: str) -> None:
+    """Where a folder beside holds their films, it is named; a folder of other films is not."""
+    for i in range(3):
+        save(tmp_path / f"x/{masks}/{i}_mask.png", (i + 50 < GREY).astype(np.uint8) * 255)
+        save(tmp_path / f"x/another/film{i}.png", GREY)
+    alone = scan(tmp_path / "x" / masks)
+    assert alone.proposal is None
+    with pytest.raises(UserError, match=r"masks alone, no radiograph; give the folder that holds both"):
+        alone.write(tmp_path / "d.yaml")
+    for i in range(4):
+        save(tmp_path / f"x/{films}/{i}.png", GREY)
+    alone = scan(tmp_path / "x" / masks)
+    x = tmp_path / "x"
+    said = f"masks alone; their films are in {x / films}: give {x}, the folder above, which holds both"
+    assert alone.notes == (said,)
+    assert (("proposed data file",), [(said,)]) in alone.tables()
+    with pytest.raises(UserError, match="give .*, the folder above"):
+        alone.write(tmp_path / "d.yaml")
 
 
 def test_layouts_side_by_side_are_sources_side_by_side(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import command
 import pyarrow.parquet as pq
 import pytest
 
-from muscle.data.source import DataFile
+from muscle.data.data_file import DataFile
 from muscle.data.split_file import make
 from muscle.datasets.kermany import Kermany
 from muscle.parts import to_yaml

@@ -57,7 +57,7 @@ def test_what_went_in_comes_out(store: Store) -> None:
     assert table.start.tolist() == [0, 0, 0, 2, 2] and table.label.tolist() == [2, 1]
     np.testing.assert_allclose(table.xyxy, [[0, 0, 6, 4], [6, 4, 12, 8]])
     assert store.known("boxes").tolist() == [False, False, True, True]
-    assert store.column("split").tolist() == ["train"] * 3 + ["test"] and set(store.column("view")) == {"PA"}
+    assert store.strings("split") == ["train"] * 3 + ["test"] and set(store.strings("view")) == {"PA"}
     assert not store.images.flags.writeable
 
 
@@ -68,7 +68,7 @@ def test_opening_again_gives_the_same(store: Store) -> None:
     store.verify()
 
 
-@pytest.mark.parametrize("name", ["images.npy", "mask-1.npy", "index.parquet"])
+@pytest.mark.parametrize("name", ["images.npy", "mask-1.npy", "index.arrow"])
 def test_verify_names_the_file_that_changed(store: Store, name: str) -> None:
     path = store.path / name
     data = bytearray(path.read_bytes())

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from muscle.data.corpus import Corpus
+from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode, decode, decode_mask, image_size
-from muscle.data.source import DataFile, Source
+from muscle.data.source import Source
 from muscle.data.split_file import make
 from muscle.data.splits import PatientSplit
 from muscle.parts import from_yaml, known, member

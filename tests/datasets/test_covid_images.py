@@ -52,7 +52,15 @@ def said(root: Path, finding: str) -> dict[str, float]:
         ("Pneumonia", {"Pneumonia": 1}),
         ("COVID-19", {"COVID-19": 1}),
         ("COVID-19, ARDS", {"COVID-19": 1}),
-        ("Pneumocystis", {"COVID-19": 0}),
+        (
+            "Pneumocystis",
+            {"Pneumonia": 1, "Fungal": 1, "Viral": 0, "Bacterial": 0, "COVID-19": 0},
+        ),
+        (
+            "Streptococcus",
+            {"Pneumonia": 1, "Bacterial": 1, "Viral": 0, "Fungal": 0, "COVID-19": 0},
+        ),
+        ("ARDS", {"COVID-19": 0}),
         ("No Finding", {"Pneumonia": 0, "Viral": 0, "Bacterial": 0, "Fungal": 0, "COVID-19": 0}),
     ],
 )

@@ -122,6 +122,7 @@ def test_wrong_reports_are_named(tmp_path: Path) -> None:
     )
     for text, reason in (
         ("<eCitation>", "no element found"),
+        ('<?xml version="1.0" encoding="klingon"?><eCitation/>', "unknown encoding: klingon"),
         ("<eCitation/>", "no uId"),
         ("", "no element found"),
         (" " * 1_000_001, "more than 1,000,000 bytes"),

@@ -129,5 +129,5 @@ def test_what_makes_no_sense_is_named(published: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="TBX11K_val.json: No such file"):
         read(published)
     shutil.rmtree(published / "TBX11K/annotations")
-    with pytest.raises(UserError, match="not this layout, no annotations/json; it holds imgs/"):
+    with pytest.raises(UserError, match="not this layout, no data.csv or annotations/json; it holds imgs/"):
         read(published / "TBX11K")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import muscle.datasets
-from muscle.data.source import DataFile
+from muscle.data.data_file import DataFile
 from muscle.datasets._example import drawn, save
 from muscle.datasets._unverified import MARK, remark, unverified
 from muscle.phantom import draw

@@ -331,7 +331,7 @@ def test_a_damaged_snapshot(trained, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert trained.sha256 in pretrain(trained.films, tmp_path, *store).done()
 
 
-@pytest.mark.parametrize("name", ["images.npy", "index.parquet", "manifest.json"])
+@pytest.mark.parametrize("name", ["images.npy", "index.arrow", "manifest.json"])
 def test_a_damaged_store(finished: Path, trained, name: str) -> None:
     (file,) = (finished / "store").glob(f"*/{name}")
     file.write_bytes(file.read_bytes()[:-20])

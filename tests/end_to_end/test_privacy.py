@@ -130,8 +130,8 @@ def test_equal_salts_give_equal_keys_in_every_source_and_other_salts_other_ones(
         return Store.open(found)
 
     one, other, third = stores("one", "a"), stores("other", "a"), stores("one", "b")
-    assert one.column("patient").tolist() == other.column("patient").tolist()
-    assert len(set(one.column("patient").tolist())) == 16
-    assert not set(one.column("patient").tolist()) & set(third.column("patient").tolist())
-    assert one.column("split").tolist() == third.column("split").tolist()  # nobody moves
+    assert one.strings("patient") == other.strings("patient")
+    assert len(set(one.strings("patient"))) == 16
+    assert not set(one.strings("patient")) & set(third.strings("patient"))
+    assert one.strings("split") == third.strings("split")  # nobody moves
     assert one.manifest["key"] != third.manifest["key"]

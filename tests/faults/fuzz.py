@@ -40,7 +40,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from muscle.data.decode import Decode, decode, image_size
+from muscle.data.decode import Decode, decode, frame_count, image_size
 from muscle.data.source import Source
 from muscle.data.workers import Limits, mapped
 from muscle.errors import UserError
@@ -130,9 +130,16 @@ def _make_pictures(folder: Path) -> None:
     Image.fromarray(deep).save(folder / "lzw.tif", compression="tiff_lzw")
     Image.fromarray(deep.astype(np.float32)).save(folder / "float.tif", compression="tiff_adobe_deflate")
     Image.fromarray(grey).save(folder / "grey.bmp")
+    pages = [Image.fromarray(grey.T.copy()), Image.fromarray(deep)]
+    Image.fromarray(grey).save(folder / "pages.tif", save_all=True, append_images=pages)
+    Image.fromarray(grey).save(
+        folder / "packed.tif", save_all=True, append_images=pages, compression="tiff_lzw"
+    )
     for syntax in (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian,
                    RLELossless, JPEG2000Lossless, JPEGLSLossless):  # fmt: skip
         ds = _dataset(deep)
+        if syntax in (ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless):
+            ds.NumberOfFrames, ds.PixelData = 3, deep.tobytes() * 3
         try:
             if syntax.is_encapsulated:
                 ds.compress(syntax, generate_instance_uid=False)
@@ -284,27 +291,30 @@ def _decode(original: Original, folder: Path, rng: np.random.Generator) -> tuple
     settings = Decode(
         grey="raw" if rng.random() < 0.2 else "unified", frames="first" if rng.random() < 0.2 else "one"
     )
+    frame = int(rng.choice([0, 0, 1, 2, 3]))
     try:
-        found = decode(path, settings).pixels
+        if frame > (frames := frame_count(path)) and rng.random() < 0.9:
+            frame = frames
+        found = decode(path, settings, frame).pixels
     except UserError as error:
         if "\n" in str(error) or not str(error).startswith(f"{path}: "):
             return "FAILED: its message is no line with the file's name", str(error)
         return "refused", str(error).removeprefix(f"{path}: ")
     except BaseException as error:
         return f"FAILED: raised {type(error).__name__}", str(error)
-    stated = _stated(path)
+    stated = _stated(path, frame)
     if (
         found.ndim != 2
         or found.dtype != np.uint8
         or found.shape[::-1] != stated
-        or image_size(path) != stated
+        or image_size(path, frame) != stated
     ):
         return "FAILED: accepted in another shape", f"{found.shape[::-1]}, stated {stated}"
     return "accepted", ""
 
 
-def _stated(path: Path) -> tuple[int, int]:
-    """Width and height by the file's own words, read without the decoder."""
+def _stated(path: Path, frame: int) -> tuple[int, int]:
+    """Width and height of a frame by the file's own words, read without the decoder."""
     content = path.read_bytes()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -317,6 +327,8 @@ def _stated(path: Path) -> tuple[int, int]:
                 turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             return (height, width) if turned else (width, height)
         with Image.open(io.BytesIO(content)) as image:
+            if frame > 1:
+                image.seek(frame - 1)
             if image.format == "TIFF":
                 image.load()
                 return image.size

@@ -46,7 +46,8 @@ def random_boxes(seed: int, images: int = 12, classes: int = 3) -> Predictions:
     return predictions(truth, output, tuple("abc"[:classes]))
 
 
-def coco(p: Predictions, library: Any, evaluator: Any) -> Any:
+def coco(p: Predictions, library: Any, evaluator: Any, areas: tuple[str, ...] = ()) -> Any:
+    """Precision [IoU, recall, class] of all areas, at 100 detections; ``areas``: those alone that are evaluated."""
     truth, output = p.boxes
     boxes, found = [], []
     for i, (xyxy, label) in enumerate(truth):
@@ -56,18 +57,26 @@ def coco(p: Predictions, library: Any, evaluator: Any) -> Any:
                           "bbox": [*box[:2], *sides], "area": float(sides.prod())})  # fmt: skip
     for i, (xyxy, confidence, label) in enumerate(output):
         for box, s, c in zip(xyxy.astype(float), confidence, label, strict=True):
-            found.append({"image_id": i + 1, "category_id": int(c), "score": float(s),
+            found.append({"id": len(found) + 1, "image_id": i + 1, "category_id": int(c), "score": float(s),
+                          "iscrowd": 0, "area": float((box[2:] - box[:2]).prod()),
                           "bbox": [*box[:2], *(box[2:] - box[:2])]})  # fmt: skip
     with contextlib.redirect_stdout(io.StringIO()):
-        base = library()
-        base.dataset = {"info": {}, "images": [{"id": i + 1, "width": 200, "height": 200} for i in range(len(truth))],
-                        "categories": [{"id": i + 1, "name": n} for i, n in enumerate(p.classes)],
-                        "annotations": boxes}  # fmt: skip
-        base.createIndex()
-        run = evaluator(base, base.loadRes(found), "bbox")
+        both = []
+        for annotations in (boxes, found):  # not `loadRes`, which takes no empty list
+            base = library()
+            images = [{"id": i + 1, "width": 200, "height": 200} for i in range(len(truth))]
+            base.dataset = {"info": {}, "images": images, "annotations": annotations,
+                            "categories": [{"id": i + 1, "name": n} for i, n in enumerate(p.classes)]}  # fmt: skip
+            base.createIndex()
+            both.append(base)
+        run = evaluator(*both, "bbox")
+        if areas:
+            kept = [i for i, name in enumerate(run.params.areaRngLbl) if name in areas]
+            run.params.areaRng = [run.params.areaRng[i] for i in kept]
+            run.params.areaRngLbl, run.params.maxDets = list(areas), [100]
         run.evaluate()
         run.accumulate()
-    return run.eval["precision"][:, :, :, 0, -1]  # [IoU, recall, class], all areas, 100 detections
+    return run.eval["precision"][:, :, :, 0, -1]
 
 
 @pytest.mark.oracle
@@ -85,6 +94,60 @@ def test_average_precision_is_cocos(seed: int, library: str) -> None:
     for c, name in enumerate(p.classes[:2]):
         assert found[f"ap50:{name}"] == pytest.approx(precision[0, :, c].mean(), abs=1e-9)
     assert "ap50:c" not in found  # a class without boxes: COCO says -1, we say nothing
+
+
+def small_set(seed: int) -> Predictions:
+    """Whole numbers, so that overlaps tie and meet thresholds exactly; one in four sets has no box or no detection."""
+    rng = np.random.default_rng(10_000 + seed)
+    truth: BoxTruth = []
+    output: BoxOutput = []
+    classes = int(rng.integers(1, 4))
+    some_boxes, some_found = seed % 8 != 3, seed % 8 != 5
+    for _ in range(int(rng.integers(1, 6))):
+        m, d = int(rng.integers(0, 5)) * some_boxes, int(rng.integers(0, 9)) * some_found
+        corner = rng.integers(0, 12, (m, 2))
+        boxes = np.concatenate([corner, corner + rng.integers(1, 9, (m, 2))], 1)
+        corner = rng.integers(0, 12, (d, 2))
+        found = np.concatenate([corner, corner + rng.integers(1, 9, (d, 2))], 1)
+        for i in range(min(m, d)):  # near a true one
+            found[i] = boxes[i] + rng.integers(-1, 2, 4) * (boxes[i, 2:] - boxes[i, :2] > 2).all()
+        label, said = rng.integers(1, classes + 1, m), rng.integers(1, classes + 1, d)
+        said[: min(m, d)] = np.where(rng.random(min(m, d)) < 0.8, label[: min(m, d)], said[: min(m, d)])
+        truth.append((boxes.astype(np.float32).reshape(-1, 4), label))
+        confidence = np.round(rng.random(d), 1 + seed % 2).astype(np.float32)
+        output.append((found.astype(np.float32).reshape(-1, 4), confidence, said))
+    return predictions(truth, output, tuple("abc"[:classes]))
+
+
+@pytest.mark.oracle
+def test_a_thousand_random_sets_some_of_them_empty() -> None:
+    for seed in range(1000):
+        p = small_set(seed)
+        precision = coco(p, pycocotools.coco.COCO, pycocotools.cocoeval.COCOeval, areas=("all",))
+        expected = {}
+        for c, name in enumerate(p.classes):
+            if precision[0, 0, c] > -1:
+                expected[f"ap50:{name}"] = precision[0, :, c].mean()
+        if expected:
+            expected |= {
+                "map": precision[precision > -1].mean(),
+                "ap50": precision[0][precision[0] > -1].mean(),
+            }
+        found = {name: value for name, value in score(p).items() if not name.startswith("froc")}
+        assert found == pytest.approx(expected, abs=1e-9), seed
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_equal_overlaps_the_last_is_taken(order: tuple[int, int]) -> None:
+    """The better detection overlaps both boxes alike, the other the left one alone: it is right if that is left."""
+    boxes = np.array([[0, 0, 10, 10], [2, 0, 12, 10]], np.float32)[list(order)]
+    found = np.array([[1, 0, 11, 10], [-2, 0, 8, 10]], np.float32)
+    said = (found, np.array([0.9, 0.8], np.float32), np.array([1, 1]))
+    p = predictions([(boxes, np.array([1, 1]))], [said], ("a",))
+    precision = coco(p, pycocotools.coco.COCO, pycocotools.cocoeval.COCOeval, areas=("all",))
+    assert score(p)["ap50"] == pytest.approx(precision[0].mean(), abs=1e-9)
+    assert (score(p)["ap50"] == 1) == (order == (0, 1))
 
 
 @pytest.mark.oracle

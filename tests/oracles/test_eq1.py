@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from muscle.optim import CyclicCosine, Optimizer, Position, set_rates
+from muscle.optim import CyclicCosine, CyclicMean, Optimizer, Position, set_rates
+from muscle.recipes import PRESETS, recipe
 
 pytestmark = pytest.mark.oracle
 
@@ -46,3 +47,43 @@ def test_the_rates_of_the_optimizer_are_eq1_between_eta_min_and_eta_max() -> Non
         assert rates[id(backbone.weight)] == pytest.approx(1e-3 * factor, rel=1e-9)
         assert rates[id(head.weight)] == pytest.approx(1e-2 * factor, rel=1e-9)
     assert isinstance(optimizer, torch.optim.AdamW)
+
+
+STEPS = {"pneumonia": 7, "lungs": 3, "boxes": 1, "hand": 50}
+
+
+def _rates(name: str, preset: str) -> dict[str, list[float]]:
+    """The factor of every optimizer step of the continual stage, by task."""
+    stage = recipe(name, preset).stages[-1]
+    found: dict[str, list[float]] = {task: [] for task in STEPS}
+    for turn in stage.schedule.turns(STEPS, seed=0):
+        for step in range(turn.steps):
+            at = Position(turn=(step, turn.steps), round=(0, 1), stage=(0, 1))
+            found[turn.task].append(stage.curve.factor(at))
+    return found
+
+
+@pytest.mark.parametrize("name", ["muscle-no-memory", "muscle-constant", "muscle-rounds", "muscle-naive"])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_ablation_compares_at_equal_mean_rate(name: str, preset: str) -> None:
+    """Over all optimizer steps, and over those of each task: a constant at the peak would have twice the mean."""
+    full, other = _rates("muscle", preset), _rates(name, preset)
+    for task in STEPS:
+        assert len(full[task]) == len(other[task]) == STEPS[task] * PRESETS[preset].rounds
+        assert sum(full[task]) == pytest.approx(sum(other[task]), rel=1e-9)
+    every = [factor for factors in full.values() for factor in factors]
+    assert sum(every) / len(every) == pytest.approx(
+        sum(f for factors in other.values() for f in factors) / len(every), rel=1e-9
+    )
+    assert len(set(other["hand"])) == (50 if name == "muscle-no-memory" else 1) or preset == "paper"
+
+
+@pytest.mark.parametrize("shape", ["full", "half"])
+def test_the_mean_of_eq1_is_that_of_its_steps(shape: str) -> None:
+    """By hand, of four steps: cosines 1, 0, -1, 0 of a whole period; 1, r, 0, -r with r = cos(pi / 4) of half."""
+    curve = CyclicMean.parse({"floor": 0.2, "shape": shape, "period": "round"})
+    wanted = 0.6 if shape == "full" else 0.2 + 0.8 * (1 + 0.25) / 2
+    for done in range(4):
+        assert curve.factor(Position(turn=(0, 9), round=(done, 4), stage=(0, 9))) == pytest.approx(
+            wanted, abs=1e-12
+        )

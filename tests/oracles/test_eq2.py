@@ -41,7 +41,7 @@ def _close(found: Tensor, expected: Tensor) -> None:
 def test_literal_reading_value_and_gradient(alpha: float, weight: float) -> None:
     """Omega = alpha |w - w0|^2 + (1 - alpha) |w|^2; its gradient 2 alpha (w - w0) + 2 (1 - alpha) w."""
     backbone, head = Bone(), nn.Linear(8, 2)
-    module = L2SP(reading="literal", alpha=alpha, weight=weight).build(backbone)
+    module = L2SP(reading="literal", alpha=alpha, weight=weight).build(backbone, {})
     anchors = [p.detach().clone() for p in _kernels(backbone)]
     _moved(backbone)
     penalty = module.penalty(backbone, head)
@@ -57,7 +57,7 @@ def test_literal_reading_value_and_gradient(alpha: float, weight: float) -> None
 def test_l2sp_reading_value_and_gradient(alpha: float, beta: float) -> None:
     """Omega = alpha / 2 |w - w0|^2 + beta / 2 |v|^2, v the kernels of the head (Li et al. 2018, Eq. 3)."""
     backbone, head = Bone(), nn.Linear(8, 2)
-    module = L2SP(reading="l2sp", alpha=alpha, beta=beta, weight=0.7).build(backbone)
+    module = L2SP(reading="l2sp", alpha=alpha, beta=beta, weight=0.7).build(backbone, {})
     anchors = [p.detach().clone() for p in _kernels(backbone)]
     _moved(backbone)
     penalty = module.penalty(backbone, head)
@@ -75,7 +75,7 @@ def test_l2sp_reading_value_and_gradient(alpha: float, beta: float) -> None:
 def test_literal_pulls_towards_alpha_times_the_anchor() -> None:
     """METHODS 7.3: the minimum of the printed formula is alpha w0, not w0."""
     backbone = Bone()
-    module = L2SP(reading="literal", alpha=0.4).build(backbone)
+    module = L2SP(reading="literal", alpha=0.4).build(backbone, {})
     with torch.no_grad():
         for p in _kernels(backbone):
             p.mul_(0.4)
@@ -86,21 +86,21 @@ def test_literal_pulls_towards_alpha_times_the_anchor() -> None:
 
 def test_the_anchor_moves_at_each_turn() -> None:
     backbone = Bone()
-    each, once = L2SP(beta=0.0).build(backbone), L2SP(beta=0.0, anchor="stage").build(backbone)
+    each, once = L2SP(beta=0.0).build(backbone, {}), L2SP(beta=0.0, anchor="stage").build(backbone, {})
     for module in (each, once):
-        module.begin_turn(backbone, FIRST)
+        module.begin_turn(backbone, FIRST, {})
     _moved(backbone)
     drifted = once.penalty(backbone, nn.Identity()).item()
     assert each.penalty(backbone, nn.Identity()).item() == pytest.approx(drifted) and drifted > 0
     for module in (each, once):
-        module.begin_turn(backbone, TURN)
+        module.begin_turn(backbone, TURN, {})
     assert each.penalty(backbone, nn.Identity()).item() == 0
     assert once.penalty(backbone, nn.Identity()).item() == pytest.approx(drifted)
 
 
 def test_kernels_only_or_all() -> None:
     backbone = Bone()
-    kernels, every = L2SP(beta=0.0).build(backbone), L2SP(beta=0.0, tensors="all").build(backbone)
+    kernels, every = L2SP(beta=0.0).build(backbone, {}), L2SP(beta=0.0, tensors="all").build(backbone, {})
     with torch.no_grad():
         backbone.net[1].bias.add_(2)  # batch norm: eight channels
     assert kernels.penalty(backbone, nn.Identity()).item() == 0
@@ -109,7 +109,7 @@ def test_kernels_only_or_all() -> None:
 
 def test_anchors_and_penalty_are_float32_whatever_the_weights_are() -> None:
     backbone = Bone().bfloat16()
-    module = L2SP().build(backbone)
+    module = L2SP().build(backbone, {})
     assert all(b.dtype == torch.float32 for b in module.buffers())
     assert module.penalty(backbone, nn.Linear(8, 2).bfloat16()).dtype == torch.float32
 
@@ -119,7 +119,7 @@ def test_no_optimizer_decay_on_penalized_tensors(name: str) -> None:
     backbone, head = Bone(), nn.Linear(8, 2)
     decay = {}
     for beta in (0.01, 0.0):
-        module = L2SP(beta=beta).build(backbone)
+        module = L2SP(beta=beta).build(backbone, {})
         optimizer = Optimizer.parse({"name": name, "weight_decay": 0.1}).build(
             backbone, [head], module.penalized(backbone, [head])
         )

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from muscle.schedules import Cyclic, Sequential
+from muscle.schedules import Cyclic, Mixed, Sequential
 
 pytestmark = pytest.mark.oracle
 
@@ -46,3 +46,18 @@ def test_cyclic_and_sequential_train_each_task_equally() -> None:
         for task in STEPS:  # each visit reshuffles the rows: the epochs of a task count up
             assert [t.epoch for t in turns if t.task == task] == list(range(6))
     assert [t.task for t in blocks] == [task for task in STEPS for _ in range(6)]
+
+
+def test_joint_training_gives_each_task_its_epoch_a_round_step_by_step() -> None:
+    """As many steps of each task as in rounds; which task a step trains changes all the time, anew each round."""
+    turns = Mixed(rounds=6).turns(STEPS, seed=1)
+    assert [(t.index, t.round, t.epoch, t.steps) for t in turns] == [
+        (i, i, i, sum(STEPS.values())) for i in range(6)
+    ]
+    for turn in turns:
+        assert Counter(turn.task_at(step) for step in range(turn.steps)) == STEPS
+        assert set(turn.tasks) == set(STEPS) and turn.task == "pneumonia + lungs + boxes + hand"
+        changes = sum(a != b for a, b in zip(turn.order, turn.order[1:], strict=False))
+        assert changes > len(STEPS)  # in blocks there would be one change less than tasks
+    assert len({turn.order for turn in turns}) == 6
+    assert turns == Mixed(rounds=6).turns(dict(STEPS), seed=1) != Mixed(rounds=6).turns(STEPS, seed=2)

@@ -7,7 +7,7 @@ from pathlib import Path
 import tiny
 
 from muscle.data.corpus import Corpus
-from muscle.data.source import DataFile
+from muscle.data.data_file import DataFile
 from muscle.data.splits import PatientSplit
 from muscle.datasets.yolo import Yolo
 from muscle.job import Job, Start
@@ -31,7 +31,7 @@ def test_the_pool_holds_no_patient_of_any_validation_or_test_part(films: Path) -
     held_out = {
         patient
         for store in corpus.stores
-        for patient, part in zip(store.column("patient"), store.column("split"), strict=True)
+        for patient, part in zip(store.strings("patient"), store.strings("split"), strict=True)
         if part != "train"
     }
     alone = tiny.corpus(films)
@@ -50,7 +50,7 @@ def test_the_pool_holds_no_patient_of_any_validation_or_test_part(films: Path) -
         for p in rows.train.patients
     }
     assert trained and not held_out & trained
-    assert len(set(corpus.pool._strings("sha256"))) == len(corpus.pool)  # each image once
+    assert len(set(corpus.pool.strings("sha256"))) == len(corpus.pool)  # each image once
 
 
 def test_the_parts_of_a_target_share_no_patient(corpus: Corpus) -> None:

@@ -13,8 +13,8 @@ import pytest
 import tiny
 
 from muscle.data.corpus import Corpus
+from muscle.data.data_file import DataFile
 from muscle.data.held_out import TaskRows
-from muscle.data.source import DataFile
 from muscle.data.splits import Split
 from muscle.errors import UserError
 from muscle.grid import prepare

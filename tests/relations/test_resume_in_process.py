@@ -6,36 +6,14 @@ from pathlib import Path
 
 import pytest
 import tiny
+from kills import EAGER, Killed, Killer
 
 from muscle import engine
 from muscle.checkpoint import Checkpoint
 from muscle.continual.regularizers.l2sp import L2SP
 from muscle.data.corpus import Corpus
-from muscle.machine import Machine
-from muscle.progress import Progress
 from muscle.recipe import Recipe
 from muscle.tasks.classification import Classification
-
-EAGER = Machine(device="cpu", threads=1, workers=0, snapshot_minutes=1e-9)
-
-
-class Killed(Exception):
-    """Stands for the end of the process."""
-
-
-class Killer(Progress):
-    """Raises at the n-th step of a stage, before the snapshot of that step is written."""
-
-    def __init__(self, stage: str, step: int) -> None:
-        self.stage, self.step = stage, step
-        self.messages: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.messages.append(text)
-
-    def count(self, what: str, done: int, total: int, unit: str) -> None:
-        if what == self.stage and done == self.step:
-            raise Killed
 
 
 @pytest.fixture(autouse=True)
@@ -100,11 +78,10 @@ def test_a_killed_run_ends_with_the_bits_of_an_unbroken_one(
 
 def test_a_kill_in_fine_tuning_keeps_the_best_epoch(corpus: Corpus, tmp_path: Path) -> None:
     method = tiny.small("scratch")
-    expected = tiny.pipeline(method, corpus, tmp_path / "a").finetune("pneumonia", 0)
+    expected = tiny.tuned(tiny.pipeline(method, corpus, tmp_path / "a"), "pneumonia", 0)
     with pytest.raises(Killed):
-        tiny.pipeline(method, corpus, tmp_path / "b", Killer("finetune-pneumonia", 4), EAGER).finetune(
-            "pneumonia", 0
-        )
-    made = tiny.pipeline(method, corpus, tmp_path / "b", machine=EAGER).finetune("pneumonia", 0)
+        killed = tiny.pipeline(method, corpus, tmp_path / "b", Killer("finetune-pneumonia", 4), EAGER)
+        killed.finetune_grid("pneumonia", 0)
+    made = tiny.tuned(tiny.pipeline(method, corpus, tmp_path / "b", machine=EAGER), "pneumonia", 0)
     assert made.about["best"] == expected.about["best"]
     assert made.about["files"] == expected.about["files"]

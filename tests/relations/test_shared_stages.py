@@ -33,10 +33,10 @@ def test_md_moco_naive_and_muscle_share_one_pretraining(
 def test_the_same_command_twice_computes_nothing(corpus: Corpus, tmp_path: Path, ran: Counter[str]) -> None:
     method = labels_only("muscle", rounds=1)
     first = tiny.pipeline(method, corpus, tmp_path)
-    tuned = first.finetune("pneumonia", 0)
+    tuned = tiny.tuned(first, "pneumonia", 0)
     done = dict(ran)
     assert done == {"pretrain": 1, "continual": 1, "finetune-pneumonia": 1}
-    again = tiny.pipeline(method, corpus, tmp_path).finetune("pneumonia", 0)
+    again = tiny.tuned(tiny.pipeline(method, corpus, tmp_path), "pneumonia", 0)
     assert ran == done
     assert again.about == tuned.about
 
@@ -45,11 +45,11 @@ def test_another_seed_of_fine_tuning_shares_the_stages(
     corpus: Corpus, tmp_path: Path, ran: Counter[str]
 ) -> None:
     run = tiny.pipeline(tiny.small("md-moco"), corpus, tmp_path)
-    keys = {run.finetune("germ", seed).about["key"] for seed in (0, 1)}
+    keys = {tiny.tuned(run, "germ", seed).about["key"] for seed in (0, 1)}
     assert len(keys) == 2 and ran == {"pretrain": 1, "finetune-germ": 2}
 
 
 def test_seeds_of_scratch_start_from_other_weights(corpus: Corpus, tmp_path: Path) -> None:
     run = tiny.pipeline(tiny.small("scratch"), corpus, tmp_path)
-    starts = [run.finetune("germ", seed).about["before"] for seed in (0, 1)]
+    starts = [tiny.tuned(run, "germ", seed).about["before"] for seed in (0, 1)]
     assert starts[0] != starts[1]

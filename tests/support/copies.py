@@ -35,6 +35,11 @@ def mirrored(film: Pixels, rng: np.random.Generator) -> Pixels:
     return np.ascontiguousarray(film[:, ::-1])
 
 
+def turned(film: Pixels, rng: np.random.Generator) -> Pixels:
+    """By 90, 180 or 270 degrees."""
+    return np.ascontiguousarray(np.rot90(film, int(rng.integers(1, 4))))
+
+
 def cropped(film: Pixels, rng: np.random.Generator) -> Pixels:
     """5 % of each side's length taken off, anywhere between its two ends."""
     height, width = film.shape
@@ -57,8 +62,8 @@ def all_at_once(film: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 WAYS: dict[str, Way] = {
-    "re-encoded": encoded, "resized": resized, "inverted": inverted, "mirrored": mirrored, "cropped 5 %": cropped,
-    "windowed": windowed, "all at once": all_at_once,
+    "re-encoded": encoded, "resized": resized, "inverted": inverted, "mirrored": mirrored, "turned": turned,
+    "cropped 5 %": cropped, "windowed": windowed, "all at once": all_at_once,
 }  # fmt: skip
 
 

@@ -8,18 +8,18 @@ from pathlib import Path
 
 from muscle.checkpoint import Checkpoint
 from muscle.data.corpus import Corpus
+from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
-from muscle.data.source import DataFile
 from muscle.data.splits import PatientSplit
 from muscle.datasets.kermany import Kermany
 from muscle.datasets.yolo import Yolo
 from muscle.machine import Machine
 from muscle.parts import digest
-from muscle.pipeline import Pipeline
+from muscle.pipeline import Pipeline, best
 from muscle.progress import Progress
 from muscle.recipe import Finetune, Recipe, Stage
 from muscle.recipes import recipe
-from muscle.schedules import Cyclic, Sequential
+from muscle.schedules import Cyclic, Mixed, Sequential
 from muscle.tasks import Task
 
 SIZE = (64, 48)
@@ -79,7 +79,7 @@ def _eight(task: Task) -> Task:
 def _shrunk(stage: Stage, epochs: int, rounds: int) -> Stage:
     pretext = all(task.needs is None for task in stage.tasks)
     schedule = stage.schedule
-    if isinstance(schedule, Cyclic):
+    if isinstance(schedule, (Cyclic, Mixed)):
         schedule = schedule.with_(rounds=rounds)
     if isinstance(schedule, Sequential):
         schedule = schedule.with_(epochs_per_task=epochs if pretext else rounds)
@@ -97,6 +97,11 @@ def pipeline(
 ) -> Pipeline:
     """One thread on the CPU."""
     return Pipeline(method, data, machine, root, progress or Progress())
+
+
+def tuned(run: Pipeline, task: str, seed: int) -> Checkpoint:
+    """A task fine-tuned at every rate; the best on validation, as a cell takes it."""
+    return best(run.finetune_grid(task, seed))
 
 
 def bits(made: Checkpoint) -> str:

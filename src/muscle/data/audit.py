@@ -12,10 +12,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from muscle.data.keys import among, key_of, repeated
 from muscle.data.rows import Rows
 from muscle.data.source import Source
 from muscle.errors import UserError
-from muscle.paths import atomic_write
+from muscle.paths import atomic_file, atomic_write
 
 Rule = Literal["bytes", "pixels", "near-duplicate", "patient"]
 RULES: tuple[Rule, ...] = ("bytes", "pixels", "near-duplicate", "patient")
@@ -94,7 +98,7 @@ class Audit:
 
 def audit(
     rows: Rows,
-    near: Iterable[tuple[str, str, float]] = (),
+    near: Sequence[tuple[str, str, float]] = (),
     sources: Mapping[str, Source] | None = None,
     seen: Sequence[Seen] = (),
 ) -> Audit:
@@ -109,6 +113,7 @@ def audit(
         sources: by name, for the overlaps that their publishers' sets are known to have.
         seen: the films that the weights to start from were trained on.
     """
+    every, rows = rows, rows.take(_suspects(rows, near))
     ids, parts = rows.ids, rows.splits
     part = dict(zip(ids, parts, strict=True))
     found: dict[tuple[str, str], Pair] = {}
@@ -121,7 +126,7 @@ def audit(
         return min(group, key=lambda i: (_ORDER[part[i]], i))
 
     images = _groups(ids, rows.images_sha256)
-    files = _groups(ids, rows._strings("file_sha256"))
+    files = _groups(ids, rows.strings("file_sha256"))
     for rule, groups in (("bytes", files), ("pixels", images)):
         for group in groups.values():
             centre = furthest(group)
@@ -138,10 +143,31 @@ def audit(
         for other in group:
             if part[other] != part[centre]:
                 put(centre, other, "patient")
-    pairs = [*found.values(), *_with_weights(rows, seen)]
-    pairs.sort(key=lambda p: (RULES.index(p.rule), p.first, p.second))
+    pairs = [*found.values(), *_with_weights(every, seen)]
+    pairs.sort(key=_order)
     source = dict(zip(ids, rows.sources, strict=True))
-    return Audit(len(rows), tuple(pairs), _overlaps(sources or {}, pairs, source))
+    return Audit(len(every), tuple(pairs), _overlaps(sources or {}, pairs, source))
+
+
+def _suspects(rows: Rows, near: Sequence[tuple[str, str, float]]) -> NDArray[np.bool_]:
+    """Rows that can be in a pair: their film is not the only one of its kind, or their person is in two parts. [N]."""
+    alike = np.unique([key_of(film) for one, other, _ in near for film in (one, other)]).astype(np.int64)
+    found = among(rows.keys("image"), alike) | _in_two_parts(rows)
+    for what in ("image", "file"):  # one after the other: of a million films each takes 16 MB
+        found |= among(keys := rows.keys(what), repeated(keys))
+    return found
+
+
+def _in_two_parts(rows: Rows) -> NDArray[np.bool_]:
+    """Rows whose person is in another part too, [N]."""
+    person = rows.keys("patient")
+    test, valid = (np.unique(person[rows.is_("split", part)]) for part in ("test", "valid"))
+    train = rows.is_("split", "train") & among(person, np.union1d(test, valid))
+    return among(person, np.union1d(person[train], np.intersect1d(test, valid)))
+
+
+def _order(pair: Pair) -> tuple[int, str, str]:
+    return RULES.index(pair.rule), pair.first, pair.second
 
 
 def _groups(ids: list[str], values: list[str]) -> dict[str, list[str]]:
@@ -183,8 +209,11 @@ class Seen:
 
 def write_seen(folder: Path, rows: Rows) -> None:
     """Writes ``POOL_FILE``: one film a line, what later audits need to know of it."""
-    lines = sorted(zip(rows.images_sha256, rows.patients, rows.ids, strict=True))
-    atomic_write(folder / POOL_FILE, "".join("\t".join(line) + "\n" for line in lines))
+    order = np.lexsort((rows.row, rows.store, rows.keys("image")))  # films that are one stand together
+    with atomic_file(folder / POOL_FILE) as file:
+        for some in rows.take(order).parts():
+            lines = zip(some.images_sha256, some.patients, some.ids, strict=True)
+            file.write("".join("\t".join(line) + "\n" for line in lines).encode())
 
 
 def read_seen(weights: Path) -> list[Seen]:
@@ -196,15 +225,25 @@ def read_seen(weights: Path) -> list[Seen]:
     return [Seen(*(row + ["", ""])[:3]) for row in rows]
 
 
+def seen_by_weights(rows: Rows, seen: Sequence[Seen]) -> list[Pair]:
+    """Validation and test films that weights were trained on, as such or in their person; in the order of ``audit``."""
+    return sorted(_with_weights(rows, seen), key=_order)
+
+
 def _with_weights(rows: Rows, seen: Sequence[Seen]) -> list[Pair]:
+    if not seen:
+        return []
     images = {film.image: film for film in seen}
     patients = {film.patient: film for film in seen if film.patient}
+    tested = rows.take(~rows.is_("split", "train"))
     found = []
-    columns = zip(rows.ids, rows.splits, rows.images_sha256, rows.patients, strict=True)
-    for i, part, image, patient in columns if seen else ():
-        if part != "train" and (film := images.get(image) or patients.get(patient)):
-            rule: Rule = "pixels" if image in images else "patient"
-            found.append(Pair(i, film.id or film.image, rule, (part, WEIGHTS)))
+    for some in tested.parts():
+        for i, part, image, patient in zip(
+            some.ids, some.splits, some.images_sha256, some.patients, strict=True
+        ):
+            if film := images.get(image) or patients.get(patient):
+                rule: Rule = "pixels" if image in images else "patient"
+                found.append(Pair(i, film.id or film.image, rule, (part, WEIGHTS)))
     return found
 
 

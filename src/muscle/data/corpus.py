@@ -11,12 +11,12 @@ from typing import Literal
 import numpy as np
 
 from muscle.data.audit import Audit, Pair, Seen, audit, read_left_out, refuse
+from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
 from muscle.data.duplicates import near_duplicates
 from muscle.data.held_out import HeldOut, Near, TaskRows, annotated, pool
 from muscle.data.prepare import prepare
 from muscle.data.rows import Rows, all_rows
-from muscle.data.source import DataFile
 from muscle.data.splits import PaperSplit
 from muscle.data.store import Store
 from muscle.errors import UserError
@@ -97,9 +97,12 @@ class Corpus:
         None where persons are kept apart: who is held out anywhere is trained on nowhere. A split that ignores
         persons parts their films by design, and ``allow_leaks`` lets everything through.
         """
+        found = self.audit().leaks
+        if not found:
+            return ()
         rows = self.all_rows
         trained = set(rows.take(self.held_out.allows(rows)).ids)
-        return tuple(pair for pair in self.audit().leaks if pair.second in trained)
+        return tuple(pair for pair in found if pair.second in trained)
 
     def check_leaks(self) -> None:
         """Says how many near-duplicates are not learned from.
@@ -109,8 +112,8 @@ class Corpus:
         """
         if not self.file.allow_leaks:
             refuse(self.leaks)
-        columns = zip(self.all_rows.images_sha256, self.all_rows.splits, strict=True)
-        twins = sum(part == "train" and image in self.held_out.near for image, part in columns)
+        rows = self.all_rows
+        twins = int((rows.is_("split", "train") & self.held_out.only_near(rows)).sum())
         if twins:
             self.progress.message(
                 f"{twins} training films are near-duplicates of validation or test films and are not learned from"
@@ -144,7 +147,7 @@ class Corpus:
     @cached_property
     def pool(self) -> Rows:
         """Every image that pre-training may see: training parts only, nobody who is held out anywhere."""
-        return pool(self.all_rows, set(self.external), self.held_out_before, self.near)
+        return pool(self.all_rows, self.external, self.held_out_before, self.near)
 
     def pool_of(self, role: str) -> Rows:
         """The pool, or with the role ``pool:chest`` only its images of that body part.
@@ -155,9 +158,9 @@ class Corpus:
         part = role.partition(":")[2]
         if not part:
             return self.pool
-        mine = np.array([p == part for p in self.pool.body_parts])
+        mine = self.pool.is_("body_part", part)
         if not mine.any():
-            known = ", ".join(sorted(set(self.pool.body_parts) - {""})) or "none is named"
+            known = ", ".join(sorted(set(self.pool.strings("body_part")) - {""})) or "none is named"
             raise UserError(
                 f"role {role!r}: no image of {part!r}; body parts in the pool: {known}; set body_part in the data file"
             )
@@ -176,5 +179,5 @@ class Corpus:
     @cached_property
     def internal_tasks(self) -> dict[str, TaskRows]:
         """As ``tasks``, without any row of an external source: what stages before fine-tuning learn and look at."""
-        inside = np.array([s not in self.external for s in self.all_rows.sources], bool)
+        inside = ~np.array([s.name in self.external for s in self.stores])[self.all_rows.store]
         return annotated(self.all_rows.take(inside), self.held_out_before) if inside.any() else {}

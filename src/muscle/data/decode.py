@@ -15,16 +15,17 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 from pydantic import Field
 
-from muscle.data.dicom import decode_dicom, is_dicom, read_header
+from muscle.data.dicom import decode_dicom, dicom_frames, is_dicom, read_header
 from muscle.data.grey import (
+    MAX_FRAMES,
     MAX_PIXELS,
     Decoded,
     Pixels,
     Values,
     check_bytes,
-    check_frames,
     check_regular,
     check_size,
+    chosen_frame,
     counted,
     grey_channels,
     looked_up,
@@ -48,7 +49,8 @@ class Decode(Part):
         grey: ``unified``: windowed and with dense tissue bright, so that films of all sources look alike; ``raw``:
             stored levels over their full range, polarity as stored (what a pipeline without unification sees).
         window: which of a DICOM file's windows or VOI tables, from 1; files with fewer show their first.
-        frames: ``one``: files of several frames are refused; ``first``: their first one is taken.
+        frames: ``one``: files of several frames are refused; ``first``: their first one is taken. Where a source makes
+            a film of each frame (``frames: each``), each is decoded, whatever this says.
         harmonize: steps taken after that, in order: ``muscle.data.harmonize``.
     """
 
@@ -61,23 +63,24 @@ class Decode(Part):
     harmonize: tuple[HarmonizeStep, ...] = ()
 
 
-def decode(path: Path, settings: Decode) -> Decoded:
-    """One file as 8-bit grey.
+def decode(path: Path, settings: Decode, frame: int = 0) -> Decoded:
+    """One file as 8-bit grey, or of a file of several frames the one numbered ``frame``, from 1.
 
     Raises:
-        UserError: the file is missing, no regular file, damaged, too large, has several frames, or is of no known
-            kind; one line.
+        UserError: the file is missing, no regular file, damaged, too large, of no known kind, or without that frame,
+            or it has several and ``frame`` is 0; one line.
     """
     unified, first = settings.grey == "unified", settings.frames == "first"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # both libraries remark on headers that they then read well
             if is_dicom(path):
-                found = decode_dicom(path, unified, settings.window, first)
+                found = decode_dicom(path, unified, settings.window, first, frame)
             elif is_raw_img(path):
+                chosen_frame(path, 1, first, frame, [])
                 found = decode_raw_img(path, unified)
             else:
-                found = _picture(path, unified, first)
+                found = _picture(path, unified, first, frame)
             return harmonized(found, settings.harmonize)
     except (UserError, KeyboardInterrupt, SystemExit):
         raise
@@ -96,7 +99,7 @@ def decode_mask(path: Path, levels: tuple[tuple[int, int], ...]) -> Pixels:
     """
     try:
         with _opened(path) as image:
-            check_frames(path, _frames(image), False, [])
+            chosen_frame(path, _frames(image), False, 0, [])
             orientation = _orientation(image)
             values = np.asarray(image.convert("L") if image.mode == "1" else image)
             values = _upright(orientation, values, [])
@@ -118,7 +121,7 @@ def decode_mask(path: Path, levels: tuple[tuple[int, int], ...]) -> Pixels:
         shown = ", ".join(f"{level:g}" for level in found[:5]) + (", ..." if len(found) > 5 else "")
         raise UserError(
             f"{path}: holds levels {shown}, none of the listed {', '.join(map(str, listed))}; name its levels in "
-            "the data file"
+            "the data file (classes, or ignore)"
         )
     mask = np.zeros(values.shape, np.uint8)
     for level, value in levels:
@@ -126,8 +129,31 @@ def decode_mask(path: Path, levels: tuple[tuple[int, int], ...]) -> Pixels:
     return mask
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels, from the header alone.
+def frame_count(path: Path) -> int:
+    """How many frames a file has, from its header alone.
+
+    Raises:
+        UserError: as ``decode``, or more than anybody takes for films.
+    """
+    try:
+        if is_dicom(path):
+            frames = dicom_frames(path, read_header(path))
+        elif is_raw_img(path):
+            return 1
+        else:
+            with _opened(path) as image:
+                frames = _frames(image)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path}: cannot be read: {reason(error)}") from None
+    if frames > MAX_FRAMES:
+        raise UserError(f"{path}: {frames:,} frames; allowed: at most {MAX_FRAMES:,}")
+    return max(frames, 1)
+
+
+def image_size(path: Path, frame: int = 0) -> tuple[int, int]:
+    """Width and height in pixels, from the header alone; ``frame`` as in ``decode``, 0 the first.
 
     Raises:
         UserError: as ``decode``.
@@ -139,6 +165,7 @@ def image_size(path: Path) -> tuple[int, int]:
         if is_raw_img(path):
             return raw_img_size(path)
         with _opened(path) as image:
+            _seek(path, image, frame or 1)
             size = image.size
             return size[::-1] if _orientation(image) >= 5 else size
     except UserError:
@@ -176,10 +203,11 @@ def _opened(path: Path) -> Image.Image:
     return image
 
 
-def _picture(path: Path, unified: bool, first: bool) -> Decoded:
+def _picture(path: Path, unified: bool, first: bool, frame: int) -> Decoded:
     with _opened(path) as image:
         steps: list[str] = []
-        check_frames(path, _frames(image), first, steps)
+        number = chosen_frame(path, _frames(image), first, frame, steps)
+        _seek(path, image, number)
         width, height = image.size
         deep = _stored_as(image)
         steps.insert(0, f"{image.format} of {width} x {height}, mode {deep or image.mode}")
@@ -191,7 +219,7 @@ def _picture(path: Path, unified: bool, first: bool) -> Decoded:
             and (image.mode.startswith("I;16") or image.mode == "F")
         )
         if deep:
-            values = _deep_colour(path)
+            values = _deep_colour(path, number)
         elif image.mode in ("P", "PA", "CMYK", "YCbCr", "HSV", "LAB"):
             steps.append("palette looked up" if image.mode in ("P", "PA") else "converted to RGB")
             alpha = "transparency" in image.info or image.mode == "PA"
@@ -247,6 +275,13 @@ def _frames(image: Image.Image) -> int:
     return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
 
 
+def _seek(path: Path, image: Image.Image, frame: int) -> None:
+    """Turns to a frame, from 1; pages of one TIFF may differ in size."""
+    if frame > 1:
+        image.seek(frame - 1)
+        check_size(path, *image.size)
+
+
 def _orientation(image: Image.Image) -> int:
     """How the picture lies in its file, from the EXIF in front of its pixels, which are not read; 1: upright.
 
@@ -278,9 +313,11 @@ def _stored_as(image: Image.Image) -> str:
     return mode if ";16" in mode and not image.mode.startswith("I") else ""
 
 
-def _deep_colour(path: Path) -> Values:
+def _deep_colour(path: Path, frame: int) -> Values:
     """[H, W, 3 or 4] uint16 in RGB(A), by OpenCV."""
-    found = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+    _, pages = cv2.imdecodemulti(np.fromfile(path, np.uint8), flags, range=(frame - 1, frame))
+    found = pages[0] if pages else None
     if found is None or found.ndim != 3 or found.dtype != np.uint16:
         raise UserError(f"{path}: 16 bits a channel that cannot be read; save it as grey, or with 8 bits")
     return np.concatenate([found[..., 2::-1], found[..., 3:]], -1)

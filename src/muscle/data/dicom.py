@@ -20,9 +20,9 @@ from muscle.data.grey import (
     Pixels,
     Values,
     check_bytes,
-    check_frames,
     check_regular,
     check_size,
+    chosen_frame,
     counted,
     looked_up,
     percentiles,
@@ -60,6 +60,15 @@ def read_header(path: Path) -> Any:
     return dcmread(path, stop_before_pixels=True, force=True)
 
 
+def dicom_frames(path: Path, header: Any) -> int:
+    """How many frames a header states; 1 where it says nothing.
+
+    Raises:
+        UserError: what it says is no whole number.
+    """
+    return whole(path, header, "NumberOfFrames", 1)
+
+
 def _check_deflated(path: Path) -> None:
     """Deflated files are inflated whole by pydicom, headers too: first see to how much."""
     from pydicom.filereader import _read_file_meta_info, read_preamble
@@ -79,7 +88,7 @@ def _check_deflated(path: Path) -> None:
                 raise UserError(f"{path}: inflates to more than {MAX_BYTES / 1e6:.0f} MB; not a radiograph")
 
 
-def decode_dicom(path: Path, unified: bool, window: int, first_frame: bool) -> Decoded:
+def decode_dicom(path: Path, unified: bool, window: int, first_frame: bool, frame: int = 0) -> Decoded:
     """One DICOM file as 8-bit grey.
 
     Args:
@@ -87,14 +96,15 @@ def decode_dicom(path: Path, unified: bool, window: int, first_frame: bool) -> D
         unified: windowed and dense is bright; or stored levels as they are.
         window: which of several windows or VOI tables, from 1; the first where there are fewer.
         first_frame: take the first of several frames instead of refusing them.
+        frame: take this one, from 1; 0: the only one.
 
     Raises:
         UserError: no pixels, several frames, too large, or what the header says contradicts itself or the pixels.
             What pydicom raises on damage comes through as it is.
     """
-    ds, steps = _checked(path, first_frame)
+    ds, chosen, steps = _checked(path, first_frame, frame)
     photometric = str(ds.PhotometricInterpretation)
-    values, bits, signed = stored_values(path, ds, steps)
+    values, bits, signed = stored_values(path, ds, chosen, steps)
     if values.shape[:2] != (ds.Rows, ds.Columns):
         raise UserError(
             f"{path}: its pixels are {values.shape[1]} x {values.shape[0]}, its header says {ds.Columns} x {ds.Rows}"
@@ -130,8 +140,8 @@ def decode_dicom(path: Path, unified: bool, window: int, first_frame: bool) -> D
     return Decoded(grey, tuple(steps), bits)
 
 
-def _checked(path: Path, first_frame: bool) -> tuple[Any, list[str]]:
-    """The data set of a file that may be a film, and the first steps."""
+def _checked(path: Path, first_frame: bool, frame: int) -> tuple[Any, int, list[str]]:
+    """The data set of a file that may be a film, which of its frames is taken, and the first steps."""
     from pydicom import dcmread
 
     header = read_header(path)
@@ -139,7 +149,7 @@ def _checked(path: Path, first_frame: bool) -> tuple[Any, list[str]]:
     frames: list[str] = []
     if "Rows" not in header or "Columns" not in header:
         raise UserError(f"{path}: a DICOM object without pixels ({modality_name}); not an image")
-    check_frames(path, whole(path, header, "NumberOfFrames", 1), first_frame, frames)
+    chosen = chosen_frame(path, dicom_frames(path, header), first_frame, frame, frames)
     columns, rows = (whole(path, header, name) for name in ("Columns", "Rows"))
     check_size(path, columns, rows)
     check_bytes(path)
@@ -156,7 +166,7 @@ def _checked(path: Path, first_frame: bool) -> tuple[Any, list[str]]:
     samples = whole(path, ds, "SamplesPerPixel", 1)
     if (samples == 1) != (photometric in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")):
         raise UserError(f"{path}: {samples} samples per pixel contradict {photometric}")
-    return ds, [f"DICOM {modality_name} of {columns} x {rows}, {photometric}", *frames]
+    return ds, chosen, [f"DICOM {modality_name} of {columns} x {rows}, {photometric}", *frames]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ def same_bytes(root: Path, samples: Sequence[Sample], official: bool) -> Iterato
     """Equal files; worse where their labels differ, or where one trains and one tests."""
     by_size: dict[int, list[Sample]] = defaultdict(list)
     for sample in samples:
+        if sample.frame > 1:  # the first stands for the file
+            continue
         try:
             by_size[(root / sample.path).stat().st_size].append(sample)
         except OSError:
@@ -34,13 +36,15 @@ def same_bytes(root: Path, samples: Sequence[Sample], official: bool) -> Iterato
     for first, *others in (mine for mine in groups.values() if len(mine) > 1):
         for other in others:
             level: Literal["error", "warning"] = "warning"
-            said = f"the same bytes as {first.path}"
+            said, do = f"the same bytes as {first.path}", "keep one of the two"
             both = first.annotations.keys() & other.annotations.keys()
             if any(_differ(first.annotations[target], other.annotations[target]) for target in both):
                 level, said = "error", f"{said}, with another annotation"
+                do = "find out which annotation is right, and keep that one"
             elif official and first.split != other.split:
                 level, said = "error", f"{said}, in another part of the split"
-            yield Fault(level, "duplicate file", other.path, said, "keep one of the two")
+                do = "keep the one that tests, or use split: patient"
+            yield Fault(level, "duplicate file", other.path, said, do)
 
 
 def _differ(one: object, other: object) -> bool:
@@ -64,7 +68,7 @@ def persons_in_two_parts(samples: Sequence[Sample], official: bool) -> Iterator[
     parts: dict[str, dict[str, str]] = defaultdict(dict)
     for sample in samples:
         if sample.split and sample.patient != sample.id:
-            parts[sample.patient].setdefault(sample.split, sample.path)
+            parts[sample.patient].setdefault(sample.split, sample.picture)
     for where in parts.values():
         if len(where) > 1:
             others = ", ".join(f"{part}: {path}" for part, path in list(where.items())[1:])

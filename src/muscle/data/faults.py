@@ -30,6 +30,12 @@ class Fault:
     do: str
 
 
+def refused(level: Literal["error", "warning"], what: str, path: str, said: str, otherwise: str) -> Fault:
+    """A fault out of a message that ends, after a semicolon, in what to do; ``otherwise`` is done where it does not."""
+    seen, _, do = said.partition("; ")
+    return Fault(level, what, path, seen, do or otherwise)
+
+
 def annotation_faults(
     root: Path, sample: Sample, targets: Mapping[str, Target], size: tuple[int, int]
 ) -> Iterator[Fault]:
@@ -38,7 +44,7 @@ def annotation_faults(
         target = targets.get(name)
         if target is not None:
             for level, what, seen, do in _truth(root, truth, target, size):
-                yield Fault(level, what, sample.path, f"{name}: {seen}", do)
+                yield Fault(level, what, sample.picture, f"{name}: {seen}", do)
 
 
 _Said = tuple[Literal["error", "warning"], str, str, str]
@@ -153,9 +159,8 @@ def mask_level_faults(root: Path, sample: Sample) -> Iterator[Fault]:
             other = levels - {level for level, _ in listed}
             if other and Path(path).suffix.lower() not in _LOSSY:
                 seen = f"{name}: {path}: {', '.join(map(str, sorted(other)[:5]))} taken for background"
-                yield Fault(
-                    "warning", "mask levels not listed", sample.path, seen, "list them in the data file"
-                )
+                do = "right if they are background; else name them in the data file (classes, or ignore)"
+                yield Fault("warning", "mask levels not listed", sample.picture, seen, do)
         if not some:
             do = "right if there is nothing to outline; else draw it"
-            yield Fault("warning", "empty mask", sample.path, f"{name}: nothing but background", do)
+            yield Fault("warning", "empty mask", sample.picture, f"{name}: nothing but background", do)

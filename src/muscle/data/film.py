@@ -31,7 +31,8 @@ SLACK = 1.0  # source pixels that a box may reach over the edge (rounding of rel
 class Job:
     """What a worker needs to know of one image. Paths are relative to ``root``; boxes in source pixels.
 
-    ``scaled`` names the masks whose pictures may have another size than the image; ``runs`` are masks without files.
+    ``frame``: of the file's frames the one to take, from 1; 0 where the file is the film. ``scaled`` names the masks
+    whose pictures may have another size than the image; ``runs`` are masks without files.
     """
 
     root: str
@@ -44,6 +45,7 @@ class Job:
     runs: dict[str, Runs] = field(default_factory=dict)
     boxes: dict[str, tuple[tuple[float, float, float, float], ...]] = field(default_factory=dict)
     points: dict[str, tuple[Pair, ...]] = field(default_factory=dict)
+    frame: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def _film(job: Job) -> Film:
             source = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}") from None
-    decoded = decode(path, job.decode)
+    decoded = decode(path, job.decode, job.frame)
     height, width = decoded.pixels.shape
     crop = decoded.crop or Crop(0, 0, width, height, width, height)
     frame = _Frame.of(crop, job.size, job.fit)
@@ -133,7 +135,7 @@ def _film(job: Job) -> Film:
     pixels = frame.place(small)
     record = {
         "sha256": hashlib.sha256(f"{height}x{width}:".encode() + decoded.pixels.tobytes()).hexdigest(),
-        "file_sha256": source,
+        "file_sha256": of_frame(source, job.frame),
         "row_sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
         "width": crop.width,
         "height": crop.height,
@@ -145,6 +147,11 @@ def _film(job: Job) -> Film:
         "points": points,
     }
     return Film(pixels, masks, record)
+
+
+def of_frame(file_sha256: str, frame: int) -> str:
+    """What stands for the bytes of a film: the file's SHA-256; of one of its frames that and the number, hashed."""
+    return hashlib.sha256(f"{file_sha256}#{frame}".encode()).hexdigest() if frame else file_sha256
 
 
 def _box(box: tuple[float, float, float, float], frame: _Frame) -> list[float]:

@@ -19,6 +19,7 @@ Values = NDArray[Any]
 
 MAX_PIXELS = 80_000_000  # twice the largest plates (a stitched spine has about 40 million)
 MAX_BYTES = 4 * MAX_PIXELS  # of a file, packed or not: the largest film in colours, or as floats
+MAX_FRAMES = 1000  # of a file whose frames are films of their own; a minute of fluoroscopy has fewer
 LOW, HIGH = 0.5, 99.5  # percentiles that span the grey scale where no window says so (our choice)
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _STRIP = 2**20  # pixels worked on at once: NumPy makes copies of eight bytes a pixel
@@ -170,14 +171,22 @@ def check_bytes(path: Path) -> None:
         raise UserError(f"{path}: {size / 1e6:.0f} MB; allowed: at most {MAX_BYTES / 1e6:.0f}")
 
 
-def check_frames(path: Path, frames: int, first: bool, steps: list[str]) -> None:
-    """Refuses films of several frames, unless the first one is asked for."""
-    if frames > 1 and not first:
+def chosen_frame(path: Path, frames: int, first: bool, frame: int, steps: list[str]) -> int:
+    """Which of a file's frames is taken, from 1: ``frame``, or where that is 0 the only one, or the ``first``.
+
+    Raises:
+        UserError: there is no such frame, or nobody said which of several.
+    """
+    if frame > max(frames, 1):
+        raise UserError(f"{path}: frame {frame} was asked for, and it has {max(frames, 1)}")
+    if frames > 1 and not (first or frame):
         raise UserError(
-            f"{path}: {frames} frames; allowed: one; save the frames as files of their own, or set frames: first"
+            f"{path}: {frames} frames; allowed: one; take each with frames: each in the data file, or the first with "
+            "decode.frames=first"
         )
     if frames > 1:
-        steps.append(f"the first of {frames} frames")
+        steps.append(f"frame {frame} of {frames}" if frame else f"the first of {frames} frames")
+    return frame or 1
 
 
 def reason(error: BaseException) -> str:

@@ -2,8 +2,10 @@
 
 The hash says on which side of the corpus' median each of the 256 lowest cosine coefficients of a film lies, grey
 levels first replaced by their ranks. So a change of window, size or encoding moves few bits; a mirrored or inverted
-film has the same coefficients with other signs; and a film cut by up to 5 % of a side is met by asking for each film
-as if cut itself: 16 windows x mirrored or not x inverted or not = 64 *looks*. Rotated films are not found.
+film has the same coefficients with other signs, a turned one has them transposed too; and a film cut by up to 5 % of a
+side is met by asking for each film as if cut itself: 16 windows x mirrored or not x inverted or not = 64 *looks*, and
+12 of whole films: turned by 90, 180 or 270 degrees x mirrored or not x inverted or not. Thumbs are square, whatever
+the shape of a store, so that a turned film is the turned thumb.
 
 The index is locality-sensitive hashing (Indyk and Motwani, 1998): in each of 16 tables films meet that agree in one
 random choice of low coefficients, the more of them the more films there are. Thumbs: Zauner, 2010 (pHash, of 64 bits).
@@ -56,21 +58,30 @@ _COSINES = _windows()
 _ORDER = np.argsort(np.hypot(*np.mgrid[:_WAVES, :_WAVES]).ravel(), kind="stable")[1 : BITS + 1]
 _MIRROR = np.where(_ORDER % _WAVES % 2, -1, 1).astype(np.float32)  # odd waves along x change their sign
 _SIGNS = np.stack([np.ones(BITS, np.float32), _MIRROR, -np.ones(BITS, np.float32), -_MIRROR])
+_UPSIDE = np.where(_ORDER // _WAVES % 2, -1, 1).astype(np.float32)  # odd waves along y, upside down
+_ACROSS = _ORDER % _WAVES * _WAVES + _ORDER // _WAVES  # where the waves of the transposed film are
+_CUTS = len(_SPANS) ** 2 * len(_SIGNS)
+LOOKS = _CUTS + 3 * len(_SIGNS)
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a film was changed before it met the other: window (y0, y1, x0, x1) as shares of the sides."""
+    """How a film was changed before it met the other: window (y0, y1, x0, x1) as shares of the sides.
+
+    ``turns`` by 90 degrees to the left come first, then ``mirrored``, left for right.
+    """
 
     window: tuple[float, float, float, float]
     mirrored: bool
     inverted: bool
+    turns: int = 0
 
     @classmethod
     def of(cls, number: int) -> Look:
-        """The look of a number 0..63: sign fastest, then the window along x, then along y."""
-        y, x, sign = _SPANS[number // 16], _SPANS[number // 4 % 4], number % 4
-        return cls((*y, *x), sign in (1, 3), sign >= 2)
+        """The look of a number: sign fastest, then the window along x, along y; then the turns of whole films."""
+        sign, turns = number % 4, max(0, number - _CUTS + 4) // 4
+        y, x = (_SPANS[0], _SPANS[0]) if turns else (_SPANS[number // 16], _SPANS[number // 4 % 4])
+        return cls((*y, *x), sign in (1, 3), sign >= 2, turns)
 
 
 def thumbs(images: Sequence[NDArray[np.uint8]]) -> Thumbs:
@@ -87,11 +98,20 @@ def tones(some: Thumbs) -> Floats:
     return np.asarray(np.take_along_axis(ranks, flat, axis=1).reshape(some.shape), np.float32)
 
 
-def _coefficients(some: Floats) -> Floats:
-    """The 256 lowest through each window, [n, 16, BITS]."""
+def _waves(some: Floats) -> Floats:
+    """Cosine coefficients through each window, [n, 16, _WAVES ** 2]."""
     n = len(some)
     found = np.matmul(_COSINES, np.matmul(some, _COSINES.T)).reshape(n, 4, _WAVES, 4, _WAVES)
-    return np.asarray(found.transpose(0, 1, 3, 2, 4).reshape(n, 16, _WAVES**2)[:, :, _ORDER], np.float32)
+    return np.asarray(found.transpose(0, 1, 3, 2, 4).reshape(n, 16, _WAVES**2), np.float32)
+
+
+def _looks(some: Floats) -> Floats:
+    """The 256 lowest coefficients of each film in each look, [n, LOOKS, BITS]."""
+    n, found = len(some), _waves(some)
+    upright, across = found[:, :, _ORDER], found[:, 0, _ACROSS]
+    turned = np.stack([across * _UPSIDE, upright[:, 0] * _UPSIDE * _MIRROR, across * _MIRROR], axis=1)
+    windows = np.concatenate([upright, turned], axis=1)[:, :, None] * _SIGNS
+    return np.asarray(windows.reshape(n, LOOKS, BITS), np.float32)
 
 
 @dataclass(frozen=True)
@@ -117,9 +137,7 @@ def candidates(some: Thumbs, near: int = NEAR) -> Candidates:
     n = len(some)
     if n < 2:
         return Candidates(*(np.zeros(0, np.int64) for _ in range(4)))
-    plain = np.concatenate(
-        [_coefficients(tones(part))[:, 0].copy() for part in _parts(some)]
-    )  # not all 16 windows
+    plain = np.concatenate([_waves(tones(part))[:, 0, _ORDER] for part in _parts(some)])  # not all 16 windows
     median = np.median(plain, axis=0).astype(np.float32)
     bits = plain > median
     del plain
@@ -127,17 +145,16 @@ def candidates(some: Thumbs, near: int = NEAR) -> Candidates:
     met = _Tables(bits) if n > FEW else None
     found: list[NDArray[np.int64]] = []
     for start in range(0, n, _CHUNK):
-        looks = _coefficients(tones(some[start : start + _CHUNK]))[:, :, None] * _SIGNS
-        asked = looks.reshape(-1, BITS) > median
+        asked = _looks(tones(some[start : start + _CHUNK])).reshape(-1, BITS) > median
         hashes = _pack(asked)
         pairs = met.ask(asked) if met else _all(len(asked), n)
         for query, other in pairs:
             query, other = _close(query, other, hashes, packed, near if met else BITS)
-            first = start + query // 64
+            first = start + query // LOOKS
             apart = first != other
             query, other, first = query[apart], other[apart], first[apart]
             distance = np.bitwise_count(hashes[query] ^ packed[other]).sum(axis=1)
-            found.append(np.stack([first, other, query % 64, distance.astype(np.int64)], axis=1))
+            found.append(np.stack([first, other, query % LOOKS, distance.astype(np.int64)], axis=1))
     return _closest(np.concatenate(found) if found else np.zeros((0, 4), np.int64), n)
 
 
@@ -215,8 +232,8 @@ def agreement(first: Floats, second: Floats, look: Look) -> float:
     Args:
         first, second: tones [SIDE, SIDE] float32.
     """
-    if look.mirrored:
-        first = np.ascontiguousarray(first[:, ::-1])
+    first = np.rot90(first, look.turns)
+    first = np.ascontiguousarray(first[:, ::-1] if look.mirrored else first)
     if look.inverted:
         first = -first
     y0, y1, x0, x1 = look.window

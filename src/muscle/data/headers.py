@@ -25,6 +25,7 @@ _COLOURED, _SHARE = 24, 0.2  # a tint and a coloured marker are no photograph; a
 _TAGS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "Modality", "Rows",
          "Columns", "BitsStored", "PhotometricInterpretation", "NumberOfFrames", "ViewPosition",
          "BodyPartExamined")  # fmt: skip
+_EACH = "to take each for a film, set frames: each and take it out of exclude"
 _FILMS = "1.2.840.10008.5.1.4.1.1.1."  # SOP classes of CR and, with a further number, of DX, MG, IO
 _SECONDARY = "1.2.840.10008.5.1.4.1.1.7"
 _UID = re.compile(r"(?<![\d.])[0-2](\.\d+){5,}")  # as a DICOM unique identifier is written
@@ -112,15 +113,15 @@ def plain(path: str) -> tuple[str, str]:
     return f"other ({suffix or 'no suffix'})", ""
 
 
-def look(root: Path, path: str) -> Film:
-    """One picture by its header. Never raises."""
+def look(root: Path, path: str, several: bool = False) -> Film:
+    """One picture by its header. Never raises. ``several``: frames are films, so many of them are no problem."""
     file = root / path
     names = ("UID",) if _UID.search(path) else ()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if is_dicom(file):
-                return _dicom(file, path, names)
+                return _dicom(file, path, names, several)
             if is_raw_img(file):
                 width, height = image_size(file)
                 return Film(path, "raw img", BITS, width, height, names=names)
@@ -142,7 +143,7 @@ def _content(file: Path) -> str:
     return next((f"{what} by its content" for magic, what in _MAGIC if head.startswith(magic)), "")
 
 
-def _dicom(file: Path, path: str, names: tuple[str, ...]) -> Film:
+def _dicom(file: Path, path: str, names: tuple[str, ...], several: bool) -> Film:
     from pydicom import dcmread  # 0.2 s that folders of PNG need not pay
 
     ds = dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(_TAGS))
@@ -170,8 +171,8 @@ def _dicom(file: Path, path: str, names: tuple[str, ...]) -> Film:
         problem = f"{what}modality {modality or 'not stated'}; radiographs are {', '.join(RADIOGRAPHS)}"
     elif sop.startswith(_SECONDARY) and not photometric.startswith("MONOCHROME"):
         problem = f"secondary capture in colour ({photometric}): a picture of a screen, no film"
-    elif frames > 1:
-        problem = f"{frames} frames"
+    elif frames > 1 and not several:
+        problem = f"{frames} frames; {_EACH}"
     return Film(path, "dicom", int(ds.BitsStored), width, height, body_part=str(ds.get("BodyPartExamined") or ""),
                 photometric=photometric, view=str(ds.get("ViewPosition") or ""), problem=problem, **shared)  # fmt: skip
 
@@ -193,7 +194,7 @@ def _picture(file: Path, path: str, names: tuple[str, ...]) -> Film:
         bits = 16 if image.mode.startswith("I;16") else {"1": 1, "I": 32, "F": 32}.get(image.mode, 8)
         problem = _size_problem(width, height)
         if getattr(image, "n_frames", 1) > 1:
-            problem = f"{image.n_frames} frames"  # type: ignore[attr-defined]
+            problem = f"{image.n_frames} frames; {_EACH}"  # type: ignore[attr-defined]
         elif image.mode == "1":
             problem = "mask or drawing: black and white only"
         colour = not problem and image.mode not in ("L", "LA", "I", "F") and bits == 8

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from muscle.data.rows import Rows
-from muscle.data.source import shared_targets
+from muscle.data.data_file import shared_targets
+from muscle.data.keys import among, first, key_of
+from muscle.data.rows import Ints, Rows
 from muscle.errors import UserError
 from muscle.types import Target
 
@@ -26,18 +27,22 @@ class TaskRows:
     test: Rows
 
 
+def _none() -> Ints:
+    return np.zeros(0, np.int64)
+
+
 @dataclass(frozen=True)
 class HeldOut:
-    """Who and what is validated or tested on anywhere, and so may be trained on nowhere.
+    """Who and what is validated or tested on anywhere, and so may be trained on nowhere; sorted keys (``Rows.keys``).
 
     ``patients``: of the held-out rows of every source that is split by person, and of films elsewhere that are the
-    same as one of these rows. ``images``: SHA-256 of the decoded pixels of all held-out rows; two sources may hold the
-    same films and split them differently. ``near``: the same of their near-duplicates.
+    same as one of these rows. ``images``: the decoded pixels of all held-out rows; two sources may hold the same films
+    and split them differently. ``near``: the same of their near-duplicates.
     """
 
-    patients: frozenset[str] = frozenset()
-    images: frozenset[str] = frozenset()
-    near: frozenset[str] = frozenset()
+    patients: Ints = field(default_factory=_none)
+    images: Ints = field(default_factory=_none)
+    near: Ints = field(default_factory=_none)
 
     @classmethod
     def of(
@@ -51,25 +56,36 @@ class HeldOut:
 
         ``external``: sources that are held out whole, their training parts too. ``near``: pairs of near-duplicates.
         """
-        whole = np.array([s.name in external for s in every.stores])[every.store]
-        rows = every.take((np.array(every.splits, object) != "train") | whole)
-        images = frozenset(rows.images_sha256)
-        alike = {b for a, b, _ in near if a in images} | {a for a, b, _ in near if b in images}
-        columns = zip(every.images_sha256, every.patients, every.sources, strict=True)
-        patients = frozenset(
-            patient
-            for image, patient, source in columns
-            if (image in images or image in alike) and source not in image_level
-        )
-        return cls(patients, images, frozenset(alike - images))
+        out = ~every.is_("split", "train") | _of(every, external)
+        image = every.keys("image")
+        images = np.unique(image[out])
+        films, others = _keys(near)
+        alike = np.unique(np.r_[others[among(films, images)], films[among(others, images)]])
+        same = among(image, np.union1d(images, alike)) & ~_of(every, image_level)
+        return cls(np.unique(every.take(same).keys("patient")), images, np.setdiff1d(alike, images))
 
     def allows(self, rows: Rows) -> NDArray[np.bool_]:
         """Which rows may be trained on, [N]."""
-        images, columns = self.images | self.near, zip(rows.patients, rows.images_sha256, strict=True)
-        return np.array([p not in self.patients and i not in images for p, i in columns], bool)
+        images = among(rows.keys("image"), np.union1d(self.images, self.near))
+        return ~among(rows.keys("patient"), self.patients) & ~images
+
+    def only_near(self, rows: Rows) -> NDArray[np.bool_]:
+        """Which rows are near-duplicates of held-out ones, and not one of these themselves, [N]."""
+        return among(rows.keys("image"), self.near)
 
 
-def pool(every: Rows, external: set[str], held_out: HeldOut | None = None, near: Near = ()) -> Rows:
+def _of(rows: Rows, sources: Set[str]) -> NDArray[np.bool_]:
+    """Which rows are of these sources."""
+    return np.array([s.name in sources for s in rows.stores])[rows.store]
+
+
+def _keys(near: Near) -> tuple[Ints, Ints]:
+    """Keys of the first and of the second film of each pair."""
+    pairs = np.array([(key_of(a), key_of(b)) for a, b, _ in near], np.int64).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def pool(every: Rows, external: Set[str], held_out: HeldOut | None = None, near: Near = ()) -> Rows:
     """What pretexts may learn from: the training rows of every source that is not external, each picture once.
 
     A row is left out when its patient or its very pixels occur in the validation or test part of *any* source, for
@@ -83,23 +99,27 @@ def pool(every: Rows, external: set[str], held_out: HeldOut | None = None, near:
     Raises:
         UserError: nothing is left.
     """
-    outside = np.array([s.name in external for s in every.stores])[every.store]
     allowed = (
-        (held_out or HeldOut.of(every)).allows(every) & ~outside & (np.array(every.splits, object) == "train")
+        (held_out or HeldOut.of(every)).allows(every) & ~_of(every, external) & every.is_("split", "train")
     )
-    first: dict[str, int] = {}
-    for i in np.flatnonzero(allowed):
-        first.setdefault(every.images_sha256[i], int(i))
-    for one, other in sorted(sorted((first[a], first[b])) for a, b, _ in near if a in first and b in first):
-        if every.images_sha256[one] in first:  # one that has itself gone takes nobody along
-            first.pop(every.images_sha256[other], None)
-    kept = list(first.values())
-    if not kept:
+    there = every.take(allowed)
+    images = there.keys("image")
+    kept = first(images)
+    films, others = _keys(near)
+    met = np.flatnonzero(kept & among(images, np.union1d(films, others)))
+    place = dict(zip(images[met].tolist(), met.tolist(), strict=True))
+    pairs = [
+        (a, b) for a, b in zip(films.tolist(), others.tolist(), strict=True) if a in place and b in place
+    ]
+    for one, other in sorted(sorted((place[a], place[b])) for a, b in pairs):
+        if kept[one]:  # one that has itself gone takes nobody along
+            kept[other] = False
+    if not kept.any():
         raise UserError(
             f"pool: none of {len(every)} images may be learned from: all are external, or of patients that another "
             "source validates or tests on; add data or change the split"
         )
-    return every.take(np.array(kept))
+    return there.take(kept)
 
 
 def annotated(every: Rows, held_out: HeldOut | None = None) -> dict[str, TaskRows]:
@@ -110,10 +130,10 @@ def annotated(every: Rows, held_out: HeldOut | None = None) -> dict[str, TaskRow
     """
     found = {}
     stores = [every.stores[i] for i in np.unique(every.store)]
+    allowed = (held_out or HeldOut.of(every)).allows(every)
+    part = {name: every.is_("split", name) for name in ("train", "valid", "test")}
     for name, target in shared_targets({s.name: s.targets for s in stores}).items():
-        known = every.take(every._known(target))
-        parts = np.array(known.splits, object)
-        train = known.take(parts == "train")
-        train = train.take((held_out or HeldOut.of(every)).allows(train))
-        found[name] = TaskRows(target, train, known.take(parts == "valid"), known.take(parts == "test"))
+        known = every.known(target)
+        train, valid, test = (every.take(known & part[p] & (allowed if p == "train" else True)) for p in part)
+        found[name] = TaskRows(target, train, valid, test)
     return found

@@ -8,6 +8,7 @@ other; divided by the deviation of all sources together it can be compared betwe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -17,16 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
 from muscle.data.film import Film
-from muscle.data.normalization import Normalization
-from muscle.data.prepare import film_jobs
-from muscle.data.source import DataFile
+from muscle.data.normalization import Normalization, ZScore
+from muscle.data.prepare import film_job
 from muscle.data.workers import films
 from muscle.errors import UserError
 
 STAGES = ("stored", "decoded", "input")
 PERCENTILES = (1, 25, 50, 75, 99)
+LOW_SD, HIGH_SD = 0.5, 2.0  # of inputs that nothing has to be said of
 SIZE = (256, 256)  # pixels that each film is shrunk to, so that all films and sources of one size count alike
 _STORED = Decode(grey="raw")
 _LEVELS = np.arange(256, dtype=np.float64)
@@ -119,6 +121,20 @@ class Histograms:
     def _both(self, stage: str, distance: float) -> str:
         return f"{distance:.2f} ({distance / max(self.spread(stage), 1e-9):.2f} sd)"
 
+    def remark(self, normalization: Normalization) -> str:
+        """What to know where fixed numbers leave the inputs far from a deviation of 1; empty where they do not."""
+        sds = {name: greys.sd for name, greys in self.greys["input"].items()}
+        odd = {name: sd for name, sd in sds.items() if not LOW_SD <= sd <= HIGH_SD}
+        if not odd or not isinstance(normalization, ZScore):
+            return ""
+        name = max(odd, key=lambda name: abs(math.log(max(odd[name], 1e-9))))
+        films = "wider" if odd[name] > 1 else "less"
+        return (
+            f"input sd {odd[name]:.2f} ({name}): zscore divides by {normalization.sd:g}, the deviation of the paper's "
+            f"own pixels, and films spread {films} here; for sd 1 in every source choose normalization: source "
+            "(--set normalization=source)"
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         sources = {
@@ -199,7 +215,10 @@ def histograms(
         n = min(most, len(samples))
         some = [samples[i * len(samples) // n] for i in range(n)]
         bare = [replace(sample, annotations={}) for sample in some]  # a wrong box sets no film aside here
-        jobs = [film_jobs(source.folder, bare, SIZE, settings, "stretch") for settings in (_STORED, decode)]
+        jobs = [
+            [film_job(source.folder, sample, SIZE, settings, "stretch") for sample in bare]
+            for settings in (_STORED, decode)
+        ]
         counts: tuple[list[Floats], list[Floats]] = ([], [])
         made = films([job for pair in zip(*jobs, strict=True) for job in pair], workers)
         for i, (stored, decoded, sample) in enumerate(zip(made, made, some, strict=False), 1):
@@ -208,7 +227,7 @@ def histograms(
                     mine.append(np.bincount(film.pixels.ravel(), minlength=256).astype(np.float64))
             else:
                 aside.append(
-                    (name, sample.path, next(row for row in (stored, decoded) if isinstance(row, str)))
+                    (name, sample.picture, next(row for row in (stored, decoded) if isinstance(row, str)))
                 )
             if progress is not None:
                 progress(name, i, n)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -27,7 +28,7 @@ class Journal:
     """Appends films to ``folder``; opening it again goes on behind the last journalled one.
 
     Attributes:
-        entries: one for each film asked for so far, in order: its record, or ``{"reason": ...}``.
+        done: how many films have been asked for and are committed.
         rows: how many of them are rows.
     """
 
@@ -45,27 +46,40 @@ class Journal:
         self.path = folder.with_name(folder.name + ".journal")
         folder.mkdir(parents=True, exist_ok=True)
         self._names = {"": "images.npy"} | arrays
-        self.entries = self._read(key)
-        self.rows = sum("reason" not in entry for entry in self.entries)
+        self._open_log(key)
         if not self._whole():
             self.path.unlink()
-            self.entries, self.rows = self._read(key), 0
+            self._open_log(key)
         self._pending: list[dict[str, Any]] = []
         self._rows_pending = 0
         self._files = {target: self._open(folder / name) for target, name in self._names.items()}
         self._log: BinaryIO = self.path.open("ab")
 
-    def _read(self, key: str) -> list[dict[str, Any]]:
-        """The whole lines of the journal; a torn last line is cut off."""
+    def _open_log(self, key: str) -> None:
+        """Counts the whole lines of the journal; a torn last line is cut off."""
         head = json.dumps({"key": key}).encode() + b"\n"
-        found = self.path.read_bytes() if self.path.exists() else b""
-        if not found.startswith(head):
+        self.done = self.rows = end = 0
+        if self.path.exists():
+            with self.path.open("rb") as log:
+                if log.readline() == head:
+                    end = len(head)
+                    for line in log:
+                        if not line.endswith(b"\n"):
+                            break
+                        end += len(line)
+                        self.done += 1
+                        self.rows += "reason" not in json.loads(line)
+        if not end:
             self.path.write_bytes(head)
-            return []
-        whole = found[: found.rindex(b"\n") + 1]
-        if len(whole) < len(found):
-            os.truncate(self.path, len(whole))
-        return [json.loads(line) for line in whole.splitlines()[1:]]
+        elif end < self.path.stat().st_size:
+            os.truncate(self.path, end)
+
+    def entries(self) -> Iterator[dict[str, Any]]:
+        """Of each committed film, in order: its record, or ``{"reason": ...}``; read from the disk."""
+        with self.path.open("rb") as log:
+            log.readline()
+            for line in log:
+                yield json.loads(line)
 
     def _whole(self) -> bool:
         """Whether every journalled row is there; growing a file would put zeros, black films, in its place."""
@@ -114,7 +128,7 @@ class Journal:
         self._log.write("".join(lines).encode())
         self._log.flush()
         os.fsync(self._log.fileno())
-        self.entries += self._pending
+        self.done += len(self._pending)
         self.rows, self._rows_pending, self._pending = rows, 0, []
 
     def finish(self) -> None:

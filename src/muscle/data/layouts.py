@@ -8,18 +8,19 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path, PurePosixPath
+from shlex import quote
 from typing import Any
 
 import numpy as np
 
+from muscle.data.data_file import DataFile, free_name
 from muscle.data.decode import decode_mask
-from muscle.data.files import PARTS, images, looks_like_image, walk
+from muscle.data.files import IMAGE_SUFFIXES, PARTS, images, looks_like_image, walk
 from muscle.data.signatures import published
-from muscle.data.source import DataFile, free_name
 from muscle.data.tables import TABLE_SUFFIXES, read_table
 from muscle.errors import UserError
 
@@ -99,15 +100,34 @@ class Proposal:
         fields: Fields = {"kind": "folder"}
         if len(good) < len(problems):
             fields["exclude"] = _patterns(problems)
-        classes = Counter(PurePosixPath(path).parent.name for path in good)
-        named = not any(c == "" or c.lower() in PARTS for c in classes)
-        labelled = named and 2 <= len(classes) <= _MAX_CLASSES and min(classes.values()) > 1
-        if labelled and self.add(folder, fields | {"labels": "folder"}):
+        if class_folders(good) and self.add(folder, fields | {"labels": "folder"}):
             self.notes.append(
                 f"{folder}: its folders are taken for classes; if they are none, set labels: none"
             )
         else:
             self.add(folder, fields)
+
+
+def class_folders(paths: Iterable[str]) -> list[str]:
+    """The names of the folders directly above pictures where these look like classes; else none."""
+    classes = Counter(PurePosixPath(path).parent.name for path in paths)
+    named = not any(c == "" or c.lower() in PARTS for c in classes)
+    return (
+        sorted(classes) if named and 2 <= len(classes) <= _MAX_CLASSES and min(classes.values()) > 1 else []
+    )
+
+
+def how_to_label(data: DataFile) -> str:
+    """What to do about sources that teach nothing: of a folder, whether its folders may be classes."""
+    for name, source in data.sources.items():
+        bare = source.kind == "folder" and getattr(source, "labels", "") == "none" and source.folder.is_dir()
+        if bare and (classes := class_folders(images(source.folder))):
+            few = ", ".join(classes[:4]) + (", ..." if len(classes) > 4 else "")
+            return (
+                f"the folders {few} of source {name} may be classes: write labels: folder to it in a data file "
+                f"(`muscle data scan {quote(source.root)} --write {name}.yaml` makes one), and give that"
+            )
+    return "add an annotated source to the data file"
 
 
 def _patterns(problems: Mapping[str, str]) -> tuple[str, ...]:
@@ -173,9 +193,9 @@ def _masks(folder: Path) -> Fields | None:
     for left, right in _PAIRS:
         if not ((folder / left).is_dir() and (folder / right).is_dir()):
             continue
-        films = {PurePosixPath(p).with_suffix("").name for p in images(folder / left)}
+        films = {_stem(p) for p in images(folder / left)}
         masks = images(folder / right)
-        stems = {PurePosixPath(p).with_suffix("").name for p in masks}
+        stems = {_stem(p) for p in masks}
         for prefix, suffix in _AFFIXES:
             if stems and stems <= {f"{prefix}{film}{suffix}" for film in films}:
                 fields = {"kind": "masks", "images": left, "masks": right, "prefix": prefix, "suffix": suffix}
@@ -184,6 +204,24 @@ def _masks(folder: Path) -> Fields | None:
                     return fields
                 return fields | {"classes": {f"level_{level}": (level,) for level in sorted(levels)}}
     return None
+
+
+def films_beside(folder: Path) -> Path | None:
+    """The folder beside a folder of masks that holds the films of all of these; None without one."""
+    stems = {_stem(p) for p in images(folder)}
+    for other in _children(folder.parent):
+        try:
+            films = {_stem(p.name) for p in other.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES}
+        except OSError:  # somebody else's
+            continue
+        pairs = ({f"{prefix}{film}{suffix}" for film in films} for prefix, suffix in _AFFIXES)
+        if other != folder and stems and any(stems <= named for named in pairs):
+            return other
+    return None
+
+
+def _stem(path: str) -> str:
+    return PurePosixPath(path).with_suffix("").name
 
 
 def _levels(masks: list[Path]) -> set[int]:

@@ -8,29 +8,26 @@ import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import overload
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock
 
 from muscle.data.decode import Decode
 from muscle.data.film import Fit, Job
+from muscle.data.index import FILE, Entry, content_sha256, write_index
 from muscle.data.journal import Journal
-from muscle.data.privacy import private_key
-from muscle.data.reuse import Stamp, Stat, films_of, places, stamp
+from muscle.data.reuse import Places, Stamp, films_of, stamp, stats
 from muscle.data.source import Source
 from muscle.data.splits import Split
 from muscle.data.store import MANIFEST, VERSION, Store, file_sha256
 from muscle.errors import UserError
 from muscle.parts import digest
 from muscle.paths import salt
-from muscle.types import BoxList, Labels, MaskFiles, MaskRuns, Points, Sample, SplitName, Target, Value
-
-Entry = dict[str, Any]
+from muscle.types import BoxList, MaskFiles, MaskRuns, Points, Sample, SplitName, Target
 
 
 def prepare(
@@ -66,27 +63,13 @@ def prepare(
     """
     samples, targets = source.read(name)
     splits = split.assign(samples, targets)
-    root = Path(source.root).expanduser()
-    jobs = film_jobs(root, samples, size, decode, fit)
-    stats, decoder = _stats(root, jobs), decode.key()
-    key = store_key(samples, targets, splits, size, decode, fit, stats)
-    final = where / f"{name}-{size[0]}x{size[1]}-{key[:8]}"
+    films = Films(source.folder, samples, splits, targets, size, decode, fit)
     try:
         where.mkdir(parents=True, exist_ok=True)
-        with FileLock(where / f".{final.name}.lock"):
+        with FileLock(where / f".{_stem(name, size)}{films.key[:8]}.lock"):
+            final = _folder(where, _stem(name, size), films.key)
             if not (final / MANIFEST).exists():
-                _make(
-                    final,
-                    name,
-                    samples,
-                    targets,
-                    splits,
-                    jobs,
-                    [stamp(job, decoder, stats) for job in jobs],
-                    key,
-                    workers,
-                    progress,
-                )
+                _make(final, name, films, workers, progress)
             final.with_name(f"{final.name}.partial.journal").unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -96,201 +79,204 @@ def prepare(
     return Store.open(final)
 
 
-def store_key(
-    samples: Sequence[Sample],
-    targets: Sequence[Target],
-    splits: Sequence[SplitName],
+def finished(
+    name: str,
+    source: Source,
+    records: tuple[Sequence[Sample], Sequence[Target]],
+    split: Split,
     size: tuple[int, int],
     decode: Decode,
-    fit: Fit,
-    stats: Mapping[str, Stat],
-) -> str:
-    """SHA-256 of everything that decides the content of a store, without decoding anything.
+    where: Path,
+    fit: Fit = "stretch",
+) -> Store | None:
+    """The store that ``prepare`` would find finished, by the same arguments; None where it would decode.
 
     Args:
-        stats: size and time of every file, by its path relative to the root.
+        records: what the source reads.
     """
-    return digest(
-        {
+    samples, targets = records
+    films = Films(source.folder, samples, split.assign(samples, targets), targets, size, decode, fit)
+    folder = _folder(where, _stem(name, size), films.key)
+    return Store.open(folder) if (folder / MANIFEST).exists() else None
+
+
+def _stem(name: str, size: tuple[int, int]) -> str:
+    return f"{name}-{size[0]}x{size[1]}-"
+
+
+def _folder(where: Path, stem: str, key: str) -> Path:
+    """Where the store of a key is, or is to be: eight digits name it, all where another store has these eight."""
+    short = where / (stem + key[:8])
+    try:
+        other = json.loads((short / MANIFEST).read_text(encoding="utf-8"))["key"] != key
+    except (OSError, ValueError, KeyError, TypeError):  # none is finished, or opening it says what is wrong
+        other = False
+    return where / (stem + key) if other else short
+
+
+@dataclass(frozen=True)
+class Films(Sequence[Job]):
+    """What workers need to know of each image of a source, made when it is asked for."""
+
+    root: Path
+    samples: Sequence[Sample]
+    splits: Sequence[SplitName]
+    targets: Sequence[Target]
+    size: tuple[int, int]
+    decode: Decode
+    fit: Fit
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @overload
+    def __getitem__(self, at: int) -> Job: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Films: ...
+
+    def __getitem__(self, at: int | slice) -> Job | Films:
+        if isinstance(at, slice):
+            return replace(self, samples=self.samples[at], splits=self.splits[at])
+        return film_job(self.root, self.samples[at], self.size, self.decode, self.fit)
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of everything that decides the content of a store, without decoding anything."""
+        about = {
             "version": VERSION,
-            "records": [repr(s) for s in samples],
-            "targets": [asdict(t) for t in targets],
-            "splits": list(splits),
-            "size": list(size),
-            "decode": decode.key(),
-            "fit": fit,
-            "files": dict(stats),
+            "targets": [asdict(t) for t in self.targets],
+            "size": list(self.size),
+            "decode": self.decode.key(),
+            "fit": self.fit,
             "salt": hashlib.sha256(salt()).hexdigest(),
         }
-    )
+        found = hashlib.sha256(digest(about).encode())
+        for sample, split, job in zip(self.samples, self.splits, self, strict=True):
+            found.update(f"\n{sample!r} {split} {stats(job)}".encode())
+        return found.hexdigest()
+
+    def stamps(self) -> Iterator[Stamp]:
+        """The stamp of each row."""
+        decoder = self.decode.key()
+        return (stamp(job, decoder) for job in self)
 
 
-def _stats(root: Path, jobs: Sequence[Job]) -> dict[str, Stat]:
-    files = {job.path for job in jobs}
-    files |= {path for job in jobs for listed in job.masks.values() for path, _ in listed}
-    return {path: _stat(root / path) for path in sorted(files)}
-
-
-def _stat(path: Path) -> Stat:
-    try:
-        found = path.stat()
-    except OSError:
-        return []
-    return [found.st_size, found.st_mtime_ns]
-
-
-def film_jobs(
-    root: Path, samples: Sequence[Sample], size: tuple[int, int], decode: Decode, fit: Fit
-) -> list[Job]:
-    """What workers need to know of each image of a source."""
-    jobs = []
-    for sample in samples:
-        scaled = {n for n, a in sample.annotations.items() if isinstance(a, MaskFiles) and a.scaled}
-        job = Job(str(root), sample.path, size, decode, fit, scaled=frozenset(scaled))
-        for name, truth in sample.annotations.items():
-            if isinstance(truth, MaskFiles):
-                job.masks[name] = truth.files
-            elif isinstance(truth, MaskRuns):
-                job.runs[name] = truth.height, truth.width, truth.runs, truth.value
-            elif isinstance(truth, BoxList):
-                job.boxes[name] = truth.xyxy
-            elif isinstance(truth, Points):
-                job.points[name] = truth.xy
-        jobs.append(job)
-    return jobs
+def film_job(root: Path, sample: Sample, size: tuple[int, int], decode: Decode, fit: Fit) -> Job:
+    """What a worker needs to know of one image."""
+    scaled = {n for n, a in sample.annotations.items() if isinstance(a, MaskFiles) and a.scaled}
+    job = Job(str(root), sample.path, size, decode, fit, scaled=frozenset(scaled), frame=sample.frame)
+    for name, truth in sample.annotations.items():
+        if isinstance(truth, MaskFiles):
+            job.masks[name] = truth.files
+        elif isinstance(truth, MaskRuns):
+            job.runs[name] = truth.height, truth.width, truth.runs, truth.value
+        elif isinstance(truth, BoxList):
+            job.boxes[name] = truth.xyxy
+        elif isinstance(truth, Points):
+            job.points[name] = truth.xy
+    return job
 
 
 def _make(
-    final: Path,
-    name: str,
-    samples: Sequence[Sample],
-    targets: Sequence[Target],
-    splits: Sequence[SplitName],
-    jobs: Sequence[Job],
-    stamps: Sequence[Stamp],
-    key: str,
-    workers: int,
-    progress: Callable[[int, int], None] | None,
+    final: Path, name: str, films: Films, workers: int, progress: Callable[[int, int], None] | None
 ) -> None:
     """Fills ``<final>.partial`` and renames it to ``final``."""
     partial = final.with_name(final.name + ".partial")
-    arrays = {t.name: f"mask-{i}.npy" for i, t in enumerate(targets) if t.kind == "mask"}
-    with Journal(partial, key, arrays, jobs[0].size) as journal:
-        _check_room(partial, name, jobs[len(journal.entries) :])
-        done = len(journal.entries)
-        known = places(final.parent, jobs[0].size, jobs[done:], stamps[done:])
-        for made in films_of(jobs[done:], known, workers):
+    arrays = {t.name: f"mask-{i}.npy" for i, t in enumerate(films.targets) if t.kind == "mask"}
+    with Journal(partial, films.key, arrays, films.size) as journal:
+        left = films[journal.done :]
+        _check_room(partial, name, left)
+        done = journal.done
+        for made in films_of(left, Places(final.parent, films.size, left, left.stamps()), workers):
             journal.append(made)
             done += 1
             if progress is not None:
-                progress(done, len(jobs))
+                progress(done, len(films))
         journal.finish()
-        entries = journal.entries
-    good = [i for i, entry in enumerate(entries) if "reason" not in entry]
-    quarantine = [[s.path, e["reason"]] for s, e in zip(samples, entries, strict=True) if "reason" in e]
-    if not good:
-        path, reason = quarantine[0]
-        raise UserError(f"store {name}: none of {len(samples)} images can be used; {path}: {reason}")
-    table = _index([samples[i] for i in good], [splits[i] for i in good], [entries[i] for i in good], targets)
-    content = table  # what the digest speaks of: when and how a row was made is no part of it
-    for i, column in enumerate(("stamp", "timeless")):
-        table = table.append_column(column, pa.array([stamps[n][i] for n in good], pa.string()))
-    table = table.append_column("steps", pa.array([entries[n]["steps"] for n in good], pa.list_(pa.string())))
-    pq.write_table(table, partial / "index.parquet", compression="zstd")
-    mean, sd = _levels([entries[i] for i in good], [splits[i] for i in good])
+        counted = _Counted()
+        lines = zip(
+            films.samples,
+            films.splits,
+            counted.passing(journal.entries(), films),
+            films.stamps(),
+            strict=True,
+        )
+        index = write_index(partial / FILE, lines, films.targets)
+    if not len(index):
+        path, reason = counted.quarantine[0]
+        raise UserError(f"store {name}: none of {len(films)} images can be used; {path}: {reason}")
+    mean, sd = counted.levels()
     sums = {target: {"file": file, "sha256": file_sha256(partial / file)}
             for target, file in ({"": "images.npy"} | arrays).items()}  # fmt: skip
-    sums_of = [entry["sha256"] for entry in sums.values()]
+    targets = [asdict(t) for t in films.targets]
+    content = [[entry["sha256"] for entry in sums.values()], content_sha256(index), targets]
     manifest = {
         "version": VERSION,
         "name": name,
-        "key": key,
-        "digest": digest(
-            [
-                jobs[0].decode.key(),
-                jobs[0].fit,
-                sums_of,
-                repr(content.to_pydict()),
-                [asdict(t) for t in targets],
-            ]
-        ),
-        "rows": len(good),
-        "size": list(jobs[0].size),
-        "fit": jobs[0].fit,
-        "decode": jobs[0].decode.dump(),
-        "targets": [asdict(t) for t in targets],
+        "key": films.key,
+        "digest": digest([films.decode.key(), films.fit, *content]),
+        "rows": len(index),
+        "size": list(films.size),
+        "fit": films.fit,
+        "decode": films.decode.dump(),
+        "targets": targets,
         "arrays": sums,
-        "index": {"file": "index.parquet", "sha256": file_sha256(partial / "index.parquet")},
+        "index": {"file": FILE, "sha256": file_sha256(partial / FILE)},
         "mean": mean,
         "sd": sd,
-        "splits": dict(sorted(Counter(splits[i] for i in good).items())),
-        "steps": _steps(entries[i] for i in good),
-        "quarantine": quarantine,
+        "splits": dict(sorted(counted.rows.items())),
+        "steps": counted.steps(),
+        "quarantine": counted.quarantine,
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     (partial / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
-    for file in ("index.parquet", MANIFEST):
+    for file in (FILE, MANIFEST):
         _sync(partial / file)
     _sync(partial)
     partial.rename(final)
     _sync(final.parent)
 
 
-def _steps(entries: Iterable[Entry]) -> dict[str, int]:
-    """How many images took each step of the decoder; the thirty most common, for words may hold sizes."""
-    counts = Counter(step for entry in entries for step in entry["steps"])
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:30])
+class _Counted:
+    """What a manifest says of all images, taken down as their entries pass."""
+
+    def __init__(self) -> None:
+        self.quarantine: list[tuple[str, str]] = []
+        self.rows: Counter[SplitName] = Counter()
+        self._steps: Counter[str] = Counter()
+        self._pixels: dict[
+            SplitName, tuple[int, int, int]
+        ] = {}  # count, sum, sum of squares: exact in any order
+
+    def passing(self, entries: Iterable[Entry], films: Films) -> Iterator[Entry]:
+        """The same entries."""
+        for sample, split, entry in zip(films.samples, films.splits, entries, strict=True):
+            if "reason" in entry:
+                self.quarantine.append((sample.picture, entry["reason"]))
+            else:
+                self.rows[split] += 1
+                self._steps.update(entry["steps"])
+                count, total, squares = self._pixels.get(split, (0, 0, 0))
+                self._pixels[split] = (
+                    count + entry["pixel_count"], total + entry["pixel_sum"], squares + entry["pixel_square_sum"]
+                )  # fmt: skip
+            yield entry
+
+    def levels(self) -> tuple[float, float]:
+        """Mean and deviation of the training pixels, or of all where none is for training."""
+        chosen = [self._pixels["train"]] if "train" in self._pixels else self._pixels.values()
+        count, total, squares = (sum(numbers) for numbers in zip(*chosen, strict=True))
+        return total / count, math.sqrt(count * squares - total * total) / count
+
+    def steps(self) -> dict[str, int]:
+        """How many images took each step of the decoder; the thirty most common, for words may hold sizes."""
+        return dict(sorted(self._steps.items(), key=lambda item: (-item[1], item[0]))[:30])
 
 
-def _index(
-    samples: Sequence[Sample],
-    splits: Sequence[SplitName],
-    entries: Sequence[Entry],
-    targets: Sequence[Target],
-) -> pa.Table:
-    names = ("id", "path", "source", "modality", "body_part", "view")
-    columns: dict[str, Any] = {n: pa.array([getattr(s, n) for s in samples], pa.string()) for n in names}
-    for n in (
-        "patient",
-        "study",
-    ):  # equal keys stay equal in every source; what they say stays out of the store
-        columns[n] = pa.array([private_key(getattr(s, n)) for s in samples], pa.string())
-    columns["split"] = pa.array(splits, pa.string())
-    for n in ("sha256", "file_sha256", "row_sha256"):
-        columns[n] = pa.array([e[n] for e in entries], pa.string())
-    for n in ("width", "height", "pixel_count", "pixel_sum", "pixel_square_sum"):
-        columns[n] = pa.array([e[n] for e in entries], pa.int64())
-    for t in targets:
-        truths = [s.annotations.get(t.name) for s in samples]
-        if t.kind == "labels":
-            labels = [list(a.values) if isinstance(a, Labels) else None for a in truths]
-            columns[f"labels:{t.name}"] = pa.array(labels, pa.list_(pa.float32()))
-        elif t.kind == "mask":
-            columns[f"has:{t.name}"] = pa.array([t.name in e["has"] for e in entries], pa.bool_())
-        elif t.kind == "value":
-            values = [a.value if isinstance(a, Value) else None for a in truths]
-            columns[f"value:{t.name}"] = pa.array(values, pa.float64())
-        else:
-            places = [e[t.kind].get(t.name) for e in entries]
-            columns[f"{t.kind}:{t.name}"] = pa.array(places, pa.list_(pa.list_(pa.float64())))
-        if t.kind == "boxes":
-            kinds = [list(a.label) if isinstance(a, BoxList) else None for a in truths]
-            columns[f"box_labels:{t.name}"] = pa.array(kinds, pa.list_(pa.int64()))
-    return pa.table(columns)
-
-
-def _levels(entries: Sequence[Entry], splits: Sequence[SplitName]) -> tuple[float, float]:
-    """Mean and deviation of the training pixels; whole numbers until the end, so exact in any order."""
-    chosen = [e for e, split in zip(entries, splits, strict=True) if split == "train"] or entries
-    count, total, squares = (
-        sum(e[n] for e in chosen) for n in ("pixel_count", "pixel_sum", "pixel_square_sum")
-    )
-    return total / count, math.sqrt(count * squares - total * total) / count
-
-
-def _check_room(partial: Path, name: str, jobs: Sequence[Job]) -> None:
-    pictures = sum(1 + len(job.masks) + len(job.runs) for job in jobs)
-    needed = pictures * math.prod(jobs[0].size) + 4096 * len(jobs) if jobs else 0
+def _check_room(partial: Path, name: str, films: Films) -> None:
+    pictures = sum(1 + len(job.masks) + len(job.runs) for job in films)
+    needed = pictures * math.prod(films.size) + 4096 * len(films)
     free = shutil.disk_usage(partial).free
     if needed > free:
         raise UserError(

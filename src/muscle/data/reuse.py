@@ -8,102 +8,130 @@ of which only the time has changed is taken too, if its bytes are those that mad
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from muscle.data.film import Film, Job
-from muscle.data.store import MANIFEST, UNREAD, Store, file_sha256
+from muscle.data.film import Film, Job, of_frame
+from muscle.data.store import MANIFEST, Store, file_sha256
 from muscle.data.workers import films
 from muscle.errors import UserError
+from muscle.types import picture
 
 Stat = list[int]  # size and time in ns of a file; empty where there is none
 Stamp = tuple[str, str]  # with and without the time of the picture
 
 _HASHES = ("sha256", "file_sha256", "row_sha256")
 _NUMBERS = ("width", "height", "pixel_count", "pixel_sum", "pixel_square_sum")
+_CHUNK = 8192  # stamps that are Python objects at a time
 
 
-def stamp(job: Job, decode: str, stats: Mapping[str, Stat]) -> Stamp:
-    """The stamp of a row; ``decode`` is the key of the job's decoder settings, ``stats`` of each of its files."""
+def stats(job: Job) -> list[Stat]:
+    """Size and time of the picture of a job, then of its masks' files, by name."""
     masks = sorted(path for files in job.masks.values() for path, _ in files)
+    return [_stat(Path(job.root) / path) for path in (job.path, *masks)]
+
+
+def _stat(path: Path) -> Stat:
+    try:
+        found = path.stat()
+    except OSError:
+        return []
+    return [found.st_size, found.st_mtime_ns]
+
+
+def stamp(job: Job, decode: str) -> Stamp:
+    """The stamp of a row; ``decode`` is the key of the job's decoder settings."""
+    film, *masks = stats(job)
     drawn = (job.masks, sorted(job.scaled), job.runs, job.boxes, job.points)
-    truth = (job.path, job.size, job.fit, *drawn, [stats[path] for path in masks])
-    made = repr((decode, truth, stats[job.path][:1])).encode()
-    return _hash(made + repr(stats[job.path]).encode()), _hash(made)
+    made = repr((decode, (picture(job.path, job.frame), job.size, job.fit, *drawn, masks), film[:1])).encode()
+    return _hash(made + repr(film).encode()), _hash(made)
 
 
 def _hash(what: bytes) -> str:
     return hashlib.sha256(what).hexdigest()[:32]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A row of a finished store."""
+class Places:
+    """Where the rows of some jobs lie already, among the finished stores of a folder."""
 
-    store: Store
-    steps: pa.ChunkedArray[Any]
-    row: int
+    def __init__(
+        self, where: Path, size: tuple[int, int], jobs: Sequence[Job], stamps: Iterable[Stamp]
+    ) -> None:
+        """``stamps``: of each job; not asked for where there is no store."""
+        self._stores: list[Store] = []
+        self._store, self._row = np.full(len(jobs), -1, np.int32), np.zeros(len(jobs), np.int32)
+        manifests = sorted(where.glob(f"*-{size[0]}x{size[1]}-*/{MANIFEST}"))
+        if not manifests or not jobs:
+            return
+        asked = _table(stamps)
+        for column in ("stamp", "timeless"):
+            for manifest in manifests:
+                try:
+                    store = Store.open(manifest.parent)
+                except UserError:  # of another version, or damaged: it cannot serve
+                    continue
+                rows = pc.index_in(asked[column], value_set=store.index[column]).fill_null(-1).to_numpy()
+                new = np.flatnonzero((rows >= 0) & (self._store < 0))
+                if column == "timeless":  # the same bytes, written anew
+                    sums = zip(new.tolist(), store.strings("file_sha256", rows[new]), strict=True)
+                    new = np.array([i for i, sha in sums if sha == _sha256_of(jobs[i])], int)
+                if len(new):
+                    self._store[new], self._row[new] = len(self._stores), rows[new]
+                    self._stores.append(store)
 
-    def film(self) -> Film | None:
-        """The row as it left the decoder; None where its pixels are no longer what they were."""
-        store, row = self.store, self.row
+    def __contains__(self, at: int) -> bool:
+        """Whether there is a row for the job at this position."""
+        return bool(self._store[at] >= 0)
+
+    def film(self, at: int) -> Film | None:
+        """The row of a job as it left the decoder; None where its pixels are no longer what they were."""
+        store, row = self._stores[self._store[at]], int(self._row[at])
+        record: dict[str, Any] = (
+            store.index.select([*_HASHES, *_NUMBERS, "steps"]).slice(row, 1).to_pylist()[0]
+        )
         pixels = store.images[row]
-        if hashlib.sha256(pixels.tobytes()).hexdigest() != store.column("row_sha256")[row]:
+        if hashlib.sha256(pixels.tobytes()).hexdigest() != record["row_sha256"]:
             return None
-        record: dict[str, Any] = {name: store.column(name)[row] for name in _HASHES}
-        record |= {name: int(store.column(name)[row]) for name in _NUMBERS}
-        record["steps"] = self.steps[row].as_py()
         for kind in ("boxes", "points"):
-            columns = {
-                t.name: store.index.column(f"{kind}:{t.name}")[row] for t in store.targets if t.kind == kind
+            cells = {
+                t.name: store.index[f"{kind}:{t.name}"][row].as_py() for t in store.targets if t.kind == kind
             }
-            record[kind] = {name: cell.as_py() for name, cell in columns.items() if cell.is_valid}
-        masks = {name: mask[row] for name, mask in store.masks.items() if store.column(f"has:{name}")[row]}
+            record[kind] = {name: cell for name, cell in cells.items() if cell is not None}
+        masks = {
+            name: mask[row] for name, mask in store.masks.items() if store.index[f"has:{name}"][row].as_py()
+        }
         return Film(pixels, masks, record)
 
 
-def places(
-    where: Path, size: tuple[int, int], jobs: Sequence[Job], stamps: Sequence[Stamp]
-) -> list[Place | None]:
-    """Where the row of each job lies already, among the finished stores of a folder; None for those to decode."""
-    found: dict[str, Place] = {}
-    asked = pa.array([text for pair in stamps for text in pair], pa.string())
-    for manifest in sorted(where.glob(f"*-{size[0]}x{size[1]}-*/{MANIFEST}")):
-        try:
-            table = pq.read_table(manifest.parent / "index.parquet", columns=list(UNREAD))
-            here = {c: np.flatnonzero(pc.is_in(table[c], asked).to_numpy()) for c in ("stamp", "timeless")}
-            if not any(map(len, here.values())):
-                continue
-            store = Store.open(manifest.parent)
-        except (UserError, OSError, pa.ArrowException):  # of another version, or damaged: it cannot serve
-            continue
-        for column, rows in here.items():
-            for row in rows.tolist():
-                found.setdefault(table[column][row].as_py(), Place(store, table["steps"], row))
-    return [_chosen(found, job, *pair) for job, pair in zip(jobs, stamps, strict=True)]
+def _sha256_of(job: Job) -> str:
+    return of_frame(file_sha256(Path(job.root) / job.path), job.frame)
 
 
-def _chosen(found: Mapping[str, Place], job: Job, exact: str, timeless: str) -> Place | None:
-    if exact in found:
-        return found[exact]
-    place = found.get(timeless)
-    same = place and place.store.column("file_sha256")[place.row] == file_sha256(Path(job.root) / job.path)
-    return place if same else None
+def _table(stamps: Iterable[Stamp]) -> pa.Table:
+    schema = pa.schema([("stamp", pa.string()), ("timeless", pa.string())])
+    left, batches = iter(stamps), [pa.RecordBatch.from_pylist([], schema)]
+    while chunk := list(itertools.islice(left, _CHUNK)):
+        columns = [pa.array(column, pa.string()) for column in zip(*chunk, strict=True)]
+        batches.append(pa.RecordBatch.from_arrays(columns, schema=schema))
+    return pa.Table.from_batches(batches)
 
 
-def films_of(jobs: Sequence[Job], known: Sequence[Place | None], workers: int) -> Iterator[Film | str]:
+def films_of(jobs: Sequence[Job], places: Places, workers: int) -> Iterator[Film | str]:
     """The film of each job, in order: taken from its place, or decoded where it has none."""
-    decoded = films([job for job, place in zip(jobs, known, strict=True) if place is None], workers)
-    for job, place in zip(jobs, known, strict=True):
-        if place is None:
+    there = [i in places for i in range(len(jobs))]
+    decoded = films(
+        [job for job, taken in zip(jobs, there, strict=True) if not taken] if any(there) else jobs, workers
+    )
+    for i, taken in enumerate(there):
+        if not taken:
             yield next(decoded)
+        elif (film := places.film(i)) is not None:
+            yield film
         else:
-            taken = place.film()
-            yield next(films([job], workers)) if taken is None else taken
+            yield next(films([jobs[i]], workers))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -20,6 +21,8 @@ from muscle.types import IGNORE, Batch, Boxes, Target
 
 Ints = NDArray[np.int64]
 
+PART = 1024  # rows whose strings, boxes or masks are in memory at a time
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -27,13 +30,13 @@ class Rows:
 
     Attributes:
         stores: all of one (H, W).
-        store: [N] int64, position in ``stores`` of each row.
-        row: [N] int64, row within its store.
+        store: [N] int16, position in ``stores`` of each row.
+        row: [N] int32, row within its store.
     """
 
     stores: tuple[Store, ...]
-    store: Ints
-    row: Ints
+    store: NDArray[np.int16]
+    row: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.row)
@@ -43,35 +46,50 @@ class Rows:
         """(H, W)."""
         return self.stores[0].size
 
-    @cached_property
+    @property
     def ids(self) -> list[str]:
         """The id of each row."""
-        return self._strings("id")
+        return self.strings("id")
 
-    @cached_property
+    @property
     def patients(self) -> list[str]:
         """The patient key of each row."""
-        return self._strings("patient")
+        return self.strings("patient")
 
-    @cached_property
+    @property
     def splits(self) -> list[str]:
         """The split of each row."""
-        return self._strings("split")
+        return self.strings("split")
 
-    @cached_property
+    @property
     def sources(self) -> list[str]:
         """The source of each row."""
-        return self._strings("source")
+        return self.strings("source")
 
-    @cached_property
-    def body_parts(self) -> list[str]:
-        """The body part of each row; empty where unknown."""
-        return self._strings("body_part")
-
-    @cached_property
+    @property
     def images_sha256(self) -> list[str]:
         """SHA-256 of the decoded pixels of each row, at the size of the file: equal wherever the same film lies."""
-        return self._strings("sha256")
+        return self.strings("sha256")
+
+    def strings(self, column: str) -> list[str]:
+        """A column of strings, read from the disk: of many rows as seldom as can be."""
+        used = self._used()
+        if len(used) == 1:
+            return self.stores[used[0]].strings(column, self.row)
+        found = np.empty(len(self), object)
+        for i in used:
+            mine = self.store == i
+            found[mine] = self.stores[i].strings(column, self.row[mine])
+        listed: list[str] = found.tolist()
+        return listed
+
+    def keys(self, column: str) -> Ints:
+        """``image``, ``file`` or ``patient`` of each row as a number [N], equal where they are (see ``data.keys``)."""
+        return np.asarray(self._gather(np.int64, (), lambda s: s.numbers(f"{column}_key")))
+
+    def is_(self, column: str, value: str) -> NDArray[np.bool_]:
+        """Which rows have this value in ``split``, ``source``, ``body_part``, ``view`` or ``modality``, [N]."""
+        return np.asarray(self._gather(np.bool_, (), lambda s: s.is_(column, value)))
 
     def take(self, index: NDArray[Any]) -> Rows:
         """Some of these rows, by position or by a mask."""
@@ -79,18 +97,24 @@ class Rows:
 
     def digest(self, target: Target | None = None) -> str:
         """SHA-256 of what these rows are, in order: ids, stored pixels, splits, and the truth of a target."""
-        sums = self._strings("row_sha256")
-        text = "\n".join("\t".join(row) for row in zip(self.ids, sums, self.splits, strict=True))
-        found = hashlib.sha256(f"{self.size}\n{text}".encode())
+        found = hashlib.sha256(f"{self.size}".encode())
+        for some in self.parts():
+            columns = zip(some.ids, some.strings("row_sha256"), some.splits, strict=True)
+            found.update("".join("\n" + "\t".join(row) for row in columns).encode())
         if target is not None:
             found.update(f"\n{target}".encode())
-            truth = (
-                [self.masks(np.arange(len(self)), target)] if target.kind == "mask" else self.truth(target)
-            )
-            for value in truth:
-                for array in value if isinstance(value, tuple) else (value,):
-                    found.update(f"{array.shape}".encode() + array.tobytes())
+            for some in self.parts():
+                everything = np.arange(len(some))
+                truth = [some.masks(everything, target)] if target.kind == "mask" else some.truth(target)
+                for value in truth:
+                    for array in value if isinstance(value, tuple) else (value,):
+                        found.update(f"{array.shape}".encode() + array.tobytes())
         return found.hexdigest()
+
+    def parts(self) -> Iterator[Rows]:
+        """All rows in order, so many at a time as may be Python objects."""
+        for start in range(0, len(self), PART):
+            yield self.take(np.arange(start, min(start + PART, len(self))))
 
     def batch(self, index: NDArray[Any], normalization: Normalization, target: Target | None) -> Batch:
         """The images at these positions and what is known of them, as CPU tensors.
@@ -108,14 +132,14 @@ class Rows:
             np.array([s.mean for s in self.stores], np.float32)[some.store],
             np.array([s.sd for s in self.stores], np.float32)[some.store],
         )
-        mean_of, sd_of = self._levels
-        mean, sd = normalization.levels(source, (mean_of[index], sd_of[index]))
+        image = some._floats("mean"), some._floats("sd")
+        mean, sd = normalization.levels(source, image)
         return Batch(
             image=torch.from_numpy(some._gather(np.uint8, self.size, lambda s: s.images))[:, None],
             mean=torch.from_numpy(mean),
             sd=torch.from_numpy(sd),
-            source=torch.from_numpy(some.store),
-            ids=tuple(some._strings("id")),
+            source=torch.from_numpy(some.store.astype(np.int64)),
+            ids=tuple(some.ids),
             target=None if target is None else some._tensors(target),
         )
 
@@ -143,21 +167,21 @@ class Rows:
         """The masks at these positions, [B, H, W] uint8; 255 throughout where unknown."""
         some = self.take(index)
         found = some._gather(np.uint8, self.size, lambda s: s.masks.get(target.name), IGNORE)
-        found[~some._known(target)] = IGNORE
+        found[~some.known(target)] = IGNORE
         return found
 
-    @cached_property
-    def _levels(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        return (
-            self._gather(np.float32, (), lambda s: s.levels()[0]),
-            self._gather(np.float32, (), lambda s: s.levels()[1]),
-        )
+    def _used(self) -> list[int]:
+        """Positions of the stores that have rows here."""
+        return np.flatnonzero(np.bincount(self.store, minlength=1)).tolist()
+
+    def _floats(self, column: str) -> NDArray[np.float32]:
+        return np.asarray(self._gather(np.float32, (), lambda s: s.numbers(column)))
 
     def _gather(
         self, dtype: Any, shape: tuple[int, ...], of: Callable[[Store], NDArray[Any] | None], fill: float = 0
     ) -> NDArray[Any]:
         """One value a row from an array that each store has; ``fill`` where a store has none."""
-        used = np.unique(self.store)
+        used = self._used()
         if len(used) == 1 and (only := of(self.stores[used[0]])) is not None:
             return np.asarray(only[self.row], dtype)
         found = np.full((len(self), *shape), fill, dtype)
@@ -168,11 +192,8 @@ class Rows:
                 found[mine] = array[self.row[mine]]
         return found
 
-    def _strings(self, column: str) -> list[str]:
-        found: list[str] = self._gather(object, (), lambda s: s.column(column)).tolist()
-        return found
-
-    def _known(self, target: Target) -> NDArray[np.bool_]:
+    def known(self, target: Target) -> NDArray[np.bool_]:
+        """Which rows have a truth for this target, [N]."""
         found: NDArray[np.bool_] = self._gather(
             np.bool_, (), lambda s: s.known(target.name) if s.target(target.name) else None
         )
@@ -190,7 +211,7 @@ class Rows:
 
     def _boxes(self, target: Target) -> tuple[NDArray[np.float32], Ints, Ints]:
         """All boxes of these rows in order, their labels, and how many each row has."""
-        known = self._known(target)
+        known = self.known(target)
         if not known.all():
             first = self.take(np.flatnonzero(~known)[:1]).ids[0]
             raise UsageError(
@@ -240,6 +261,13 @@ def all_rows(stores: Sequence[Store], left_out: Set[str] = frozenset()) -> Rows:
     if len(sizes) > 1:
         given = ", ".join(f"{s.name} {s.size[0]}x{s.size[1]}" for s in stores)
         raise UserError(f"stores of different sizes: {given}; prepare all at one size")
-    store = np.concatenate([np.full(len(s), i, np.int64) for i, s in enumerate(stores)])
-    rows = Rows(tuple(stores), store, np.concatenate([np.arange(len(s), dtype=np.int64) for s in stores]))
-    return rows.take(np.array([i not in left_out for i in rows.ids], bool)) if left_out else rows
+    kept = [_kept(s, left_out) for s in stores]
+    store = np.concatenate([np.full(len(rows), i, np.int16) for i, rows in enumerate(kept)])
+    return Rows(tuple(stores), store, np.concatenate(kept))
+
+
+def _kept(store: Store, left_out: Set[str]) -> NDArray[np.int32]:
+    if not left_out:
+        return np.arange(len(store), dtype=np.int32)
+    found = pc.is_in(store.index.column("id"), pa.array(sorted(left_out), pa.string()))
+    return np.flatnonzero(~found.to_numpy()).astype(np.int32)

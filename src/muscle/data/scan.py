@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from muscle.data.columns import Table, find_tables
+from muscle.data.data_file import DataFile
 from muscle.data.files import looks_like_image, walk
 from muscle.data.headers import Film, colour_problem, look, mask_problem, may_be_mask, part_by_name, plain
-from muscle.data.layouts import Proposal, propose
+from muscle.data.layouts import Proposal, films_beside, propose
 from muscle.data.raw_img import is_raw_img
-from muscle.data.source import DataFile
 from muscle.errors import UsageError, UserError
 from muscle.parts import to_yaml
 
 SHOWN = 20  # lines of what is set aside, in the printed table
+_ALONE = "masks alone"
 THREADS = 8  # reading headers waits for the disk
 LOOKED_AT = 32  # pictures of a folder that are unpacked for their colours, or as possible masks
 
@@ -120,7 +121,9 @@ class Scan:
             UserError: there is nothing to propose.
         """
         if self.proposal is None:
-            raise UserError(f"{self.root}: no radiograph found, so there is no data file to propose")
+            none = "no radiograph found, so there is no data file to propose"
+            why = next((note for note in self.notes if note.startswith(_ALONE)), none)
+            raise UserError(f"{self.root}: {why}")
         sources = {}
         for name, source in self.proposal.sources.items():
             defaults = type(source).model_construct(root="").dump()
@@ -190,7 +193,17 @@ def scan(root: str | Path, progress: Callable[[int, int], None] | None = None) -
     aside = tuple((path, why) for path, (_, why) in zip(others, kinds, strict=True) if why)
     good = [film for film in films if not film.problem]
     return Scan(folder, dict(sorted(counts.items())), tuple(films), aside, find_tables(folder, others, good),
-                _data_file(proposal), (*proposal.notes, *_privacy(films)))  # fmt: skip
+                _data_file(proposal), (*proposal.notes, *_masks_alone(folder, films), *_privacy(films)))  # fmt: skip
+
+
+def _masks_alone(root: Path, films: list[Film]) -> list[str]:
+    """Where a folder holds masks and no film: which folder to give instead."""
+    if not films or not all(film.problem.startswith("mask") for film in films):
+        return []
+    beside = films_beside(root)
+    if beside is None:
+        return [f"{_ALONE}, no radiograph; give the folder that holds both the films and the masks"]
+    return [f"{_ALONE}; their films are in {beside}: give {root.parent}, the folder above, which holds both"]
 
 
 def _film(root: Path, path: str) -> Film | None:
@@ -200,7 +213,11 @@ def _film(root: Path, path: str) -> Film | None:
 
 def _looked_at(root: Path, films: list[Film]) -> list[Film]:
     """The films, with photographs and masks found out."""
-    for asked, answer in ((_coloured, colour_problem), (_masklike, mask_problem)):
+
+    def masklike(film: Film) -> bool:
+        return film.type not in ("dicom", "raw img") and may_be_mask(f"{root.name}/{film.path}")
+
+    for asked, answer in ((_coloured, colour_problem), (masklike, mask_problem)):
         folders: dict[str, list[int]] = defaultdict(list)
         for i, film in enumerate(films):
             if not film.problem and asked(film):
@@ -220,10 +237,6 @@ def _looked_at(root: Path, films: list[Film]) -> list[Film]:
 
 def _coloured(film: Film) -> bool:
     return film.colour
-
-
-def _masklike(film: Film) -> bool:
-    return film.type not in ("dicom", "raw img") and may_be_mask(film.path)
 
 
 def _answer(look_at: Callable[[Path], str], file: Path) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from muscle.data.data_file import DataFile
 from muscle.data.privacy import private_key
-from muscle.data.source import DataFile
 from muscle.data.splits import Listed, PatientSplit, stratified
 from muscle.errors import UsageError
 from muscle.paths import atomic_write

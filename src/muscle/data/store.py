@@ -1,27 +1,27 @@
-"""Decoded images on disk: mapped arrays, a Parquet index, checksums. Written once by ``prepare``, read by all.
+"""Decoded images on disk: mapped arrays, a mapped index, checksums. Written once by ``prepare``, read by all.
 
 A store is a folder: ``images.npy`` [N, H, W] uint8, one ``mask-<i>.npy`` [N, H, W] uint8 a mask target,
-``index.parquet`` with one row an image, and ``manifest.json``. Each can be read without this package.
+``index.arrow`` with one row an image (see ``index``), and ``manifest.json``. Each can be read without this package.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from muscle.data.index import FILE, read_index
 from muscle.errors import UserError
 from muscle.types import Target
 
-VERSION = 2
-UNREAD = ("stamp", "timeless", "steps")  # columns of the index that training has no use for
+VERSION = 3
 MANIFEST = "manifest.json"
 
 Floats = NDArray[np.float32]
@@ -32,10 +32,10 @@ Pixels = NDArray[np.uint8]
 class BoxTable:
     """The boxes of all rows: those of row r are ``start[r]`` to ``start[r + 1]``.
 
-    ``start`` [N + 1] int64; ``xyxy`` [M, 4] float32 in store pixels; ``label`` [M] int64 from 1.
+    ``start`` [N + 1] int32; ``xyxy`` [M, 4] float32 in store pixels; ``label`` [M] int64 from 1.
     """
 
-    start: NDArray[np.int64]
+    start: NDArray[np.int32]
     xyxy: Floats
     label: NDArray[np.int64]
 
@@ -51,14 +51,10 @@ class Store:
         targets: what the source teaches.
         images: [N, H, W] uint8, mapped, read-only.
         masks: target name -> [N, H, W] uint8, mapped; zeros where the image has no mask (see ``known``).
-        index: one row an image: id path source modality body_part view patient study split sha256 (of the decoded
-            pixels) file_sha256 row_sha256 width height (of the source image) pixel_count pixel_sum
-            pixel_square_sum; ``labels:<t>`` list<float>, ``boxes:<t>`` list<list<float>> in store pixels with
-            ``box_labels:<t>``, ``points:<t>`` list<list<float>>, ``has:<t>`` bool for masks, ``value:<t>`` float;
-            null where unknown.
+        index: one row an image, mapped; its columns: see ``index``.
         mean, sd: of the pixels of the training rows (of all rows if none is for training), 0..255 scale, without
             the border that ``pad`` adds.
-        quarantine: (path, reason) of each image that could not become a row.
+        quarantine: (path, or path#frame, and reason) of each image that could not become a row.
         digest: SHA-256 of the content: equal digests mean equal pixels, records and truth.
         manifest: all of ``manifest.json``.
     """
@@ -75,7 +71,6 @@ class Store:
     quarantine: list[tuple[str, str]]
     digest: str
     manifest: dict[str, Any]
-    _cache: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return int(self.index.num_rows)
@@ -103,14 +98,11 @@ class Store:
         height, width = manifest["size"]
         shape = (manifest["rows"], height, width)
         arrays = {target: _map(path / entry["file"], shape) for target, entry in manifest["arrays"].items()}
-        try:
-            file = path / manifest["index"]["file"]
-            kept = [name for name in pq.read_schema(file).names if name not in UNREAD]
-            index = pq.read_table(file, columns=kept)
-        except (OSError, pa.ArrowException) as error:
+        index = read_index(path / FILE)
+        if index.num_rows != manifest["rows"]:
             raise UserError(
-                f"{path}: index cannot be read ({error}); delete the folder, prepare again"
-            ) from None
+                f"{path / FILE}: has {index.num_rows} rows, not {manifest['rows']}; delete the folder, prepare again"
+            )
         return cls(
             path=path,
             name=manifest["name"],
@@ -141,60 +133,51 @@ class Store:
         """The target of that name, if this source teaches it."""
         return next((t for t in self.targets if t.name == name), None)
 
-    def column(self, name: str) -> NDArray[Any]:
-        """A column of the index as an array [N] (strings: objects); read once."""
-        key = f"column:{name}"
-        if key not in self._cache:
-            self._cache[key] = self.index.column(name).to_numpy()
-        found: NDArray[Any] = self._cache[key]
+    def numbers(self, name: str) -> NDArray[Any]:
+        """A column of numbers [N], mapped: not a copy."""
+        found: NDArray[Any] = _one(self.index.column(name)).to_numpy(zero_copy_only=False)
         return found
 
-    def levels(self) -> tuple[Floats, Floats]:
-        """Mean and deviation of every image [N] float32, without the border that ``pad`` adds."""
-        if "levels" not in self._cache:
-            count = self.column("pixel_count").astype(np.float64)
-            mean = self.column("pixel_sum") / count
-            variance = np.maximum(self.column("pixel_square_sum") / count - mean**2, 0)
-            self._cache["levels"] = mean.astype(np.float32), np.sqrt(variance).astype(np.float32)
-        found: tuple[Floats, Floats] = self._cache["levels"]
+    def strings(self, name: str, rows: NDArray[Any] | None = None) -> list[str]:
+        """A column of strings, of some rows or of all."""
+        column: Any = self.index.column(name)
+        found: list[str] = (column if rows is None else column.take(pa.array(rows))).to_pylist()
+        return found
+
+    def counts(self, name: str) -> dict[str, int]:
+        """How often each value of a column of strings occurs."""
+        counted: Any = pc.value_counts(_one(self.index.column(name)))
+        return dict(sorted((pair["values"], pair["counts"]) for pair in counted.to_pylist()))
+
+    def is_(self, name: str, value: str) -> NDArray[np.bool_]:
+        """In which rows a column of few different strings (``split``, ``body_part`` ...) has this value, [N]."""
+        column = _one(self.index.column(name))
+        found: NDArray[np.bool_] = column.indices.to_numpy() == column.dictionary.index(value).as_py()
         return found
 
     def known(self, target: str) -> NDArray[np.bool_]:
         """Which rows have a truth for this target, [N]; for labels: at least one class known."""
         kind = self._target(target).kind
-        if kind == "labels":
-            return np.asarray(np.isfinite(self.labels(target)).any(axis=1))
+        if kind in ("labels", "value"):
+            return np.asarray((self.labels(target) == self.labels(target)).any(axis=1))  # NaN is not itself
         if kind == "mask":
-            return self.column(f"has:{target}").astype(np.bool_)
+            return self.numbers(f"has:{target}").astype(np.bool_)
         return np.asarray(self.index.column(f"{kind}:{target}").is_valid().to_numpy())
 
     def labels(self, target: str) -> Floats:
-        """Labels [N, C] float32: 1 present, 0 absent, NaN unknown; a ``value`` target gives [N, 1]."""
-        key = f"labels:{target}"
-        if key not in self._cache:
-            found = self._target(target)
-            if found.kind == "value":
-                column = self.index.column(f"value:{target}").to_pylist()
-                table = [[np.nan if v is None else v] for v in column]
-            else:
-                unknown = [np.nan] * len(found.classes)
-                table = [unknown if v is None else v for v in self.index.column(key).to_pylist()]
-            self._cache[key] = np.array(table, np.float32).reshape(len(self), -1)
-        labels: Floats = self._cache[key]
-        return labels
+        """Labels [N, C] float32, mapped: 1 present, 0 absent, NaN unknown; a ``value`` target gives [N, 1]."""
+        kind = self._target(target).kind
+        column = _one(self.index.column(f"{kind}:{target}"))
+        found: Floats = (column.flatten() if kind == "labels" else column).to_numpy()
+        return found.reshape(len(self), -1)
 
     def boxes(self, target: str) -> BoxTable:
-        """The boxes of every row; none where there are none, and none where they are unknown (see ``known``)."""
-        key = f"boxes:{target}"
-        if key not in self._cache:
-            rows = [v or [] for v in self.index.column(key).to_pylist()]
-            labels = [v or [] for v in self.index.column(f"box_labels:{target}").to_pylist()]
-            start = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
-            xyxy = np.array([box for row in rows for box in row], np.float32).reshape(-1, 4)
-            label = np.array([label for row in labels for label in row], np.int64)
-            self._cache[key] = BoxTable(start.astype(np.int64), xyxy, label)
-        table: BoxTable = self._cache[key]
-        return table
+        """The boxes of every row, mapped; none also where they are unknown (see ``known``)."""
+        self._target(target)
+        boxes, labels = (_one(self.index.column(f"{name}:{target}")) for name in ("boxes", "box_labels"))
+        start = boxes.offsets.to_numpy()
+        xyxy = boxes.values.flatten().to_numpy().reshape(-1, 4)
+        return BoxTable(start, xyxy, labels.values.to_numpy())
 
     def _target(self, name: str) -> Target:
         found = self.target(name)
@@ -202,6 +185,11 @@ class Store:
             names = ", ".join(t.name for t in self.targets) or "none"
             raise UserError(f"store {self.name}: no target {name!r}; it teaches: {names}")
         return found
+
+
+def _one(column: pa.ChunkedArray[Any]) -> Any:
+    """The column as the one array that it was written as."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def file_sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ from muscle.data.grey import Values
 from muscle.errors import UserError
 
 
-def stored_values(path: Path, ds: Any, steps: list[str]) -> tuple[Values, int, bool]:
-    """The first frame [H, W], or [H, W, 3] in RGB; the bits that its values have; whether they are signed.
+def stored_values(path: Path, ds: Any, frame: int, steps: list[str]) -> tuple[Values, int, bool]:
+    """A frame, from 1, [H, W], or [H, W, 3] in RGB; the bits that its values have; whether they are signed.
 
     Raises:
         UserError: no decoder for its transfer syntax, or a header that contradicts itself or the pixels.
@@ -29,7 +30,7 @@ def stored_values(path: Path, ds: Any, steps: list[str]) -> tuple[Values, int, b
             f"{path}: {syntax.name} ({syntax}) needs a decoder that is not installed; `muscle doctor` names it"
         )
     if "PixelData" not in ds:  # Float Pixel Data
-        values, _ = decoder.as_array(ds, index=0)
+        values, _ = decoder.as_array(ds, index=frame - 1)
         bits = values.dtype.itemsize * 8
         steps[0] += f", floats of {bits} bits"
         return values, bits, True
@@ -46,10 +47,10 @@ def stored_values(path: Path, ds: Any, steps: list[str]) -> tuple[Values, int, b
         ds.NumberOfFrames = 1
     precision = 0
     if syntax.is_encapsulated:
-        precision = _check_codestream(path, ds, syntax)
+        precision = _check_codestream(path, ds, frame, syntax)
     else:
         _check_length(path, ds, allocated)
-    values, seen = decoder.as_array(ds, index=0, correct_unused_bits=False)  # type: ignore[arg-type]
+    values, seen = decoder.as_array(ds, index=frame - 1, correct_unused_bits=False)  # type: ignore[arg-type]
     found = str(seen["photometric_interpretation"])
     if values.ndim == 3 and found != "RGB":
         raise UserError(f"{path}: colours in {found} cannot be read; allowed: RGB, YBR_FULL, YBR_FULL_422")
@@ -104,7 +105,7 @@ def _check_length(path: Path, ds: Any, allocated: int) -> None:
         raise UserError(f"{path}: {given:,} bytes of pixels; {expected:,.0f} by rows, columns and bits")
 
 
-def _check_codestream(path: Path, ds: Any, syntax: Any) -> int:
+def _check_codestream(path: Path, ds: Any, frame: int, syntax: Any) -> int:
     """What a JPEG or JPEG 2000 picture says of itself must be what the header says; its bits, 0 for RLE."""
     from pydicom.encaps import generate_frames
     from pydicom.uid import RLELossless
@@ -112,8 +113,9 @@ def _check_codestream(path: Path, ds: Any, syntax: Any) -> int:
     if syntax == RLELossless:
         return 0
     frames = int(ds.get("NumberOfFrames") or 1)
-    frame = next(iter(generate_frames(ds.PixelData, number_of_frames=frames)), b"")
-    found = jpeg_2000_size(frame) if b"\xff\x4f\xff\x51" in frame[:256] else jpeg_size(frame)
+    coded = generate_frames(ds.PixelData, number_of_frames=frames)
+    stream = next(islice(coded, frame - 1, None), b"")
+    found = jpeg_2000_size(stream) if b"\xff\x4f\xff\x51" in stream[:256] else jpeg_size(stream)
     if found is None:
         raise UserError(f"{path}: its compressed pixels do not begin as {syntax.name} does")
     width, height, precision = found

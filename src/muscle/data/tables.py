@@ -151,3 +151,18 @@ def _text(cell: Any) -> str:
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     return str(cell).strip()
+
+
+def number(cell: str, where: str) -> float:
+    """A finite number from a cell.
+
+    Raises:
+        UserError: it is none; ``where`` names file, line and column.
+    """
+    try:
+        found = float(cell)
+    except ValueError:
+        found = float("nan")
+    if not abs(found) < float("inf"):
+        raise UserError(f"{where}: given {cell!r}; allowed: a number")
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,36 @@ from PIL import Image
 
 from muscle.datasets._example import save
 from muscle.datasets._trees import one_each, pictures, place, stem
+from muscle.datasets.v7_lungs import LUNGS
 from muscle.phantom import Phantom
-from muscle.types import Labels, MaskFiles, Target
+from muscle.types import Annotation, Labels, MaskFiles, Sample, Target
 
 TUBERCULOSIS = Target(name="tuberculosis", kind="labels", classes=("normal", "tuberculosis"))
 _FILM = re.compile(r"(chncxr|mcucxr)_(\d{4})_([01])")
 _COLLECTION = {"chncxr": "shenzhen", "mcucxr": "montgomery"}
 _TRUTH = {"0": Labels((1.0, 0.0)), "1": Labels((0.0, 1.0))}
+
+
+def shares(prefix: str) -> dict[str, str]:
+    """The other sets with the films of a prefix."""
+    return {
+        "chest_xray_masks": f"its films {prefix}_* are these, under the same names",
+        "tbx11k": "its folder extra/ holds these films",
+    }
+
+
+def records(
+    name: str, films: Mapping[str, str], lungs: Mapping[str, MaskFiles]
+) -> tuple[list[Sample], list[Target]]:
+    """Films by stem with their class, and with their lungs where they are known."""
+    found = []
+    for key, path in films.items():
+        truth: dict[str, Annotation] = {"tuberculosis": tuberculosis(key)}
+        if key in lungs:
+            truth["lungs"] = lungs[key]
+        found.append(Sample(id=f"{name}/{path}", path=path, source=name, patient=patient(key), body_part="chest",
+                            annotations=truth))  # fmt: skip
+    return found, [TUBERCULOSIS, LUNGS]
 
 
 def films(files: Iterable[str], prefix: str = "") -> dict[str, str]:

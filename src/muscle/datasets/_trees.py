@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from muscle.data.files import IMAGE_SUFFIXES
+from muscle.data.files import IMAGE_SUFFIXES, walk
 from muscle.errors import UserError
 
 
@@ -42,10 +42,50 @@ def one_each(paths: Iterable[str], key: Callable[[str], str] = stem) -> dict[str
 
 
 def named(paths: Iterable[str], *names: str) -> str | None:
-    """The least deep file of the first of these names that occurs, upper and lower case alike; None without one."""
-    wanted = [word.lower() for word in names]
-    there = one_each((path for path in paths if file_name(path) in wanted), key=file_name)
-    return next((there[word] for word in wanted if word in there), None)
+    """The least deep file or folder called by the first of these names that occurs; None without one.
+
+    Upper and lower case are alike. A name may have several steps (``annotations/json``).
+    """
+    paths = list(paths)
+    for name in names:
+        mark, steps = f"/{name.lower()}/", name.count("/") + 1
+        there = {
+            "/".join(path.split("/")[: low[: low.index(mark)].count("/") + steps])
+            for path in paths
+            if mark in (low := f"/{path.lower()}/")
+        }
+        if there:
+            return min(there, key=lambda path: (path.count("/"), path))
+    return None
+
+
+def top(root: Path, layout: str, *marks: str) -> Path:
+    """The folder that holds the first of these files or folders that occurs, wherever below the root it lies.
+
+    Archives are unpacked with or without their top folders. ``layout`` says in words what the tree holds.
+
+    Raises:
+        UserError: none of them is there.
+    """
+    found = named(walk(root), *marks)
+    if found is None:
+        raise UserError(f"{root}: not this layout, no {' or '.join(marks)}; it holds {layout}")
+    mark = next(mark for mark in marks if f"/{found}".lower().endswith(f"/{mark}".lower()))
+    return (root / found).parents[mark.count("/")]
+
+
+def check_films(table: Path, listed: Iterable[str], films: Iterable[str]) -> None:
+    """Refuses a table of which not one film is there; some are missing wherever an archive was not fetched.
+
+    Raises:
+        UserError: names the table and one of its films.
+    """
+    listed = set(listed)
+    if listed.isdisjoint(films):
+        raise UserError(
+            f"{table}: none of its {len(listed)} films is there, such as {min(listed, default='none')}; get the films "
+            "that belong to it"
+        )
 
 
 def read_lines(path: Path) -> list[str]:

@@ -11,7 +11,7 @@ from muscle.data.files import inside
 from muscle.data.source import Source
 from muscle.data.tables import read_table
 from muscle.datasets._example import drawn, save, windows_text
-from muscle.datasets._layout import base, check_films
+from muscle.datasets._trees import check_films, top
 from muscle.types import Labels, Sample, Target
 
 FINDINGS = Target(
@@ -20,6 +20,11 @@ FINDINGS = Target(
     classes=("No Finding", "Pneumonia", "Viral", "Bacterial", "Fungal", "COVID-19"),
     exclusive=False,
 )
+_ABOVE = {  # a germ that older tables name alone -> where the newer table puts it
+    **dict.fromkeys(("Pneumocystis", "Aspergillosis"), ("Pneumonia", "Fungal")),
+    **dict.fromkeys(("Streptococcus", "Klebsiella", "Legionella", "Nocardia", "Mycoplasma", "Chlamydophila", "E.Coli"),
+                    ("Pneumonia", "Bacterial")),
+}  # fmt: skip
 _OPEN = ("", "todo", "unknown")  # nobody has said yet
 _TABLE = "metadata.csv"
 
@@ -28,9 +33,10 @@ class CovidImages(Source):
     """``images/`` and ``metadata.csv`` of github.com/ieee8023/covid-chestxray-dataset.
 
     The table also lists CT slices and volumes: only rows of modality X-ray in the folder ``images`` are read. A finding
-    is a path such as ``Pneumonia/Viral/COVID-19``; older copies of the table have its last word alone, and then what
-    stands above it is unknown. ``Pneumonia`` or ``Pneumonia/Viral`` alone leaves the germ unknown. The patient is
-    ``patientid``: one person has several films, weeks apart. Lateral films have view L.
+    is a path such as ``Pneumonia/Viral/COVID-19``; older copies of the table have its last word alone. What stands
+    above a bacterium or fungus is taken from the newer table, above other words it is unknown. ``Pneumonia`` or
+    ``Pneumonia/Viral`` alone leaves the germ unknown. The patient is ``patientid``: one person has several films, weeks
+    apart. Lateral films have view L.
     """
 
     kind: ClassVar[str] = "covid_images"
@@ -45,7 +51,7 @@ class CovidImages(Source):
 
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:
         """Every film that is there, with the findings of its row."""
-        root = base(self.folder, _TABLE, f"images/ and {_TABLE}")
+        root = top(self.folder, f"images/ and {_TABLE}", _TABLE)
         needed = ("patientid", "finding", "view", "modality", "folder", "filename")
         listed, found = set(), {}
         for line, row in read_table(root / _TABLE, needed=needed):
@@ -89,6 +95,7 @@ def _findings(cell: str) -> Labels | None:
     if cell.lower() in _OPEN:
         return None
     parts = [part.strip() for part in cell.replace(",", "/").split("/")]
+    parts = [*_ABOVE.get(parts[0], ()), *parts]
     whole = parts[0] in ("Pneumonia", "No Finding")  # otherwise its beginning is missing
     bare = parts in (["Pneumonia"], ["Pneumonia", "Viral"])  # the germ is not said
 

@@ -11,7 +11,7 @@ import numpy as np
 from muscle.data.files import images
 from muscle.data.source import Source
 from muscle.datasets._example import drawn, save
-from muscle.datasets._layout import base
+from muscle.datasets._trees import top
 from muscle.types import Annotation, Labels, MaskFiles, Sample, Target
 
 _FOLDERS = ("Normal", "COVID", "Lung_Opacity", "Viral Pneumonia")
@@ -48,7 +48,7 @@ class CovidRadiography(Source):
 
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:
         """Every film with its folder's class and its mask."""
-        root = base(self.folder, "COVID/images", "{COVID,Lung_Opacity,Normal,Viral Pneumonia}/{images,masks}")
+        root = top(self.folder, "{COVID,Lung_Opacity,Normal,Viral Pneumonia}/{images,masks}", "COVID/images")
         found = []
         for word in _FOLDERS:
             masks = {Path(file).name.lower(): file for file in images(root / word / "masks")}

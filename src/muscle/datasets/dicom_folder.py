@@ -12,6 +12,7 @@ from muscle.data.headers import RADIOGRAPHS
 from muscle.data.tables import read_table
 from muscle.datasets._columns import Columns, Row
 from muscle.datasets._example import drawn, save, windows_text
+from muscle.datasets._frames import Framed
 from muscle.datasets._patients import hidden
 from muscle.errors import UsageError, UserError
 from muscle.types import Annotation, Sample, Target
@@ -19,7 +20,7 @@ from muscle.types import Annotation, Sample, Target
 _TAGS = {"sop": "SOPInstanceUID", "study": "StudyInstanceUID", "path": "path"}
 
 
-class DicomFolder(Columns):
+class DicomFolder(Columns, Framed):
     """All radiographs among the DICOM files below the root; patient, study, view and body part from their headers.
 
     What is no radiograph (another modality, a report, a presentation state, DICOMDIR, a picture of another kind) is
@@ -57,7 +58,8 @@ class DicomFolder(Columns):
             )
         rows = self._rows(name) if self.table else {}
         targets = self.taught(name, [row for _, row in rows.values()])
-        found, fitting = [], 0
+        found: list[Sample] = []
+        fitting = 0
         for path in images(self.folder):
             header = self._header(self.folder / path)
             if header is None:
@@ -66,7 +68,7 @@ class DicomFolder(Columns):
             where, row = rows.get(key, ("", {}))
             fitting += bool(row)
             truth = self.truths(row, targets, where) if row else {}
-            found.append(self._sample(name, path, header, row, truth))
+            found += self.films(self._sample(name, path, header, row, truth))
         if rows and found and not fitting:
             where, row = next(iter(rows.values()))
             raise UserError(

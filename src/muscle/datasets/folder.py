@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from muscle.data.dicom import is_dicom, read_header
 from muscle.data.files import PARTS, images, part_of
 from muscle.datasets._example import drawn, save
+from muscle.datasets._frames import Framed
 from muscle.datasets._patients import NamedPatients, hidden
 from muscle.errors import UsageError, UserError
 from muscle.types import Labels, Sample, Target
@@ -28,7 +29,7 @@ _NEGATIVE = (
 )
 
 
-class Folder(NamedPatients):
+class Folder(NamedPatients, Framed):
     """All pictures below the root, however deep; hidden files and ``__MACOSX`` are left out.
 
     Attributes:
@@ -60,13 +61,14 @@ class Folder(NamedPatients):
             if path not in exact and not any(fnmatchcase(path, pattern) for pattern in patterns)
         ]
         if self.labels == "none":
-            return [self._sample(name, path) for path in paths], []
+            return [film for path in paths for film in self.films(self._sample(name, path))], []
         if not paths:
             return [], []
         classes = self._classes(name, paths)
         target = Target(name=self.target or name, kind="labels", classes=classes)
         truths = {c: Labels(tuple(float(c == other) for other in classes)) for c in classes}
-        return [self._sample(name, path, {target.name: truths[_above(path)]}) for path in paths], [target]
+        samples = (self._sample(name, path, {target.name: truths[_above(path)]}) for path in paths)
+        return [film for sample in samples for film in self.films(sample)], [target]
 
     def _sample(self, name: str, path: str, truth: dict[str, Labels] | None = None) -> Sample:
         patient = self.patient(name, path) if self.patient_pattern else self._dicom_patient(path)

@@ -126,7 +126,7 @@ def _from_xml(root: Path, files: list[str]) -> dict[str, Labels | None]:
                 uid = report.find("uId")
                 if uid is None or not uid.get("id"):
                     raise ValueError("no uId")
-            except (OSError, ValueError, ElementTree.ParseError) as error:
+            except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:  # its encoding
                 raise UserError(
                     f"{root / path}: not a report of Open-i: {error}; get it again or delete it"
                 ) from None

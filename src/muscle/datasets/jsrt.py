@@ -12,7 +12,7 @@ from PIL import Image
 
 from muscle.data.files import walk
 from muscle.data.source import Source
-from muscle.datasets._layout import number
+from muscle.data.tables import number
 from muscle.errors import UserError
 from muscle.phantom import Phantom, draw
 from muscle.types import Annotation, BoxList, Labels, MaskFiles, Sample, Target

@@ -11,10 +11,9 @@ import numpy as np
 from muscle.data.files import walk
 from muscle.data.source import Source
 from muscle.datasets._example import RESOURCE_FORK, drawn, put, save, windows_text
-from muscle.datasets._nlm import TUBERCULOSIS, films, masks, patient, save_film, tuberculosis, white
-from muscle.datasets.v7_lungs import LUNGS
+from muscle.datasets._nlm import films, masks, records, save_film, shares, white
 from muscle.errors import UserError
-from muscle.types import Annotation, Sample, Target
+from muscle.types import Sample, Target
 
 
 class Montgomery(Source):
@@ -36,10 +35,7 @@ class Montgomery(Source):
         "images": 138, "patients": 138, "labels:tuberculosis:normal": 80, "labels:tuberculosis:tuberculosis": 58,
         "mask:lungs": 138,
     }  # fmt: skip
-    shares: ClassVar[Mapping[str, str]] = {
-        "chest_xray_masks": "its films MCUCXR_* are these, under the same names",
-        "tbx11k": "its folder extra/ holds these films",
-    }
+    shares: ClassVar[Mapping[str, str]] = shares("MCUCXR")
 
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:
         """Every film with its class and its lungs.
@@ -49,19 +45,15 @@ class Montgomery(Source):
         """
         files = walk(self.folder)
         left, right = masks(files, "leftMask"), masks(files, "rightMask")
-        found = []
-        for key, path in films(files, "MCUCXR").items():
-            annotations: dict[str, Annotation] = {"tuberculosis": tuberculosis(key)}
+        there = films(files, "MCUCXR")
+        for key, path in there.items():
             if (key in left) != (key in right):
                 side = "left" if key in right else "right"
                 raise UserError(
                     f"{self.folder / path}: the mask of the {side} lung is missing; get {side}Mask again"
                 )
-            if key in left:
-                annotations["lungs"] = white(left[key], right[key])
-            found.append(Sample(id=f"{name}/{path}", path=path, source=name, patient=patient(key), body_part="chest",
-                                annotations=annotations))  # fmt: skip
-        return found, [TUBERCULOSIS, LUNGS]
+        lungs = {key: white(path, right[key]) for key, path in left.items() if key in right}
+        return records(name, there, lungs)
 
     @classmethod
     def write_example(cls, root: Path, n: int, seed: int) -> None:

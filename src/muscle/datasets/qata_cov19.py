@@ -9,7 +9,7 @@ from typing import ClassVar
 from muscle.data.files import images
 from muscle.data.source import Source
 from muscle.datasets._example import drawn, save
-from muscle.datasets._layout import base
+from muscle.datasets._trees import top
 from muscle.types import MaskFiles, Sample, SplitName, Target
 
 INFECTION = Target(name="covid_infection", kind="mask", classes=("infection",))
@@ -39,7 +39,7 @@ class QataCov19(Source):
 
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:
         """Every film of both parts with its mask."""
-        root = base(self.folder, "Train Set", "{Train Set,Test Set}/{Images,Ground-truths}")
+        root = top(self.folder, "{Train Set,Test Set}/{Images,Ground-truths}", "Train Set")
         found = []
         for folder, part in _PARTS.items():
             masks = {PurePosixPath(file).name: file for file in images(root / folder / "Ground-truths")}

@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from muscle.data.files import images
 from muscle.data.source import Source
-from muscle.data.tables import read_table
+from muscle.data.tables import number, read_table
 from muscle.datasets._example import drawn, windows_text
 from muscle.datasets._example_dicom import save_dicom
-from muscle.datasets._layout import base, check_films, number
+from muscle.datasets._trees import check_films, top
 from muscle.errors import UserError
 from muscle.types import Annotation, BoxList, Labels, Sample, Target
 
@@ -57,7 +57,7 @@ class RsnaPneumonia(Source):
 
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:
         """Every film of both parts; class, presence and boxes of the training part."""
-        root = base(self.folder, _LABELS, f"{_TRAIN}/*.dcm and the stage_2_*.csv of Kaggle")
+        root = top(self.folder, f"{_TRAIN}/*.dcm and the stage_2_*.csv of Kaggle", _LABELS)
         boxes, details = _boxes(root / _LABELS), _details(root / _DETAILS)
         people = _people(root / _MAPPING)
         found = []

@@ -9,9 +9,8 @@ from typing import ClassVar
 from muscle.data.files import walk
 from muscle.data.source import Source
 from muscle.datasets._example import RESOURCE_FORK, drawn, put, save, windows_text
-from muscle.datasets._nlm import TUBERCULOSIS, films, masks, patient, save_film, tuberculosis, white
-from muscle.datasets.v7_lungs import LUNGS
-from muscle.types import Annotation, Sample, Target
+from muscle.datasets._nlm import films, masks, records, save_film, shares, white
+from muscle.types import Sample, Target
 
 
 class Shenzhen(Source):
@@ -37,23 +36,13 @@ class Shenzhen(Source):
         "images": 662, "patients": 662, "labels:tuberculosis:normal": 326, "labels:tuberculosis:tuberculosis": 336,
         "mask:lungs": 566,
     }  # fmt: skip
-    shares: ClassVar[Mapping[str, str]] = {
-        "chest_xray_masks": "its films CHNCXR_* are these, under the same names",
-        "tbx11k": "its folder extra/ holds these films",
-    }
+    shares: ClassVar[Mapping[str, str]] = shares("CHNCXR")
 
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:
         """Every film with its class, and its lungs where there is a mask."""
         files = walk(self.folder)
-        lungs = masks(files, "mask", "_mask")
-        found = []
-        for key, path in films(files, "CHNCXR").items():
-            annotations: dict[str, Annotation] = {"tuberculosis": tuberculosis(key)}
-            if key in lungs:
-                annotations["lungs"] = white(lungs[key])
-            found.append(Sample(id=f"{name}/{path}", path=path, source=name, patient=patient(key), body_part="chest",
-                                annotations=annotations))  # fmt: skip
-        return found, [TUBERCULOSIS, LUNGS]
+        lungs = {key: white(path) for key, path in masks(files, "mask", "_mask").items()}
+        return records(name, films(files, "CHNCXR"), lungs)
 
     @classmethod
     def write_example(cls, root: Path, n: int, seed: int) -> None:

@@ -14,7 +14,7 @@ from muscle.data.source import Source
 from muscle.data.tables import read_table
 from muscle.datasets._example import drawn
 from muscle.datasets._example_dicom import save_dicom
-from muscle.datasets._layout import base, check_films
+from muscle.datasets._trees import check_films, top
 from muscle.errors import UserError
 from muscle.types import Annotation, Labels, MaskRuns, Sample, Target
 
@@ -53,7 +53,7 @@ class SiimAcr(Source):
 
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:
         """Every film once, with presence and mask where the table has it."""
-        root = base(self.folder, _TABLE, f"dicom-images-train, {_TEST} and {_TABLE} of Kaggle")
+        root = top(self.folder, f"dicom-images-train, {_TEST} and {_TABLE} of Kaggle", _TABLE)
         outlines = _outlines(root / _TABLE)
         films: dict[str, str] = {}
         for path in images(root):

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 from muscle.data.files import PARTS, inside
 from muscle.data.source import Source
-from muscle.data.tables import read_table
+from muscle.data.tables import number, read_table
 from muscle.datasets._example import drawn, save, windows_text
-from muscle.datasets._layout import base, check_films, number
+from muscle.datasets._trees import check_films, top
 from muscle.errors import UserError
 from muscle.types import Annotation, BoxList, Labels, Sample, SplitName, Target
 
@@ -60,12 +60,8 @@ class Tbx11k(Source):
 
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:
         """The films of both parts with their class and, where they are known, boxes in pixels of the 512 px film."""
-        if any((p / "data.csv").is_file() for p in (self.folder, *self.folder.iterdir())):
-            root = base(self.folder, "data.csv", _LAYOUT)
-            films = _simplified(root)
-        else:
-            root = base(self.folder, "annotations/json", _LAYOUT)
-            films = _published(root)
+        root = top(self.folder, _LAYOUT, "data.csv", "annotations/json")
+        films = _simplified(root) if (root / "data.csv").is_file() else _published(root)
         found = []
         for file, (word, part, boxes) in films.items():
             if not (root / file).is_file() or (self.only_tb and word != "tuberculosis"):

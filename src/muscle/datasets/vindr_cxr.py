@@ -9,10 +9,10 @@ from typing import ClassVar, Literal
 
 from muscle.data.files import images
 from muscle.data.source import Source
-from muscle.data.tables import read_table
+from muscle.data.tables import number, read_table
 from muscle.datasets._example import windows_text
 from muscle.datasets._example_dicom import save_dicom
-from muscle.datasets._layout import base, check_films, number
+from muscle.datasets._trees import check_films, top
 from muscle.errors import UserError
 from muscle.phantom import Phantom, draw
 from muscle.types import Annotation, BoxList, Labels, Sample, SplitName, Target
@@ -60,7 +60,7 @@ class VindrCxr(Source):
 
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:
         """Every film of both parts; findings and boxes where it was read."""
-        root = base(self.folder, "train", "train/*.dicom with train.csv (Kaggle) or annotations/ (PhysioNet)")
+        root = top(self.folder, "train/*.dicom with train.csv (Kaggle) or annotations/ (PhysioNet)", "train")
         physionet = (root / "annotations").is_dir()
         votes, marks = _physionet(root / "annotations") if physionet else _kaggle(root / "train.csv")
         places = LOCAL if physionet else KAGGLE

@@ -5,7 +5,8 @@ A pretext task and an annotated task differ only in where the target comes from.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -17,6 +18,19 @@ from muscle.types import Batch, Target, TargetKind
 
 POOL = "pool"  # the role of every training row of every source that is not external
 ANNOTATED = "annotated"  # the role of every target that the data file's sources teach, one task each
+WITHOUT = "annotated-without"  # "annotated-without:A,B": the same but for some targets
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a head says of some images, before any loss: for penalties that look at outputs, not at weights.
+
+    ``softmax``, ``sigmoid``: ``tensors`` is one of logits [B, C, ...] float32, exclusive over C, or each on its own.
+    ``maps``: feature maps [B, D, h, w] float32 of several levels, for heads whose outputs have no probability.
+    """
+
+    kind: Literal["softmax", "sigmoid", "maps"]
+    tensors: tuple[Tensor, ...]
 
 
 class TaskModule(nn.Module):
@@ -41,6 +55,10 @@ class TaskModule(nn.Module):
         """Of contrastive tasks: embeddings [B, dim] of two views of each image, unit vectors, for diagnostics."""
         raise TypeError(f"{type(self).__name__} embeds no views")
 
+    def outputs(self, backbone: BackboneModule, batch: Batch) -> Outputs:
+        """Of annotated tasks: what the head says of the images, not augmented. Called in eval mode, with gradients."""
+        raise TypeError(f"{type(self).__name__} has no outputs to compare")
+
     @torch.no_grad()
     def predict(self, backbone: BackboneModule, batch: Batch) -> list[Any]:
         """One prediction an image, not augmented, as NumPy arrays. Called in eval mode.
@@ -52,13 +70,26 @@ class TaskModule(nn.Module):
 
 
 class Task(Part):
-    """Root of the family. ``data`` is a role: ``pool``, ``annotated``, or the name of one target."""
+    """Root of the family. ``data``: a role (``pool``, ``annotated``, ``annotated-without:A,B``) or a target's name."""
 
     home: ClassVar[str] = "muscle.tasks"
     needs: ClassVar[TargetKind | None] = None  # the kind of annotation; None: images alone
 
     data: str = POOL
     batch_size: int = Field(32, ge=2)  # batch norm needs two
+
+    @property
+    def left_out(self) -> frozenset[str] | None:
+        """Of a task with the role ``annotated``: the targets that it leaves out; None where ``data`` names a target."""
+        role, _, names = self.data.partition(":")
+        if self.needs is None or role not in (ANNOTATED, WITHOUT):
+            return None
+        return frozenset(name for name in names.split(",") if name)
+
+    def without(self, target: str) -> Task:
+        """The same role, but for one more target."""
+        names = sorted({*(self.left_out or ()), target})
+        return self.with_(data=f"{WITHOUT}:{','.join(names)}")
 
     def resolve(self, rows: int) -> Task:
         """The same task with every ``auto`` replaced by what fits a training set of ``rows`` images.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -13,7 +13,7 @@ from muscle.backbones import BackboneModule
 from muscle.data.augment import Views
 from muscle.errors import UserError
 from muscle.heads import classifier
-from muscle.tasks import ANNOTATED, Task, TaskModule
+from muscle.tasks import ANNOTATED, Outputs, Task, TaskModule
 from muscle.types import Batch, Target, TargetKind
 
 
@@ -62,6 +62,11 @@ class _Classification(TaskModule):
         if self.exclusive:
             return {"cross_entropy": cross_entropy(logits, batch.target)}
         return {"binary_cross_entropy": binary_cross_entropy(logits, batch.target)}
+
+    def outputs(self, backbone: BackboneModule, batch: Batch) -> Outputs:
+        """Logits [B, C]."""
+        kind: Literal["softmax", "sigmoid"] = "softmax" if self.exclusive else "sigmoid"
+        return Outputs(kind, (self._logits(backbone, batch.normalized()),))
 
     @torch.no_grad()
     def predict(self, backbone: BackboneModule, batch: Batch) -> list[Any]:

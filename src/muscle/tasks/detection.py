@@ -12,7 +12,7 @@ from muscle.backbones import BackboneModule
 from muscle.data.augment import Views, warp, warp_boxes
 from muscle.detector import STRIDES, Detector, pad
 from muscle.errors import UserError
-from muscle.tasks import ANNOTATED, Task, TaskModule
+from muscle.tasks import ANNOTATED, Outputs, Task, TaskModule
 from muscle.tasks.segmentation import geometric
 from muscle.types import Batch, Boxes, Target, TargetKind
 
@@ -127,6 +127,11 @@ class _Detection(TaskModule):
         theta = views.draw(len(batch), height, width)
         maps = backbone(pad(warp(batch, theta, views.border))).maps
         return self.head.losses(maps, (height, width), warp_boxes(batch.target, theta, height, width))
+
+    def outputs(self, backbone: BackboneModule, batch: Batch) -> Outputs:
+        """The levels of the feature pyramid: proposals and regions are chosen, and have no distribution."""
+        assert isinstance(self.head, Detector)
+        return Outputs("maps", self.head.pyramid(backbone(pad(batch.normalized())).maps))
 
     @torch.no_grad()
     def predict(self, backbone: BackboneModule, batch: Batch) -> list[Any]:

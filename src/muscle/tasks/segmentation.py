@@ -14,7 +14,7 @@ from muscle.backbones import BackboneModule
 from muscle.data.augment import Views, warp, warp_mask
 from muscle.errors import UserError
 from muscle.heads import DeepLabV3
-from muscle.tasks import ANNOTATED, Task, TaskModule
+from muscle.tasks import ANNOTATED, Outputs, Task, TaskModule
 from muscle.types import IGNORE, Batch, Target, TargetKind
 
 
@@ -87,6 +87,10 @@ class _Segmentation(TaskModule):
         theta = views.draw(len(batch), *batch.image.shape[-2:])
         logits = self._logits(backbone, warp(batch, theta, views.border))
         return {"cross_entropy": pixel_cross_entropy(logits, warp_mask(batch.target, theta, views.border))}
+
+    def outputs(self, backbone: BackboneModule, batch: Batch) -> Outputs:
+        """Logits [B, C, H, W], background first."""
+        return Outputs("softmax", (self._logits(backbone, batch.normalized()),))
 
     @torch.no_grad()
     def predict(self, backbone: BackboneModule, batch: Batch) -> list[Any]:

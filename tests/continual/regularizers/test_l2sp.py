@@ -21,7 +21,7 @@ def test_it_is_found_by_its_kind() -> None:
 
 def test_the_anchors_are_in_the_state_and_come_back_from_it() -> None:
     first, second = Bone(), Bone()
-    a, b = L2SP(beta=0.0).build(first), L2SP(beta=0.0).build(second)
+    a, b = L2SP(beta=0.0).build(first, {}), L2SP(beta=0.0).build(second, {})
     assert b.penalty(first, nn.Identity()).item() > 0
     b.load_state_dict(a.state_dict())
     assert b.penalty(first, nn.Identity()).item() == 0
@@ -29,8 +29,8 @@ def test_the_anchors_are_in_the_state_and_come_back_from_it() -> None:
 
 def test_the_anchor_is_a_copy() -> None:
     backbone = Bone()
-    module = L2SP(beta=0.0).build(backbone)
-    module.begin_turn(backbone, Turn(index=0, round=0, task="t", epoch=0, steps=1))
+    module = L2SP(beta=0.0).build(backbone, {})
+    module.begin_turn(backbone, Turn(index=0, round=0, task="t", epoch=0, steps=1), {})
     with torch.no_grad():
         backbone.net[0].weight.add_(1)
     count = backbone.net[0].weight.numel()
@@ -41,7 +41,7 @@ def test_what_is_pulled() -> None:
     backbone, head = Bone(), nn.Linear(8, 2)
 
     def names(part: L2SP) -> set[int]:
-        return {id(p) for p in part.build(backbone).penalized(backbone, [head])}
+        return {id(p) for p in part.build(backbone, {}).penalized(backbone, [head])}
 
     kernel, bias = backbone.net[0].weight, backbone.net[0].bias
     assert names(L2SP()) == {id(kernel), id(head.weight)}
@@ -51,4 +51,4 @@ def test_what_is_pulled() -> None:
 
 def test_a_head_without_kernels_costs_nothing() -> None:
     backbone = Bone()
-    assert L2SP().build(backbone).penalty(backbone, nn.Identity()).item() == 0
+    assert L2SP().build(backbone, {}).penalty(backbone, nn.Identity()).item() == 0

@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from muscle.continual.regularizers import Regularizer, RegularizerModule
+from muscle.backbones import BackboneModule
+from muscle.continual.regularizers import Regularizer, RegularizerModule, Tasks
 from muscle.types import Turn
 
 
@@ -30,7 +31,7 @@ class L2SP(Regularizer):
     anchor: Literal["turn", "stage"] = "turn"  # turn: the end of the previous iterate, as in MUSCLE
     tensors: Literal["kernels", "all"] = "kernels"  # L2-SP's code leaves out biases and batch norm
 
-    def build(self, backbone: nn.Module) -> RegularizerModule:
+    def build(self, backbone: BackboneModule, tasks: Tasks) -> RegularizerModule:
         """A module whose anchors are float32 buffers."""
         return _L2SP(self, backbone)
 
@@ -54,7 +55,7 @@ class _L2SP(RegularizerModule):
         return list(pulled)
 
     @torch.no_grad()
-    def begin_turn(self, backbone: nn.Module, turn: Turn) -> None:
+    def begin_turn(self, backbone: BackboneModule, turn: Turn, tasks: Tasks) -> None:
         """Moves the anchor to where the backbone stands now (``anchor: stage``: only at the first turn)."""
         if self.config.anchor == "turn" or turn.index == 0:
             for name, parameter in self._pulled(backbone):

@@ -1,0 +1,67 @@
+"""The feed of a stage: which task and which films each step trains on, read one batch ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from muscle.data.prefetch import Prefetch
+from muscle.data.sampling import batches
+from muscle.job import Job
+from muscle.scoring import subset
+from muscle.types import Batch, Turn
+
+Some = tuple[str, NDArray[np.int64]]  # a task, and rows of its training part
+Ready = tuple[
+    Batch, tuple[str, Batch] | None
+]  # of the step's task; of an earlier one that is replayed with it
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A pure function of the job, the turn and the step, so that resume has nothing to restore."""
+
+    job: Job
+    turns: list[Turn]
+    device: torch.device
+
+    def batches(self, turn: Turn, start: int) -> Prefetch[tuple[Some, Some | None], Ready]:
+        """What each step of a turn trains on, from step ``start`` on, as CPU tensors."""
+
+        def read(draw: tuple[Some, Some | None]) -> Ready:
+            (task, index), again = draw
+            return self._read(task, index), (again[0], self._read(*again)) if again else None
+
+        return Prefetch(self._draws(turn, start), read)
+
+    def films(self, task: str, most: int) -> Iterator[Batch]:
+        """At most ``most`` training films of a task, one a batch, the same always; on the device."""
+        rows = subset(self.job.rows[task], most, "films", task)
+        for i in range(len(rows)):
+            yield rows.batch(np.array([i]), self.job.normalization, self.job.targets.get(task)).to(
+                self.device
+            )
+
+    def _draws(self, turn: Turn, start: int) -> Iterator[tuple[Some, Some | None]]:
+        """Task and rows of each step, and those that are replayed with them."""
+        job = self.job
+        streams = {}
+        for task in turn.tasks:
+            place = (job.seed, job.stage.name, task, turn.epoch)
+            done = sum(turn.task_at(step) == task for step in range(start))
+            streams[task] = batches(len(job.rows[task]), job.tasks[task].batch_size, place, done)
+        before = {task for t in self.turns[: turn.index] for task in t.tasks} - set(turn.tasks)
+        earlier = {task: (len(job.rows[task]), job.tasks[task].batch_size) for task in before}
+        for step in range(start, turn.steps):
+            task = turn.task_at(step)
+            asked = (
+                r.replayed(job.seed, job.stage.name, turn, step, earlier) for r in job.stage.regularizers
+            )
+            yield (task, next(streams[task])), next((rows for rows in asked if rows is not None), None)
+
+    def _read(self, task: str, index: NDArray[np.int64]) -> Batch:
+        return self.job.rows[task].batch(index, self.job.normalization, self.job.targets.get(task))

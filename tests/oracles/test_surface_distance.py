@@ -1,0 +1,78 @@
+"""Oracle: SciPy's erosion and Euclidean distance transform of whole images; disks whose distances are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
+
+from muscle.metrics import score, surface_distances
+from muscle.predictions import Predictions
+
+
+def blobs(rng: np.random.Generator, shape: tuple[int, int], share: float) -> np.ndarray:
+    """Smooth blobs that may touch the rim and have holes; never empty."""
+    field = gaussian_filter(rng.normal(size=shape), rng.uniform(0, 3))
+    mask: np.ndarray = field >= np.quantile(field, 1 - share)
+    return mask
+
+
+def by_transform(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    edges = [m & ~binary_erosion(m) for m in (a, b)]
+    there, back = (distance_transform_edt(~goal)[start] for start, goal in (edges, edges[::-1]))
+    return max(np.percentile(there, 95), np.percentile(back, 95)), np.concatenate([there, back]).mean()
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("seed", range(60))
+def test_hd95_and_asd_are_those_of_the_distance_transform(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(1, 40)), int(rng.integers(1, 40)))
+    a, b = (blobs(rng, shape, rng.uniform(0.02, 0.6)) for _ in range(2))
+    if seed % 5 == 0:
+        b = a.copy()
+        b[rng.integers(0, shape[0]), rng.integers(0, shape[1])] = True
+    assert surface_distances(a, b) == pytest.approx(by_transform(a, b), abs=1e-9)
+    assert surface_distances(b, a) == pytest.approx(surface_distances(a, b), abs=1e-12)
+    assert surface_distances(a, a) == (0, 0)
+
+
+@pytest.mark.oracle
+def test_concentric_disks_are_the_difference_of_their_radii_apart() -> None:
+    y, x = np.mgrid[:200, :200] - 100
+    inner, outer = (x**2 + y**2 <= r**2 for r in (50, 70))
+    assert surface_distances(inner, outer) == pytest.approx((20, 20), abs=0.8)
+
+
+@pytest.mark.oracle
+def test_pixels_that_are_ignored_by_hand() -> None:
+    """Two bars in a row of pixels; the further end of the output lies where the truth is not known."""
+    truth = np.array([[0, 1, 1, 0, 0, 0, 0, 0, 0, 0]], bool)
+    output = np.array([[0, 1, 1, 0, 0, 0, 0, 0, 1, 0]], bool)
+    counted = np.arange(10)[None] < 7
+    assert surface_distances(truth, output) == pytest.approx((np.percentile([0, 0, 6], 95), 6 / 5))
+    assert surface_distances(truth, output, counted) == (0, 0)
+    truth[0, 2] = output[0, 1] = False  # one pixel beside the other, and the one that is not known
+    assert surface_distances(truth, output, counted) == (1, 1)
+
+
+@pytest.mark.oracle
+def test_means_over_cases_and_classes() -> None:
+    """Both have the class: the transform; one alone: the diagonal; neither: not counted. Classes, then their mean."""
+    rng = np.random.default_rng(3)
+    truth, output = (rng.choice([0, 1, 2], (5, 9, 12)).astype(np.uint8) for _ in range(2))
+    truth[0][truth[0] == 1] = 0  # alone in the output
+    output[1][output[1] == 1] = 0  # alone in the truth
+    for part in (truth[2], output[2]):
+        part[part == 1] = 0  # in neither
+    ids = list("vwxyz")
+    p = Predictions(task="t", kind="mask", classes=("a", "b", "never"), exclusive=True, ids=ids, patients=ids,
+                    truth=truth, output=output)  # fmt: skip
+    found = score(p)
+    both = np.array([by_transform(truth[i] == 1, output[i] == 1) for i in (3, 4)])
+    a = (both.sum(0) + 2 * np.hypot(9, 12)) / 4
+    b = np.mean([by_transform(t == 2, o == 2) for t, o in zip(truth, output, strict=True)], axis=0)
+    assert (found["hd95:a"], found["asd:a"]) == pytest.approx(tuple(a))
+    assert (found["hd95"], found["asd"]) == pytest.approx(tuple((a + b) / 2))
+    assert found["one_empty"] == pytest.approx((2 / 4 + 0) / 2)
+    assert "hd95:never" not in found
