@@ -222,6 +222,11 @@ MUTATIONS = (
         f"{ORACLES}average_precision.py",
     ),
     Mutation(
+        "keys: the end of a chunk is not looked up", "data/keys.py",
+        "range(1, len(keys), _CHUNK)", "range(1, len(keys), _CHUNK + 1)",
+        "data/test_keys.py::test_keys_are_answered_as_by_sets",
+    ),
+    Mutation(
         "Dice without its 2", "metrics/masks.py",
         "2 * both[:, 1:] / np.maximum(size, 1)", "both[:, 1:] / np.maximum(size, 1)",
         f"{ORACLES}dice.py",
@@ -546,7 +551,7 @@ MUTATIONS = (
     ),
     Mutation(
         "audit: near-duplicates are trained on", "data/held_out.py",
-        "images, columns = self.images | self.near", "images, columns = self.images",
+        "np.union1d(self.images, self.near)", "self.images",
         "data/test_audit.py::test_near_duplicates_of_held_out_films_and_their_persons_are_not_learned_from",
     ),
     Mutation(
@@ -571,7 +576,7 @@ MUTATIONS = (
     ),
     Mutation(
         "privacy: patient keys as they are", "data/index.py",
-        "private_key(getattr(s, n))", "getattr(s, n)",
+        "private_key(sample.patient)", "sample.patient",
         "end_to_end/test_privacy.py::test_equal_salts_give_equal_keys_in_every_source_and_other_salts_other_ones",
     ),
     Mutation(

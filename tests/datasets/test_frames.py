@@ -250,7 +250,7 @@ def test_a_killed_run_goes_on_within_a_file(tmp_path: Path) -> None:
     assert run("whole", 0).returncode == 0
     ((mine, wanted),) = zip((tmp_path / "s").glob("f-*/"), (tmp_path / "whole").glob("f-*/"), strict=True)
     assert Store.open(mine).digest == Store.open(wanted).digest
-    for name in ("images.npy", "index.parquet"):
+    for name in ("images.npy", "index.arrow"):
         assert (mine / name).read_bytes() == (wanted / name).read_bytes()
 
 
