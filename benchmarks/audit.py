@@ -105,7 +105,7 @@ def _half(file: DataFile, half: str, films: int, work: Path) -> dict[str, Any]:
     roots = {name: {"kind": "folder", "root": str(work / name)} for name in ("originals", "copies")}
     corpus = Corpus.prepare(DataFile.parse({"sources": roots}), SIZE, Decode(), "stretch", work / "stores", 2)
     of: dict[str, list[str]] = {}
-    for i, image in zip(corpus.all_rows.ids, corpus.all_rows.images_sha256, strict=True):
+    for i, image in zip(corpus.all_rows.ids, corpus.all_rows.image_hashes, strict=True):
         of.setdefault(image, []).append(i)
     near = [(a, b) for one, two, _ in corpus.near for a in of[one] for b in of[two]]
     found = {frozenset(pair) for pair in near}
@@ -209,7 +209,7 @@ def store(path: Path, images: NDArray[np.uint8]) -> Store:
 def _line(name: str) -> Line:
     sample = Sample(id=f"films/{name}", path=name, source="films", patient=name)
     part: SplitName = "test" if chance(0, sample.id) < 0.1 else "train"
-    entry = dict.fromkeys(("sha256", "file_sha256", "row_sha256"), name) | dict.fromkeys(
+    entry = dict.fromkeys(("image_hash", "file_hash", "row_hash"), name) | dict.fromkeys(
         ("width", "height"), 64
     )
     levels = {"pixel_count": 64 * 64, "pixel_sum": 0, "pixel_square_sum": 0, "steps": []}

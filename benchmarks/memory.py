@@ -75,7 +75,7 @@ def _line(i: int) -> Line:
     sample = Sample(id=f"films/{name}", path=name, source="films", patient=f"films:{i // 2}", body_part="chest",
                     annotations={"finding": labels})  # fmt: skip
     part: SplitName = ("test", "valid", *["train"] * 8)[int(10 * chance(0, sample.patient))]  # type: ignore[assignment]
-    entry = {"sha256": key, "file_sha256": key, "row_sha256": key, "width": 2000, "height": 2000, "steps": ["PNG"],
+    entry = {"image_hash": key, "file_hash": key, "row_hash": key, "width": 2000, "height": 2000, "steps": ["PNG"],
              "pixel_count": SIDE * SIDE, "pixel_sum": 5000, "pixel_square_sum": 600_000}  # fmt: skip
     return sample, part, entry, (key[:32], key[32:])
 

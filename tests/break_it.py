@@ -601,7 +601,7 @@ MUTATIONS = (
     ),
     Mutation(
         "frames: those of one file are the same bytes", "data/film.py",
-        "if frame else file_sha256", "if False else file_sha256",
+        "if frame else file_hash", "if False else file_hash",
         "datasets/test_frames.py::test_copies_of_frames_are_leaks_and_frames_of_one_file_are_none",
     ),
     Mutation(

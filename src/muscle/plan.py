@@ -185,7 +185,7 @@ def _count(
     same = {
         _place(file, s.name, path, i.removeprefix(f"{s.name}/")): sha
         for s in tried.stores
-        for path, i, sha in zip(s.strings("path"), s.strings("id"), s.strings("sha256"), strict=True)
+        for path, i, sha in zip(s.strings("path"), s.strings("id"), s.strings("image_hash"), strict=True)
     }
     left_out = read_left_out(file.exclude)
     rows: list[tuple[str, Sample, SplitName, str]] = []

@@ -38,7 +38,7 @@ def sample(path: str, patient: str, split: Any = "train") -> Sample:
 def alike(stores: tuple[Store, Store], *pairs: tuple[str, str]) -> list[tuple[str, str, float]]:
     """Near-duplicates by id."""
     rows = all_rows(stores)
-    image = dict(zip(rows.ids, rows.images_sha256, strict=True))
+    image = dict(zip(rows.ids, rows.image_hashes, strict=True))
     return [(image[a], image[b], 0.9) for a, b in pairs]
 
 
@@ -81,7 +81,7 @@ def test_equal_pixels_in_other_bytes(stores: tuple[Store, Store], monkeypatch: p
     rows = all_rows(stores)
     strings = rows.strings
     monkeypatch.setattr(type(rows), "strings", lambda self, column: (
-        rows.ids if column == "file_sha256" else strings(column)))  # fmt: skip
+        rows.ids if column == "file_hash" else strings(column)))  # fmt: skip
     rules = {p.rule for p in audit(rows).pairs}
     assert rules == {"pixels", "patient"}
 
@@ -118,7 +118,7 @@ def test_weights_remember_pixels_and_persons(stores: tuple[Store, Store], tmp_pa
     a, b = (all_rows([s]) for s in stores)
     write_seen(tmp_path, b.take(np.array([1])))
     seen = read_seen(tmp_path / "backbone.safetensors")
-    assert seen == read_seen(tmp_path) == [Seen(b.images_sha256[1], b.patients[1], "b/1.png")]
+    assert seen == read_seen(tmp_path) == [Seen(b.image_hashes[1], b.patients[1], "b/1.png")]
     (leak,) = [p for p in audit(a, seen=seen).pairs if p.parts[1] == "weights"]
     assert (leak.first, leak.second, leak.rule, leak.leaks) == ("a/1.png", "b/1.png", "pixels", True)
     person = Seen("", a.patients[4], "elsewhere/7.png")
@@ -126,8 +126,8 @@ def test_weights_remember_pixels_and_persons(stores: tuple[Store, Store], tmp_pa
     assert (other.first, other.rule) == ("a/4.png", "patient")
     found = audit(a, seen=seen)
     assert "a/1.png" in found.to_leave_out()  # weights cannot forget: the tested film goes
-    (tmp_path / "pool.txt").write_text(b.images_sha256[1] + "\n")  # as it was written before
-    assert read_seen(tmp_path) == [Seen(b.images_sha256[1], "", "")]
+    (tmp_path / "pool.txt").write_text(b.image_hashes[1] + "\n")  # as it was written before
+    assert read_seen(tmp_path) == [Seen(b.image_hashes[1], "", "")]
     assert read_seen(tmp_path / "elsewhere" / "x") == []
 
 

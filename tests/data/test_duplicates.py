@@ -20,7 +20,7 @@ from muscle.types import Sample
 def named(stores: tuple[Store, Store]) -> set[frozenset[str]]:
     """What was found, by ids; of equal films the first."""
     rows = all_rows(stores)
-    ids = dict(zip(rows.images_sha256[::-1], rows.ids[::-1], strict=True))
+    ids = dict(zip(rows.image_hashes[::-1], rows.ids[::-1], strict=True))
     return {frozenset((ids[a], ids[b])) for a, b, _ in near_duplicates(stores)}
 
 

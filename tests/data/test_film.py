@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from blake3 import blake3
 
 from muscle.data.decode import Decode
 from muscle.data.film import Film, Job, film, shrink
@@ -48,21 +48,21 @@ def test_equal_size_changes_nothing(tmp_path: Path) -> None:
     found = made(job(tmp_path, pixels, (9, 7)))
     assert np.array_equal(found.pixels, pixels)
     record = found.record
-    assert record["file_sha256"] == hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
-    assert record["row_sha256"] == hashlib.sha256(pixels.tobytes()).hexdigest()
+    assert record["file_hash"] == blake3((tmp_path / "a.png").read_bytes()).hexdigest()
+    assert record["row_hash"] == blake3(pixels.tobytes()).hexdigest()
     assert (record["height"], record["width"]) == (9, 7)
     assert record["pixel_sum"] == pixels.sum() and record["pixel_count"] == 63
     assert record["pixel_square_sum"] == (pixels.astype(int) ** 2).sum()
 
 
-def test_sha_is_of_the_picture_not_of_the_file(tmp_path: Path) -> None:
+def test_hash_is_of_the_picture_not_of_the_file(tmp_path: Path) -> None:
     pixels = noise(9, 7)
     one = made(job(tmp_path, pixels, (4, 4))).record
     cv2.imwrite(str(tmp_path / "a.png"), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 0])
     two = made(Job(str(tmp_path), "a.png", (4, 4), Decode(), "stretch")).record
-    assert one["sha256"] == two["sha256"] and one["file_sha256"] != two["file_sha256"]
+    assert one["image_hash"] == two["image_hash"] and one["file_hash"] != two["file_hash"]
     other = made(job(tmp_path, pixels.reshape(7, 9), (4, 4))).record
-    assert other["sha256"] != one["sha256"]
+    assert other["image_hash"] != one["image_hash"]
 
 
 @pytest.mark.parametrize("fit", ["stretch", "pad"])

@@ -26,7 +26,7 @@ TARGETS = (
 def line(i: int, part: str = "train", **annotations: Any) -> Line:
     sample = Sample(id=f"s/{i}", path=f"{i}", source="s", patient=f"s:{i // 2}", annotations=annotations)
     boxes = {"box": annotations["box"].xyxy} if "box" in annotations else {}
-    entry = dict.fromkeys(("sha256", "file_sha256", "row_sha256"), f"{i:064}") | {"width": 4, "height": 5}
+    entry = dict.fromkeys(("image_hash", "file_hash", "row_hash"), f"{i:064}") | {"width": 4, "height": 5}
     pixels = {"pixel_count": 4, "pixel_sum": 40, "pixel_square_sum": 436, "steps": [f"step {i}"]}
     return sample, part, entry | pixels | {"has": [], "boxes": boxes, "points": {}}, (f"{i}", "t")  # type: ignore[return-value]
 

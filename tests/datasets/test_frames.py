@@ -121,7 +121,7 @@ def test_rows_are_the_frames_and_all_of_a_file_are_in_one_part(tmp_path: Path) -
             found = rows[f"f/{'no' if i % 2 else 'yes'}/{i:02}.tif#{j + 1}"]
             assert np.array_equal(found, picture(100 * i + j))
     assert np.array_equal(rows["f/no/x.dcm#2"], picture(6))
-    assert len(set(store.strings("file_sha256"))) == 62  # no frame is the bytes of another
+    assert len(set(store.strings("file_hash"))) == 62  # no frame is the bytes of another
     parts: dict[str, set[str]] = {}
     for path, part in zip(store.strings("path"), store.strings("split"), strict=True):
         parts.setdefault(path, set()).add(part)
@@ -211,7 +211,7 @@ def test_frames_are_taken_from_another_store_and_one_that_moved_is_found(tmp_pat
     (second,) = prepared(given(tmp_path / "f"), tmp_path / "s").stores
     assert second.path != first.path and np.array_equal(second.images[:2], first.images)
     assert np.array_equal(second.images[3], picture(4))
-    assert second.strings("file_sha256")[:2] == first.strings("file_sha256")
+    assert second.strings("file_hash")[:2] == first.strings("file_hash")
 
 
 SCRIPT = """

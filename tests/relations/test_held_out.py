@@ -50,7 +50,7 @@ def test_the_pool_holds_no_patient_of_any_validation_or_test_part(films: Path) -
         for p in rows.train.patients
     }
     assert trained and not held_out & trained
-    assert len(set(corpus.pool.strings("sha256"))) == len(corpus.pool)  # each image once
+    assert len(set(corpus.pool.strings("image_hash"))) == len(corpus.pool)  # each image once
 
 
 def test_the_parts_of_a_target_share_no_patient(corpus: Corpus) -> None:

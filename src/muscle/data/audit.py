@@ -125,8 +125,8 @@ def audit(
     def furthest(group: Iterable[str]) -> str:
         return min(group, key=lambda i: (_ORDER[part[i]], i))
 
-    images = _groups(ids, rows.images_sha256)
-    files = _groups(ids, rows.strings("file_sha256"))
+    images = _groups(ids, rows.image_hashes)
+    files = _groups(ids, rows.strings("file_hash"))
     for rule, groups in (("bytes", files), ("pixels", images)):
         for group in groups.values():
             centre = furthest(group)
@@ -200,7 +200,7 @@ def _overlaps(
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A film that weights were trained on: SHA-256 of its decoded pixels, key of its patient, id where known."""
+    """A film that weights were trained on: hash of its decoded pixels, key of its patient, id where known."""
 
     image: str
     patient: str
@@ -212,7 +212,7 @@ def write_seen(folder: Path, rows: Rows) -> None:
     order = np.lexsort((rows.row, rows.store, rows.keys("image")))  # films that are one stand together
     with atomic_file(folder / POOL_FILE) as file:
         for some in rows.take(order).parts():
-            lines = zip(some.images_sha256, some.patients, some.ids, strict=True)
+            lines = zip(some.image_hashes, some.patients, some.ids, strict=True)
             file.write("".join("\t".join(line) + "\n" for line in lines).encode())
 
 
@@ -239,7 +239,7 @@ def _with_weights(rows: Rows, seen: Sequence[Seen]) -> list[Pair]:
     found = []
     for some in tested.parts():
         for i, part, image, patient in zip(
-            some.ids, some.splits, some.images_sha256, some.patients, strict=True
+            some.ids, some.splits, some.image_hashes, some.patients, strict=True
         ):
             if film := images.get(image) or patients.get(patient):
                 rule: Rule = "pixels" if image in images else "patient"

@@ -23,11 +23,11 @@ REVISION = 2  # raised when the same films come to give other pairs
 
 _BLOCK = 512  # films read at a time
 
-Near = tuple[tuple[str, str, float], ...]  # (SHA-256, SHA-256, correlation)
+Near = tuple[tuple[str, str, float], ...]  # (hash, hash, correlation)
 
 
 def near_duplicates(stores: Sequence[Store], progress: Progress = SILENT) -> Near:
-    """Pairs of films whose pixels differ and that yet are one picture, over all stores, named by ``images_sha256``.
+    """Pairs of films whose pixels differ and that yet are one picture, over all stores, named by ``image_hashes``.
 
     Found by ``hashing.candidates``, confirmed by ``hashing.agreement``. Films of equal pixels count as one. Kept in a
     file beside the stores and found there again. Films stored with a side below ``SIDE`` pixels have too little detail
@@ -58,7 +58,7 @@ def _search(stores: Sequence[Store], progress: Progress) -> list[tuple[str, str,
         first, second = tones(some[[i, j]])
         score = agreement(first, second, Look.of(int(look)))
         if score >= ALIKE:
-            one, other = images.take(once[[i, j]]).images_sha256
+            one, other = images.take(once[[i, j]]).image_hashes
             found.append((one, other, round(score, 4)))
         if at % 1000 == 999:
             progress.count("audit: compare", at + 1, len(may), "pairs")

@@ -5,7 +5,6 @@ Runs in worker processes, so it imports no torch: a worker is ready in a fractio
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from muscle.data.decode import Decode, decode, decode_mask
 from muscle.data.grey import Crop, check_bytes, check_regular, reason
+from muscle.data.keys import hash_of, hash_of_file
 from muscle.errors import UserError
 
 Fit = Literal["stretch", "pad"]
@@ -117,8 +117,7 @@ def _film(job: Job) -> Film:
     check_regular(path)
     try:
         check_bytes(path)
-        with path.open("rb") as file:
-            source = hashlib.file_digest(file, "sha256").hexdigest()
+        source = hash_of_file(path)
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}") from None
     decoded = decode(path, job.decode, job.frame)
@@ -134,9 +133,9 @@ def _film(job: Job) -> Film:
     levels = np.arange(256)
     pixels = frame.place(small)
     record = {
-        "sha256": hashlib.sha256(f"{height}x{width}:".encode() + decoded.pixels.tobytes()).hexdigest(),
-        "file_sha256": of_frame(source, job.frame),
-        "row_sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
+        "image_hash": hash_of(f"{height}x{width}:".encode(), decoded.pixels),
+        "file_hash": of_frame(source, job.frame),
+        "row_hash": hash_of(pixels),
         "width": crop.width,
         "height": crop.height,
         "steps": list(decoded.steps),
@@ -149,9 +148,9 @@ def _film(job: Job) -> Film:
     return Film(pixels, masks, record)
 
 
-def of_frame(file_sha256: str, frame: int) -> str:
-    """What stands for the bytes of a film: the file's SHA-256; of one of its frames that and the number, hashed."""
-    return hashlib.sha256(f"{file_sha256}#{frame}".encode()).hexdigest() if frame else file_sha256
+def of_frame(file_hash: str, frame: int) -> str:
+    """What stands for the bytes of a film: the file's hash; of one of its frames that and the number, hashed."""
+    return hash_of(f"{file_hash}#{frame}".encode()) if frame else file_hash
 
 
 def _box(box: tuple[float, float, float, float], frame: _Frame) -> list[float]:

@@ -14,7 +14,7 @@ from muscle.data.rows import Ints, Rows
 from muscle.errors import UserError
 from muscle.types import Target
 
-Near = Sequence[tuple[str, str, float]]  # two films' images_sha256, correlation
+Near = Sequence[tuple[str, str, float]]  # two films' image_hashes, correlation
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The index of a store: one Arrow file with a row an image, mapped, so that more rows take no more memory.
 
-Columns: ``id path source modality body_part view patient study split sha256`` (of the decoded pixels) ``file_sha256``
-(of a frame: ``film.of_frame``) ``row_sha256`` strings; ``image_key file_key patient_key`` int64, see ``keys``; ``width
+Columns: ``id path source modality body_part view patient study split image_hash`` (of the decoded pixels) ``file_hash``
+(of a frame: ``film.of_frame``) ``row_hash`` strings; ``image_key file_key patient_key`` int64, see ``keys``; ``width
 height`` (of the source image) ``pixel_count pixel_sum pixel_square_sum`` int64; ``mean sd`` float32 of the stored
 pixels; a target's truth as ``labels:<t>`` float32 [C] (NaN unknown), ``value:<t>`` float32 (NaN unknown), ``has:<t>``
 bool for masks, ``boxes:<t>`` lists of float32 [4] in store pixels with ``box_labels:<t>``, ``points:<t>`` lists of
@@ -104,7 +104,7 @@ def _bytes(column: Any) -> Iterator[bytes]:
 
 def _schema(targets: Sequence[Target]) -> pa.Schema:
     words = ("id", "path", "source", "modality", "body_part", "view", "patient", "study", "split")
-    hashes = ("sha256", "file_sha256", "row_sha256")
+    hashes = ("image_hash", "file_hash", "row_hash")
     numbers = (
         "image_key",
         "file_key",
@@ -144,7 +144,8 @@ def _row(
     row |= {k: v for k, v in entry.items() if k not in ("has", "boxes", "points")}
     row |= {
         "patient": patient, "study": private_key(sample.study), "split": split,
-        "image_key": key_of(entry["sha256"]), "file_key": key_of(entry["file_sha256"]), "patient_key": key_of(patient),
+        "image_key": key_of(entry["image_hash"]), "file_key": key_of(entry["file_hash"]),
+        "patient_key": key_of(patient),
         "mean": mean, "sd": math.sqrt(max(variance, 0.0)), "stamp": stamp[0], "timeless": stamp[1],
     }  # fmt: skip
     for t in targets:

@@ -1,4 +1,4 @@
-"""Strings as 64-bit keys, and what is asked of many of them: in little memory, for there may be millions.
+"""Hashes of films, strings as 64-bit keys, and what is asked of many keys: in little memory, for there may be millions.
 
 Of a million keys two agree by chance once in 3e7. What rests on a key alone errs to the safe side: a film too many is
 left out of training. What is shown to people is compared as strings.
@@ -7,13 +7,32 @@ left out of training. What is shown to people is compared as strings.
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
+from blake3 import blake3
 from numpy.typing import NDArray
 
 Keys = NDArray[np.int64]
 
 _CHUNK = 1 << 16  # keys looked up at a time
+
+
+def hash_of(*parts: bytes | NDArray[np.uint8]) -> str:
+    """BLAKE3 (hex) of bytes and pixels one after the other: a cryptographic hash, five times as fast as SHA-256."""
+    found = blake3()
+    for part in parts:
+        found.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).reshape(-1).data)
+    return found.hexdigest()
+
+
+def hash_of_file(path: Path) -> str:
+    """BLAKE3 (hex) of a file, as ``b3sum`` prints it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return blake3().update_mmap(path).hexdigest()
 
 
 def key_of(text: str) -> int:

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from muscle.data.film import Film, Job, of_frame
-from muscle.data.store import MANIFEST, Store, file_sha256
+from muscle.data.keys import hash_of, hash_of_file
+from muscle.data.store import MANIFEST, Store
 from muscle.data.workers import films
 from muscle.errors import UserError
 from muscle.types import picture
@@ -26,7 +27,7 @@ from muscle.types import picture
 Stat = list[int]  # size and time in ns of a file; empty where there is none
 Stamp = tuple[str, str]  # with and without the time of the picture
 
-_HASHES = ("sha256", "file_sha256", "row_sha256")
+_HASHES = ("image_hash", "file_hash", "row_hash")
 _NUMBERS = ("width", "height", "pixel_count", "pixel_sum", "pixel_square_sum")
 _CHUNK = 8192  # stamps that are Python objects at a time
 
@@ -79,8 +80,8 @@ class Places:
                 rows = pc.index_in(asked[column], value_set=store.index[column]).fill_null(-1).to_numpy()
                 new = np.flatnonzero((rows >= 0) & (self._store < 0))
                 if column == "timeless":  # the same bytes, written anew
-                    sums = zip(new.tolist(), store.strings("file_sha256", rows[new]), strict=True)
-                    new = np.array([i for i, sha in sums if sha == _sha256_of(jobs[i])], int)
+                    sums = zip(new.tolist(), store.strings("file_hash", rows[new]), strict=True)
+                    new = np.array([i for i, was in sums if was == _bytes_of(jobs[i])], int)
                 if len(new):
                     self._store[new], self._row[new] = len(self._stores), rows[new]
                     self._stores.append(store)
@@ -96,7 +97,7 @@ class Places:
             store.index.select([*_HASHES, *_NUMBERS, "steps"]).slice(row, 1).to_pylist()[0]
         )
         pixels = store.images[row]
-        if hashlib.sha256(pixels.tobytes()).hexdigest() != record["row_sha256"]:
+        if hash_of(pixels) != record["row_hash"]:
             return None
         for kind in ("boxes", "points"):
             cells = {
@@ -109,8 +110,12 @@ class Places:
         return Film(pixels, masks, record)
 
 
-def _sha256_of(job: Job) -> str:
-    return of_frame(file_sha256(Path(job.root) / job.path), job.frame)
+def _bytes_of(job: Job) -> str:
+    """What stands for the bytes of a job's film; empty where they cannot be read."""
+    try:
+        return of_frame(hash_of_file(Path(job.root) / job.path), job.frame)
+    except OSError:
+        return ""
 
 
 def _table(stamps: Iterable[Stamp]) -> pa.Table:

@@ -67,9 +67,9 @@ class Rows:
         return self.strings("source")
 
     @property
-    def images_sha256(self) -> list[str]:
-        """SHA-256 of the decoded pixels of each row, at the size of the file: equal wherever the same film lies."""
-        return self.strings("sha256")
+    def image_hashes(self) -> list[str]:
+        """BLAKE3 of the decoded pixels of each row, at the size of the file: equal wherever the same film lies."""
+        return self.strings("image_hash")
 
     def strings(self, column: str) -> list[str]:
         """A column of strings, read from the disk: of many rows as seldom as can be."""
@@ -99,7 +99,7 @@ class Rows:
         """SHA-256 of what these rows are, in order: ids, stored pixels, splits, and the truth of a target."""
         found = hashlib.sha256(f"{self.size}".encode())
         for some in self.parts():
-            columns = zip(some.ids, some.strings("row_sha256"), some.splits, strict=True)
+            columns = zip(some.ids, some.strings("row_hash"), some.splits, strict=True)
             found.update("".join("\n" + "\t".join(row) for row in columns).encode())
         if target is not None:
             found.update(f"\n{target}".encode())
