@@ -32,7 +32,8 @@ from muscle.bootstrap import percentiles
 from muscle.comparison import difference
 from muscle.influence import Influence, of_area, of_scorer
 from muscle.machine import Machine
-from muscle.metrics import RECALLS, Scorer, auc
+from muscle.metrics import Scorer, auc
+from muscle.metrics.boxes import RECALLS
 from muscle.results import provenance
 from muscle.statistics import LEVEL, PAPER_TRIALS, interval
 

@@ -139,7 +139,7 @@ def test_files_are_decoded_as_asked(tmp_path: Path) -> None:
     assert found["decoded"]["mean"] == found["stored"]["mean"]
     for word, said in (
         ("frames=first", "allowed: decode.FIELD=VALUE, FIELD one of: grey, window, frames, harmonize"),
-        ("decode.windows=2", "override 'windows': no 'windows'; known: grey, window"),
+        ("decode.windows=2", "override 'windows': no 'windows'; did you mean window? known: grey, window"),
         ("decode.window=0", "window: given 0; input should be greater than or equal to 1"),
     ):
         assert said in command.muscle("data", "prepare", tmp_path / "f", "--set", word).refused(2)

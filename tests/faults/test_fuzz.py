@@ -34,8 +34,9 @@ def test_failures_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     fuzz.make_originals(tmp_path, None)
     sound = fuzz.decode
 
-    def turned(path: Path, settings: Decode) -> Decoded:
-        return replace(sound(path, settings), pixels=sound(path, settings).pixels.T)
+    def turned(path: Path, settings: Decode, *frame: int) -> Decoded:
+        seen = sound(path, settings, *frame)
+        return replace(seen, pixels=seen.pixels.T)
 
     for broken, said in (
         (turned, "accepted in another shape"),
