@@ -221,7 +221,7 @@ def test_an_audit_tells_programs_and_people_the_same(tmp_path: Path) -> None:
     row = next(
         r for r in Store.open(next((tmp_path / "s").glob("two-*"))).index.to_pylist() if "copy" in r["id"]
     )
-    (tmp_path / "run" / "pool.txt").write_text(film + f"{row['sha256']}\tx\tweights/y.png\n")
+    (tmp_path / "run" / "pool.txt").write_text(film + f"{row['image_hash']}\tx\tweights/y.png\n")
     ended = command.muscle(*words, "--from", tmp_path / "run")
     assert ended.code == 1 and "weights/y.png (weights), rule pixels" in ended.out
     command.muscle(*words, "--size", "12").refused(2)
