@@ -270,3 +270,35 @@ def test_whatever_the_cases_the_interval_holds_its_score_and_its_counts_fit() ->
         for i in found.values():
             assert -1e-9 <= i.low <= i.value + 1e-9 and i.value - 1e-9 <= i.high <= 1 + 1e-9
             assert 1 <= i.clusters <= i.n <= n and i.reliable == (i.why == "")
+
+
+def test_rows_that_are_scored_nowhere_change_nothing() -> None:
+    """Of exclusive classes a row with any unknown truth is unknown, however well the others are answered."""
+    rng = np.random.default_rng(0)
+    truth = np.eye(3)[rng.integers(0, 3, 30)].astype(np.float32)
+    output = rng.dirichlet(np.ones(3), 30).astype(np.float32)
+    half = np.tile(np.array([[np.nan, 1, 0], [np.nan, 0, 1]], np.float32), (150, 1))
+
+    def made(t: np.ndarray, o: np.ndarray) -> Predictions:
+        ids = [f"{i}" for i in range(len(t))]
+        return Predictions(task="t", kind="labels", classes=("x", "y", "z"), exclusive=True, ids=ids, patients=ids,
+                           truth=t, output=o)  # fmt: skip
+
+    alone = intervals(made(truth, output))
+    more = intervals(made(np.r_[truth, half], np.r_[output, np.nan_to_num(half)]))
+    for name in ("auc", "auc:y", "accuracy", "sensitivity"):
+        assert more[name].n == alone[name].n and more[name].value == pytest.approx(alone[name].value)
+        assert (more[name].low, more[name].high) == pytest.approx(
+            (alone[name].low, alone[name].high), abs=0.01
+        )
+
+
+def test_rounding_is_no_difference_between_patients() -> None:
+    truth, output = np.zeros((37, 8, 8), np.uint8), np.zeros((37, 8, 8), np.uint8)
+    truth[:, 2, :7], output[:, 2, :3] = 1, 1
+    ids = [f"{i}" for i in range(37)]
+    same = Predictions(task="m", kind="mask", classes=("lung",), exclusive=True, ids=ids, patients=ids, truth=truth,
+                       output=output)  # fmt: skip
+    found = intervals(same)
+    assert found["dice"].value == pytest.approx(0.6)
+    assert not found["dice"].reliable and found["dice"].why == "no patient differs from another"

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from muscle import paths
-from muscle.data.audit import write_seen
+from muscle.data.audit import read_seen, write_seen
 from muscle.errors import UsageError
 from muscle.features import extract
 from muscle.grid import prepare, run_grid
 from muscle.machine import Machine
 from muscle.pipeline import Pipeline
 from muscle.progress import SILENT, Progress
-from muscle.recipe import Recipe
+from muscle.recipe import Recipe, Weights
 from muscle.recipes import RECIPES
 from muscle.results import Results, provenance
 from muscle.starts import (
@@ -114,7 +114,8 @@ def pretrain(
     paths.atomic_write(folder / "backbone.json", json.dumps(about, indent=1))
     paths.atomic_write(folder / "recipe.yaml", wanted.yaml())
     paths.atomic_write(folder / "log.jsonl", last.log_file.read_bytes())
-    write_seen(folder, corpus.pool)
+    before = read_seen(Path(wanted.init.file)) if isinstance(wanted.init, Weights) else ()
+    write_seen(folder, corpus.learnable, before)
     _say_worth(about["features"], progress)
     return Pretrained(folder, backbone_file, last.sha256, about)
 

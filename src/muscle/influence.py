@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from muscle.bootstrap import draws
 from muscle.delong import area
 from muscle.metrics import THRESHOLD, Scorer, Threshold, auc, scorer
+from muscle.metrics.labels import judged
 from muscle.predictions import Predictions
 from muscle.types import IGNORE
 
@@ -27,6 +28,7 @@ STEPS = frozenset({"ap50", "map", "froc", "ece"})  # scores that take the bootst
 # Of an average precision: it is cut to 101 recall points, which resamples of one test set show in part only; so the
 # variance of a number that is rounded to one of them is added.
 ROUNDING = {"ap50": 1 / 101**2 / 12, "map": 1 / 101**2 / 12}
+NOISE = 1e-6  # of a score: the rounding of float32 outputs, which is no difference between patients
 RESAMPLES = 200  # drawn by a fixed seed, so that two models on the same cases meet the same ones
 
 
@@ -91,9 +93,9 @@ def entering(p: Predictions) -> dict[str, NDArray[np.bool_]]:
         )
     if p.kind == "mask":
         return {"": (p.arrays[0] != IGNORE).any(axis=(1, 2))}
-    truth = p.arrays[0][:, _judged(p)]
-    known = {"": ~np.isnan(truth).all(1)}
-    return known | {"sensitivity": (truth == 1).any(1), "specificity": (truth == 0).any(1)}
+    truth, _ = judged(p)
+    known: NDArray[np.bool_] = np.asarray(~np.isnan(truth).all(1))
+    return {"": known, "sensitivity": (truth == 1).any(1), "specificity": (truth == 0).any(1)}
 
 
 def of_scorer(
@@ -121,6 +123,8 @@ def of_scorer(
         if clusters < 2 or moved is None or not np.isfinite(moved).all():
             result[name] = Influence(value, None, np.nan, 0.0, effective, n, clusters, bounds)
             continue
+        if np.abs(moved).max() <= NOISE * max(abs(value), NOISE):
+            moved = np.zeros_like(moved)
         df, variance = min(effective, len(moved)) - 1, float((moved**2).sum()) + ROUNDING.get(kind, 0.0)
         result[name] = Influence(value, moved, variance, df, effective, n, clusters, bounds)
     return result
@@ -159,14 +163,9 @@ def _groups(of: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.random.default_rng(0).permutation(clusters)[of] % GROUPS
 
 
-def _judged(p: Predictions) -> slice:
-    """The classes that are scored: of two exclusive ones the second alone."""
-    return slice(1, None) if p.exclusive and len(p.classes) == 2 else slice(None)
-
-
 def _area(p: Predictions, name: str, known: Influence, of: NDArray[np.int64]) -> Influence:
     """An AUC, or the mean over the classes that have one, from DeLong's components."""
-    truth, output = (np.asarray(a, np.float64)[:, _judged(p)] for a in p.arrays)
+    truth, output = judged(p)
     columns = [p.classes.index(name.partition(":")[2])] if ":" in name else range(truth.shape[1])
     defined = [c for c in columns if (truth[:, c] == 1).any() and (truth[:, c] == 0).any()]
     each = [of_area(truth[:, c], output[:, c], of) for c in defined]

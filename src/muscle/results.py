@@ -220,6 +220,8 @@ def forgetting(
             if task == turns[-1]["task"]:
                 continue
             scores = [turn[field][task] for turn in turns if turn[field][task] is not None]
+            if turns[-1][field][task] is None:
+                continue
             own = [turn[field][task] for turn in turns if turn["task"] == task][-1:]
             if len(scores) > 1 and own and own[0] is not None:
                 transfer.append(scores[-1] - own[0])

@@ -79,10 +79,31 @@ def test_found_again_without_decoding(
     source = given("a", films(5))
     first = make(source, tmp_path / "s")
     shutil.copytree(tmp_path / "a", tmp_path / "moved", copy_function=shutil.copy2)
-    monkeypatch.setattr("muscle.data.prepare.films_of", None)
-    assert make(source, tmp_path / "s").digest == first.digest
+    monkeypatch.setattr("muscle.data.workers._contained", None)  # nothing is decoded
     moved = source.with_(root=str(tmp_path / "moved"), external=True, split=PatientSplit(seed=3))
-    assert make(moved, tmp_path / "s").path == first.path
+    assert make(moved, tmp_path / "s").digest == first.digest
+    monkeypatch.setattr("muscle.data.prepare.films_of", None)
+    assert make(source, tmp_path / "s").path == first.path
+
+
+def test_other_films_under_the_same_names_sizes_and_times_are_decoded(
+    tmp_path: Path, given: Callable[..., Source]
+) -> None:
+    """As from two archives without dates: what tells them apart is their bytes."""
+    pictures = {
+        name: np.random.default_rng(seed).integers(0, 256, (9, 7), np.uint8) for seed, name in enumerate("ab")
+    }
+    made = {}
+    for name, pixels in pictures.items():
+        source = given("x", films(1))
+        (tmp_path / name).mkdir(exist_ok=True)
+        file = tmp_path / name / "000.bmp"
+        assert cv2.imwrite(str(file), pixels)
+        os.utime(file, (315532800, 315532800))
+        (sample,) = films(1)
+        moved = source.with_(root=str(tmp_path / name), samples=(replace(sample, path="000.bmp"),))
+        made[name] = make(moved, tmp_path / "s", size=(9, 7)).images[0]
+    assert all(np.array_equal(made[name], pixels) for name, pixels in pictures.items())
 
 
 def test_everything_that_decides_the_content_makes_another_store(

@@ -207,13 +207,20 @@ class Seen:
     id: str
 
 
-def write_seen(folder: Path, rows: Rows) -> None:
-    """Writes ``POOL_FILE``: one film a line, what later audits need to know of it."""
+def write_seen(folder: Path, rows: Rows, before: Sequence[Seen] = ()) -> None:
+    """Writes ``POOL_FILE``: one film a line, what later audits need to know of it.
+
+    Args:
+        folder: of the weights.
+        rows: all that any stage could learn from.
+        before: what the weights had seen that training began with.
+    """
     order = np.lexsort((rows.row, rows.store, rows.keys("image")))  # films that are one stand together
     with atomic_file(folder / POOL_FILE) as file:
         for some in rows.take(order).parts():
             lines = zip(some.image_hashes, some.patients, some.ids, strict=True)
             file.write("".join("\t".join(line) + "\n" for line in lines).encode())
+        file.write("".join(f"{film.image}\t{film.patient}\t{film.id}\n" for film in before).encode())
 
 
 def read_seen(weights: Path) -> list[Seen]:

@@ -149,6 +149,13 @@ class Corpus:
         """Every image that pre-training may see: training parts only, nobody who is held out anywhere."""
         return pool(self.all_rows, self.external, self.held_out_before, self.near)
 
+    @cached_property
+    def learnable(self) -> Rows:
+        """Every film that a stage before fine-tuning may learn from: the pool with its twins, which tasks learn too."""
+        rows = self.all_rows
+        inside = ~np.array([s.name in self.external for s in self.stores])[rows.store]
+        return rows.take(inside & rows.is_("split", "train") & self.held_out_before.allows(rows))
+
     def pool_of(self, role: str) -> Rows:
         """The pool, or with the role ``pool:chest`` only its images of that body part.
 

@@ -84,8 +84,6 @@ def _thumbs(stores: Sequence[Store], progress: Progress) -> tuple[Thumbs, NDArra
 def _inside(store: Store, row: int, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if store.manifest["fit"] != "pad":
         return image
-    height, width = int(store.numbers("height")[row]), int(store.numbers("width")[row])
-    scale = min(store.size[0] / height, store.size[1] / width)
-    inner = max(1, round(height * scale)), max(1, round(width * scale))
+    inner = int(store.numbers("inner_height")[row]), int(store.numbers("inner_width")[row])
     top, left = (store.size[0] - inner[0]) // 2, (store.size[1] - inner[1]) // 2
     return image[top : top + inner[0], left : left + inner[1]]

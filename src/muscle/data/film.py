@@ -5,6 +5,7 @@ Runs in worker processes, so it imports no torch: a worker is ready in a fractio
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -135,9 +136,11 @@ def _film(job: Job) -> Film:
     record = {
         "image_hash": hash_of(f"{height}x{width}:".encode(), decoded.pixels),
         "file_hash": of_frame(source, job.frame),
-        "row_hash": hash_of(pixels),
+        "row_hash": row_hash(pixels, masks),
         "width": crop.width,
         "height": crop.height,
+        "inner_width": frame.inner[1],
+        "inner_height": frame.inner[0],
         "steps": list(decoded.steps),
         "pixel_count": small.size,
         "pixel_sum": int(counts @ levels),
@@ -146,6 +149,11 @@ def _film(job: Job) -> Film:
         "points": points,
     }
     return Film(pixels, masks, record)
+
+
+def row_hash(pixels: Pixels, masks: Mapping[str, Pixels]) -> str:
+    """The hash of a row as stored: the picture, then its masks by name."""
+    return hash_of(pixels, *(masks[name] for name in sorted(masks)))
 
 
 def of_frame(file_hash: str, frame: int) -> str:

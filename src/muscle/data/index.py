@@ -1,11 +1,12 @@
 """The index of a store: one Arrow file with a row an image, mapped, so that more rows take no more memory.
 
-Columns: ``id path source modality body_part view patient study split image_hash`` (of the decoded pixels) ``file_hash``
-(of a frame: ``film.of_frame``) ``row_hash`` strings; ``image_key file_key patient_key`` int64, see ``keys``; ``width
-height`` (of the source image) ``pixel_count pixel_sum pixel_square_sum`` int64; ``mean sd`` float32 of the stored
-pixels; a target's truth as ``labels:<t>`` float32 [C] (NaN unknown), ``value:<t>`` float32 (NaN unknown), ``has:<t>``
-bool for masks, ``boxes:<t>`` lists of float32 [4] in store pixels with ``box_labels:<t>``, ``points:<t>`` lists of
-float32 [2] (both null where unknown); and how the row was made: ``stamp timeless steps``.
+Columns: ``id path source modality body_part view patient study split image_hash`` (of the decoded pixels)
+``file_hash`` (of a frame: ``film.of_frame``) ``row_hash`` (of the stored picture and masks) strings; ``image_key
+file_key patient_key`` int64, see ``keys``; ``width height`` (of the source image) ``inner_width inner_height`` (in the
+store, without the border of ``pad``) ``pixel_count pixel_sum pixel_square_sum`` int64; ``mean sd`` float32 of the
+stored pixels; a target's truth as ``labels:<t>`` float32 [C] (NaN unknown), ``value:<t>`` float32 (NaN unknown),
+``has:<t>`` bool for masks, ``boxes:<t>`` lists of float32 [4] in store pixels with ``box_labels:<t>``, ``points:<t>``
+lists of float32 [2] (both null where unknown); and how the row was made: ``stamp timeless steps``.
 """
 
 from __future__ import annotations
@@ -111,6 +112,8 @@ def _schema(targets: Sequence[Target]) -> pa.Schema:
         "patient_key",
         "width",
         "height",
+        "inner_width",
+        "inner_height",
         "pixel_count",
         "pixel_sum",
         "pixel_square_sum",

@@ -24,6 +24,15 @@ HEADER = 128  # bytes of a .npy header of three axes; the first one is written a
 COMMIT = 64  # films between two writes to the disk
 
 
+def _whole_line(line: bytes) -> dict[str, Any] | None:
+    """An entry; None where the line was torn or damaged, and nothing behind it counts."""
+    try:
+        entry = json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
 class Journal:
     """Appends films to ``folder``; opening it again goes on behind the last journalled one.
 
@@ -64,11 +73,12 @@ class Journal:
                 if log.readline() == head:
                     end = len(head)
                     for line in log:
-                        if not line.endswith(b"\n"):
+                        entry = _whole_line(line)
+                        if entry is None:
                             break
                         end += len(line)
                         self.done += 1
-                        self.rows += "reason" not in json.loads(line)
+                        self.rows += "reason" not in entry
         if not end:
             self.path.write_bytes(head)
         elif end < self.path.stat().st_size:

@@ -20,7 +20,7 @@ from muscle.data.decode import Decode
 from muscle.data.film import Fit, Job
 from muscle.data.index import FILE, Entry, content_sha256, write_index
 from muscle.data.journal import Journal
-from muscle.data.reuse import Places, Stamp, films_of, stamp, stats
+from muscle.data.reuse import Places, Stamp, films_of, place_of, stamp, stats
 from muscle.data.source import Source
 from muscle.data.splits import Split
 from muscle.data.store import MANIFEST, VERSION, Store, file_sha256
@@ -44,8 +44,9 @@ def prepare(
     """The store of a source at one size: found, finished, or made.
 
     A store is found again by what its content depends on: records, split, size and time of every file, stored size,
-    fit and decode settings; where the source's root lies does not count. A run that was killed goes on where it was
-    and ends with the bytes of an unbroken run. Images that cannot become a row are left out, with the reason.
+    fit, decode settings and root. A copy of the root has the same content, and takes its rows from there. A run that
+    was killed goes on where it was and ends with the bytes of an unbroken run. Images that cannot become a row are
+    left out, with the reason.
 
     Args:
         name: the source's name; part of the folder's.
@@ -149,6 +150,7 @@ class Films(Sequence[Job]):
             "size": list(self.size),
             "decode": self.decode.key(),
             "fit": self.fit,
+            "root": place_of(self.root),
             "salt": hashlib.sha256(salt()).hexdigest(),
         }
         found = hashlib.sha256(digest(about).encode())

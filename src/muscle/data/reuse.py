@@ -2,7 +2,7 @@
 
 Every row carries a stamp: a hash of the settings, the truth, and path, size and time of each file that made it. A
 store that is to be made takes the rows of its stamps from finished stores of its size, and decodes the rest. A picture
-of which only the time has changed is taken too, if its bytes are those that made the row.
+of which only the time or the root has changed is taken too, if its bytes are those that made the row.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from muscle.data.film import Film, Job, of_frame
-from muscle.data.keys import hash_of, hash_of_file
+from muscle.data.film import Film, Job, of_frame, row_hash
+from muscle.data.keys import hash_of_file
 from muscle.data.store import MANIFEST, Store
 from muscle.data.workers import films
 from muscle.errors import UserError
 from muscle.types import picture
 
 Stat = list[int]  # size and time in ns of a file; empty where there is none
-Stamp = tuple[str, str]  # with and without the time of the picture
+Stamp = tuple[str, str]  # with and without root and time of the picture
 
 _HASHES = ("image_hash", "file_hash", "row_hash")
-_NUMBERS = ("width", "height", "pixel_count", "pixel_sum", "pixel_square_sum")
+_NUMBERS = ("width", "height", "inner_width", "inner_height", "pixel_count", "pixel_sum", "pixel_square_sum")
 _CHUNK = 8192  # stamps that are Python objects at a time
 
 
@@ -51,7 +51,12 @@ def stamp(job: Job, decode: str) -> Stamp:
     film, *masks = stats(job)
     drawn = (job.masks, sorted(job.scaled), job.runs, job.boxes, job.points)
     made = repr((decode, (picture(job.path, job.frame), job.size, job.fit, *drawn, masks), film[:1])).encode()
-    return _hash(made + repr(film).encode()), _hash(made)
+    return _hash(made + repr((film, place_of(job.root))).encode()), _hash(made)
+
+
+def place_of(root: str | Path) -> str:
+    """A root as one folder of one machine, hashed: two folders may hold other films under the same names and times."""
+    return _hash(str(Path(root).resolve()).encode())
 
 
 def _hash(what: bytes) -> str:
@@ -97,8 +102,6 @@ class Places:
             store.index.select([*_HASHES, *_NUMBERS, "steps"]).slice(row, 1).to_pylist()[0]
         )
         pixels = store.images[row]
-        if hash_of(pixels) != record["row_hash"]:
-            return None
         for kind in ("boxes", "points"):
             cells = {
                 t.name: store.index[f"{kind}:{t.name}"][row].as_py() for t in store.targets if t.kind == kind
@@ -107,7 +110,8 @@ class Places:
         masks = {
             name: mask[row] for name, mask in store.masks.items() if store.index[f"has:{name}"][row].as_py()
         }
-        return Film(pixels, masks, record)
+        same = row_hash(pixels, masks) == record["row_hash"]
+        return Film(pixels, masks, record) if same else None
 
 
 def _bytes_of(job: Job) -> str:

@@ -136,7 +136,10 @@ class PaperSplit(Split):
             tenth = len(members) // 10
             for rank, i in enumerate(members[: 2 * tenth]):
                 found[i] = "test" if rank < tenth else "valid"
-        return found
+        file: dict[str, SplitName] = {}  # of several frames: all in the part of one
+        return [
+            file.setdefault(s.path, part) if s.frame else part for s, part in zip(samples, found, strict=True)
+        ]
 
 
 class FileSplit(Split):

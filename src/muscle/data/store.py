@@ -91,10 +91,19 @@ class Store:
             raise UserError(
                 f"{path / MANIFEST}: cannot be read ({error}); delete the folder, prepare again"
             ) from None
-        if manifest.get("version") != VERSION:
+        version = manifest.get("version") if isinstance(manifest, dict) else None
+        if version != VERSION:
+            raise UserError(f"{path}: store of version {version}; this muscle reads {VERSION}; prepare again")
+        try:
+            return cls._of(path, manifest)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
-                f"{path}: store of version {manifest.get('version')}; this muscle reads {VERSION}; prepare again"
-            )
+                f"{path / MANIFEST}: no manifest of a store ({type(error).__name__}: {error}); "
+                "delete the folder, prepare again"
+            ) from None
+
+    @classmethod
+    def _of(cls, path: Path, manifest: dict[str, Any]) -> Store:
         height, width = manifest["size"]
         shape = (manifest["rows"], height, width)
         arrays = {target: _map(path / entry["file"], shape) for target, entry in manifest["arrays"].items()}
