@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import tiny
 from filelock import FileLock
+from sklearn.metrics import roc_auc_score
 
 from muscle import engine, evaluate, grid
+from muscle.case_table import write_cases
 from muscle.checkpoint import Checkpoint, Snapshot
 from muscle.data.data_file import DataFile
 from muscle.errors import UsageError, UserError
@@ -20,6 +24,7 @@ from muscle.grid import Share
 from muscle.grid_plan import plan_grid
 from muscle.predictions import Predictions
 from muscle.recipe import Recipe
+from muscle.report import report
 from muscle.report_scores import classification
 from muscle.results import Results
 from muscle.starts import left_out
@@ -302,3 +307,27 @@ def test_the_plan_of_a_grid_is_what_the_grid_does(films: Path, tmp_path: Path) -
     after = planned()
     assert [r["state"] for r in after[:2]] == ["exists", "exists"]
     assert [r["state"] for r in after[2:]] == ["exists", "another job"] * 3
+
+
+def test_the_report_needs_no_checkpoint(films: Path, tmp_path: Path) -> None:
+    """With the folder of checkpoints deleted every table, figure and row is the same, to the byte."""
+    made = scratch(films, tmp_path)
+    out = tmp_path / "a"
+
+    def written() -> dict[str, bytes]:
+        write_cases(out)
+        report(out)
+        return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+    before = written()
+    assert {"report.html", "cases.parquet", "results.json"} <= before.keys()
+    shutil.rmtree(tmp_path / "checkpoints")
+    assert written() == before
+    cases = pq.read_table(out / "cases.parquet").to_pylist()
+    for cell in made.data["cells"]:
+        mine = [r for r in cases if r["seed"] == cell["seed"] and r["class"] == cell["classes"][-1]]
+        auc = roc_auc_score([r["truth"] for r in mine], [r["output"] for r in mine])
+        assert auc == pytest.approx(cell["metrics"]["auc"]["value"])
+        assert {r["threshold"] for r in mine} == {cell["threshold"]["value"]}
+        assert cell["images_seen"]["total"] == cell["images_seen"]["fine-tuning"] > 0
+        assert cell["status"] == "ok" and cell["minutes_total"] == cell["minutes"]

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from muscle import paths
+from muscle import external, paths
 from muscle.case_table import write_cases
 from muscle.data.audit import write_seen
 from muscle.errors import UsageError
@@ -240,6 +240,19 @@ def finetune(
         title=f"Fine-tuning {task}".strip(),
         **{"keep_weights": True, **settings},
     )
+
+
+def validate(
+    checkpoint: str | Path, sources: Sources, out: str | Path | None = None, task: str = "",
+    store: str | Path | None = None, machine: Machine | None = None, progress: Progress = SILENT,
+) -> Compared:  # fmt: skip
+    """External validation of a fine-tuned model, with report; see ``external.validate``."""
+    folder = paths.run_folder(out, f"validate-{Path(checkpoint).name}")
+    where = Path(store) if store else paths.stores()
+    results = external.validate(
+        Path(checkpoint), data_file(sources), folder, where, machine or Machine(), task, progress
+    )
+    return _compared(folder, results, progress)
 
 
 def embed(

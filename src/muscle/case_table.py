@@ -67,7 +67,7 @@ def _thresholds(cell: Mapping[str, Any], p: Predictions) -> list[float | None]:
     value = (cell.get("threshold") or {}).get("value")
     if isinstance(value, list):
         return value
-    return [None] * (len(p.classes) - 1) + [value]
+    return [*[None] * (len(p.classes) - 1), value]
 
 
 def _of_case(p: Predictions, i: int) -> list[dict[str, Any]]:

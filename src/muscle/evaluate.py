@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from muscle.checkpoint import Checkpoint
-from muscle.data.rows import Rows
+from muscle.data.corpus import Corpus
 from muscle.errors import UserError
-from muscle.judging import by_validation, one_sided, status
+from muscle.judging import chosen_on, one_sided, status, with_choice
 from muscle.pipeline import Pipeline, best
 from muscle.predictions import Predictions
 from muscle.recipe import Recipe
@@ -79,24 +79,22 @@ def run_cell(
     cell = named(pipeline, task, seed)
     file = f"predictions/{recipe.name}-{cell['backbone']}-{task}-{seed}.npz"
     model, module = pipeline.load(checkpoint, pipeline.tasks()[task], rows.target)
-    device, persons = pipeline.machine.torch_device(), corpus.persons
-
-    def said(part: Rows) -> Predictions:
-        made = predict(model, module, part, rows.target, recipe.normalization, device)
-        columns = made.columns | {k: [persons[i][n] for i in made.ids] for n, k in enumerate(("sex", "age"))}
-        return replace(made, columns=columns)
-
-    test = said(rows.test)
+    device = pipeline.machine.torch_device()
+    test = predict(model, module, rows.test, rows.target, recipe.normalization, device)
+    test = known_persons(test, corpus)
     test.save(results.out / file)
-    # Of masks and boxes nothing is chosen on validation but the epoch, which the stage has done.
-    valid = said(rows.valid if rows.target.kind == "labels" else rows.valid.take(np.zeros(0, np.int64)))
-    if len(valid):
-        valid = valid.take(np.arange(len(valid)))
+    chosen = {"threshold": None, "temperature": None}
+    if rows.target.kind == "labels" and len(
+        rows.valid
+    ):  # of others validation has chosen the epoch, and no more
+        valid = predict(model, module, rows.valid, rows.target, recipe.normalization, device)
         cell["predictions_valid"] = file.replace(".npz", "-valid.npz")
-        valid.save(results.out / cell["predictions_valid"])
+        valid.take(np.arange(len(valid))).save(results.out / cell["predictions_valid"])
+        _refuse_nan(valid)
+        chosen = chosen_on(valid)
     seen = {"pre-training": sum(j.images_seen for j in pipeline.stage_jobs()),
             "fine-tuning": sum(j.images_seen for j in jobs)}  # fmt: skip
-    cell |= scored(test, valid) | {
+    cell |= scored(test, chosen) | {
         "predictions": file, "minutes": minutes,
         "minutes_total": minutes + sum(c.about["minutes"] for c in stages),
         "images_seen": seen | {"total": sum(seen.values())}, "settings": settings(recipe),
@@ -112,24 +110,37 @@ def run_cell(
     return cell
 
 
-def scored(test: Predictions, valid: Predictions) -> dict[str, Any]:
-    """Everything of a cell that its predictions decide: status, scores, threshold, temperature, subgroups.
+def scored(test: Predictions, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything of a cell that its test predictions decide: status, scores, subgroups.
+
+    Args:
+        chosen: on validation, see ``judging.chosen_on``.
 
     Raises:
         NotScored: predictions that are not numbers.
     """
-    try:
-        test.refuse_nan()
-        valid.refuse_nan()
-    except UserError as error:
-        raise NotScored("NaN predictions", str(error)) from None
-    chosen, more = by_validation(test, valid)
+    _refuse_nan(test)
     groups = subgroups(test)
     said, why = status(test)
     return {
-        "status": said, "why": why, "absent": one_sided(test), "metrics": scores(test, more), **chosen,
-        "subgroups": as_rows(groups), "worst": worst(groups),
+        "status": said, "why": why, "absent": one_sided(test), "metrics": scores(test, with_choice(test, chosen)),
+        **chosen, "subgroups": as_rows(groups), "worst": worst(groups),
     }  # fmt: skip
+
+
+def _refuse_nan(made: Predictions) -> None:
+    try:
+        made.refuse_nan()
+    except UserError as error:
+        raise NotScored("NaN predictions", str(error)) from None
+
+
+def known_persons(made: Predictions, corpus: Corpus) -> Predictions:
+    """The same predictions with the sex and age of each case."""
+    told = [corpus.persons.get(name, ("", "")) for name in made.ids]
+    return replace(
+        made, columns=made.columns | {"sex": [sex for sex, _ in told], "age": [age for _, age in told]}
+    )
 
 
 def settings(recipe: Recipe) -> str:

@@ -13,11 +13,13 @@ from typing import Any
 import torch
 
 from muscle import paths
+from muscle.checkpoint import Checkpoint
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
 from muscle.engine import Busy
 from muscle.errors import UsageError, UserError
 from muscle.evaluate import NotScored, found, named, run_cell, settings
+from muscle.external import at_home, take_home
 from muscle.machine import Machine
 from muscle.pipeline import Pipeline
 from muscle.progress import SILENT, Progress
@@ -244,6 +246,8 @@ def _run(cell: Cell, results: Results, keep: bool, broken: dict[int, UserError],
     if made is None:
         _run_stages(pipeline, results, broken)
         made = run_cell(pipeline, cell.task, cell.seed, results, keep)
+    if not at_home(pipeline.root, made["key"]) and (weights := Checkpoint.find(pipeline.root, made["key"])):
+        take_home(weights, pipeline, made)
     shown = ", ".join(
         f"{n} {m['value']:.3f} (" + ("?" if m["low"] is None else f"{m['low']:.3f} to {m['high']:.3f}") + ")"
         for n, m in made["metrics"].items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
@@ -52,35 +53,44 @@ def one_sided(p: Predictions) -> dict[str, str]:
     return {c: "no positive" for i, c in enumerate(p.classes, 1) if i not in seen}
 
 
-def by_validation(test: Predictions, valid: Predictions) -> tuple[dict[str, Any], dict[str, Interval]]:
-    """What is chosen on the validation part, and the scores of the test part with it.
+def chosen_on(valid: Predictions) -> dict[str, Any]:
+    """What is chosen on the validation part.
 
-    ``threshold``: rule, value (one, or one a class; null where validation lacks a positive or a negative), the part
-    it was chosen on and its cases; null where no threshold decides. ``temperature``: null likewise. Scores:
-    ``accuracy@youden``, ``sensitivity@youden``, ``specificity@youden``, and ``ece@temperature``.
+    ``threshold``: rule, value (one, or one a class; None where validation lacks a positive or a negative), the part
+    it was chosen on and its cases; None where no threshold decides. ``temperature``: None likewise.
 
     Raises:
         UserError: predictions that are not numbers.
     """
     chosen: dict[str, Any] = {"threshold": None, "temperature": None}
-    found: dict[str, Interval] = {}
-    if test.kind != "labels" or not len(valid):
-        return chosen, found
-    if not (test.exclusive and len(test.classes) > 2):
-        point = operating_point(valid, RULE)
-        values = [v if isfinite(v) else None for v in np.atleast_1d(point).tolist()]
-        about = {
-            "rule": RULE,
-            "value": values[0] if len(values) == 1 else values,
-            "chosen on": "valid",
-            "n": len(valid),
-        }
-        chosen["threshold"] = about
-        if any(v is not None for v in values):
-            at = intervals(test, threshold=point)
-            found |= {f"{name}@{RULE}": at[name] for name in DECIDED if name in at}
+    if valid.kind != "labels" or not len(valid):
+        return chosen
+    if not (valid.exclusive and len(valid.classes) > 2):
+        point = np.atleast_1d(operating_point(valid, RULE)).tolist()
+        values = [v if isfinite(v) else None for v in point]
+        value = values[0] if len(values) == 1 else values
+        chosen["threshold"] = {"rule": RULE, "value": value, "chosen on": "valid", "n": len(valid)}
     if len(one_sided(valid)) < judged(valid)[0].shape[1]:
         chosen["temperature"] = temperature(valid)
-        if "ece" in (after := intervals(calibrated(test, chosen["temperature"]))):
-            found["ece@temperature"] = after["ece"]
-    return chosen, found
+    return chosen
+
+
+def with_choice(test: Predictions, chosen: Mapping[str, Any]) -> dict[str, Interval]:
+    """The scores of the test part with what ``chosen_on`` gave, under names of their own.
+
+    ``accuracy@youden``, ``sensitivity@youden``, ``specificity@youden``, ``ece@temperature``.
+
+    Raises:
+        UserError: predictions that are not numbers.
+    """
+    found: dict[str, Interval] = {}
+    if about := chosen["threshold"]:
+        values = about["value"] if isinstance(about["value"], list) else [about["value"]]
+        if any(v is not None for v in values):
+            point = tuple(float("nan") if v is None else float(v) for v in values)
+            at = intervals(test, threshold=point if len(point) > 1 else point[0])
+            found |= {f"{name}@{about['rule']}": at[name] for name in DECIDED if name in at}
+    if chosen["temperature"] is not None:
+        after = intervals(calibrated(test, chosen["temperature"]))
+        found |= {"ece@temperature": after["ece"]} if "ece" in after else {}
+    return found
