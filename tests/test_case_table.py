@@ -70,7 +70,7 @@ def test_masks_average_to_the_scores(classes: tuple[str, ...], tmp_path: Path) -
 def test_boxes_are_counted(tmp_path: Path) -> None:
     """By hand: a hit, a second box on the same one, one far off, one unsure, one missed; an image of nothing."""
     box = np.array([[0, 0, 10, 10], [20, 20, 30, 30]], np.float32)
-    said = np.array([[0, 0, 10, 9], [0, 0, 10, 10], [50, 50, 60, 60], [20, 20, 30, 30]], np.float32)
+    said = np.array([[0, 0, 10, 7], [0, 0, 10, 8], [50, 50, 60, 60], [20, 20, 30, 30]], np.float32)
     certain = np.array([0.9, 0.8, 0.7, 0.4], np.float32)
     none = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
     p = Predictions(
