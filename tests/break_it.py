@@ -487,8 +487,29 @@ MUTATIONS = (
     ),
     Mutation(
         "evaluation: intervals of images", "evaluate.py",
-        "intervals(predictions).items()", 'intervals(predictions, cluster="image").items()',
+        "(intervals(predictions) | dict(more)).items()",
+        '(intervals(predictions, cluster="image") | dict(more)).items()',
         f"{CALLS}intervals_of_a_cell_are_the_default_ones_of_patients",
+    ),
+    Mutation(
+        "cell: scores at the threshold of validation taken at .5", "judging.py",
+        "intervals(test, threshold=point if len(point) > 1 else point[0])", "intervals(test)",
+        "test_judging.py::test_the_threshold_is_of_validation_and_named",
+    ),
+    Mutation(
+        "subgroups: groups of few patients stand", "subgroups.py",
+        "if group.score is None or group.patients < FEW:", "if group.score is None:",
+        "test_subgroups.py::test_the_worst_is_named_and_few_patients_do_not_stand",
+    ),
+    Mutation(
+        "cases: sensitivity of boxes at the strictest overlap", "case_table.py",
+        "np.argmin(IOUS)", "np.argmax(IOUS)",
+        "test_case_table.py::test_boxes_are_counted",
+    ),
+    Mutation(
+        "store key: the age of a person in it", "types.py",
+        "age: float | None = field(default=None, repr=False)", "age: float | None = field(default=None)",
+        "datasets/test_person.py::test_they_are_in_no_store_key",
     ),
     Mutation(
         "job: validation labels outside the key", "job.py",

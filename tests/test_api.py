@@ -89,6 +89,20 @@ def test_rivals_take_over_the_pixels_of_the_run(tmp_path: Path) -> None:
     assert mine.with_(name="scratch", title=scratch.title, init=scratch.init) == scratch
 
 
+def test_of_several_backbones_a_run_joins_its_own(tmp_path: Path) -> None:
+    """A run of ResNet-18 has no row beside ResNet-50; all others have one of each."""
+    mine = ran(tmp_path / "mine")
+    found = api.compared(("scratch", mine), ("md-moco",), "resnet18,resnet50", 2, "demo", (), ())
+    rows = [(r.backbone.architecture, r.name) for r in found]
+    assert rows == [
+        (f"resnet{n}", name)
+        for n in (18, 50)
+        for name in ("scratch", "mine", "md-moco")
+        if (n, name) != (50, "mine")
+    ]
+    assert {r.size for r in found if r.backbone.architecture == "resnet18"} == {(48, 32)}
+
+
 def test_runs_that_differ_do_not_compare(tmp_path: Path) -> None:
     ran(tmp_path / "a")
     ran(tmp_path / "b", size=[64, 64])

@@ -72,6 +72,8 @@ MISUSE = {
     "a start that is not there": ("compare", "FILMS", "--from", "scratch,nowhere"),
     "an unknown task": ("compare", "FILMS", "--from", "scratch", "--tasks", "regression"),
     "nothing to leave out": ("compare", "FILMS", "--recipes", "md-moco", "--leave-one-task-out"),
+    "no job of so many": ("compare", "FILMS", "--from", "scratch", "--cell", "3/3"),
+    "a backbone twice": ("compare", "FILMS", "--from", "scratch", "--backbone", "resnet18,resnet18"),
     "no seed": ("compare", "FILMS", "--from", "scratch", "--seeds", "0"),
     "an unknown recipe": ("run", "musle", "--data", "FILMS"),
     "no data": ("run", "muscle"),

@@ -11,8 +11,10 @@ import pytest
 import tiny
 
 from muscle.data.corpus import Corpus
-from muscle.evaluate import run_recipe, scores
+from muscle.evaluate import scores
+from muscle.grid import run_pipelines
 from muscle.metrics import score
+from muscle.pipeline import Pipeline
 from muscle.predictions import Predictions
 from muscle.recipe import Recipe
 from muscle.results import Results
@@ -51,7 +53,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 def scored(method: Recipe, corpus: Corpus, where: Path) -> list[dict[str, object]]:
     """The cells after a run in one folder."""
     results = Results(where / "out", "t", True, tiny.MACHINE)
-    run_recipe(method, corpus, tiny.MACHINE, where / "checkpoints", results)
+    run_pipelines([Pipeline(method, corpus, tiny.MACHINE, where / "checkpoints")], results)
     found: list[dict[str, object]] = Results(where / "out", "t", True, tiny.MACHINE).data["cells"]
     return found
 

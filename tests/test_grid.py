@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import tiny
+from filelock import FileLock
+from sklearn.metrics import roc_auc_score
 
 from muscle import engine, evaluate, grid
-from muscle.checkpoint import Checkpoint
+from muscle.case_table import write_cases
+from muscle.checkpoint import Checkpoint, Snapshot
 from muscle.data.data_file import DataFile
 from muscle.errors import UsageError, UserError
+from muscle.grid import Share
+from muscle.grid_plan import plan_grid
+from muscle.predictions import Predictions
 from muscle.recipe import Recipe
+from muscle.report import report
 from muscle.report_scores import classification
 from muscle.results import Results
 from muscle.starts import left_out
@@ -54,7 +66,7 @@ def test_interrupted_and_given_again_it_computes_each_cell_once(
     real = evaluate.predict
 
     def predict(*words: object) -> object:
-        if len(made) == 3:
+        if len(made) == 2 * 3:  # test and validation part of each cell
             raise KeyboardInterrupt
         made.append(("", "", 0))
         return real(*words)  # type: ignore[arg-type]
@@ -151,3 +163,171 @@ def test_a_task_that_is_left_out_is_in_no_stage_and_has_its_row(
     monkeypatch.setattr(engine._Run, "run", again)
     twice = grid.run_grid(recipes, file(films), tmp_path / "a", films / "stores", tiny.MACHINE, "T")
     assert twice.data["cells"] == made.data["cells"]
+
+
+def scratch(films: Path, out: Path, **options: Any) -> Results:
+    """Two seeds of scratch on one task."""
+    asked = options.pop("recipes", None) or [quick("scratch")]
+    return grid.run_grid(asked, file(films), out / "a", films / "stores", tiny.MACHINE, "T", **options)
+
+
+def never(*_: object) -> None:
+    """In place of what must not be computed again."""
+    pytest.fail("computed again")
+
+
+def test_two_jobs_fill_one_folder(films: Path, tmp_path: Path) -> None:
+    """The first computes its cell and names the other one; after both the table is that of one job."""
+    one = scratch(films, tmp_path, share=Share(1, 2))
+    assert [c["seed"] for c in one.data["cells"]] == [1]
+    (open_,) = one.data["missing"]
+    assert (open_["seed"], open_["status"], open_["recipe"], open_["task"]) == (
+        0,
+        "not run",
+        "scratch",
+        "pneumonia",
+    )
+    both = scratch(films, tmp_path, share=Share(0, 2))
+    assert sorted(c["seed"] for c in both.data["cells"]) == [0, 1] and both.data["missing"] == []
+    whole = scratch(films, tmp_path / "whole")
+    scores = [sorted((c["seed"], str(c["metrics"])) for c in r.data["cells"]) for r in (both, whole)]
+    assert scores[0] == scores[1]
+
+
+def test_a_cell_that_another_process_is_at_is_left_for_later(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the engine's lock, held until the grid sleeps."""
+    recipe = quick("scratch")
+    corpus = grid.prepare(recipe, file(films), films / "stores", tiny.MACHINE)
+    root = tmp_path / "checkpoints"
+    (job, *_) = tiny.pipeline(recipe, corpus, root).finetune_jobs("pneumonia", 0)
+    folder = Snapshot(root, job.key).folder
+    folder.mkdir(parents=True)
+    lock = FileLock(folder / "lock")
+    lock.acquire()
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        lock.release()
+
+    monkeypatch.setattr(grid.time, "sleep", sleep)
+    made = scratch(films, tmp_path)
+    assert [c["seed"] for c in made.data["cells"]] == [1, 0] and len(slept) == 1
+
+
+def test_weights_of_the_first_seed_stay_and_no_cell_is_computed_for_the_others(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One cell taken out of the table: it alone is trained again, and comes out the same."""
+    made = scratch(films, tmp_path, keep_weights=False)
+    root = tmp_path / "checkpoints"
+    there = {c["seed"]: Checkpoint.there(root, c["key"]) for c in made.data["cells"]}
+    assert there == {0: True, 1: False}
+    with monkeypatch.context() as patch:
+        patch.setattr(engine._Run, "run", never)
+        assert scratch(films, tmp_path, keep_weights=False).data["cells"] == made.data["cells"]
+    first, second = made.data["cells"]
+    text = json.loads((tmp_path / "a" / "results.json").read_text())
+    (tmp_path / "a" / "results.json").write_text(json.dumps(text | {"cells": [first]}))
+    trained: list[int] = []
+    run_ = engine._Run.run
+    monkeypatch.setattr(engine._Run, "run", lambda self: (trained.append(self.job.seed), run_(self))[1])
+    again = scratch(films, tmp_path, keep_weights=False).data["cells"]
+    assert set(trained) == {1} and again[0] == first and again[1]["metrics"] == second["metrics"]
+
+
+def test_a_cell_of_nan_is_named_and_the_others_go_on(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that answers NaN at seed 0; a model that cannot be trained at all; then both are mended."""
+    real = evaluate.predict
+    calls: list[int] = []
+
+    def predict(*words: Any) -> Predictions:
+        made = real(*words)
+        calls.append(1)
+        return replace(made, output=np.full_like(made.arrays[1], np.nan)) if len(calls) < 3 else made
+
+    run_ = engine._Run.run
+
+    def diverge(self: Any) -> Checkpoint:
+        if self.job.stage.name == "pretrain":
+            raise UserError("the loss is not finite")
+        return run_(self)
+
+    monkeypatch.setattr(evaluate, "predict", predict)
+    monkeypatch.setattr(engine._Run, "run", diverge)
+    both = [quick("scratch"), quick("md-moco")]
+    made = scratch(films, tmp_path, recipes=both)
+    assert [(c["recipe"], c["seed"]) for c in made.data["cells"]] == [("scratch", 1)]
+    said = {(c["recipe"], c["seed"]): (c["status"], c["why"]) for c in made.data["missing"]}
+    assert said.keys() == {("scratch", 0), ("md-moco", 0), ("md-moco", 1)}
+    assert said["scratch", 0][0] == "NaN predictions" and "not finite numbers" in said["scratch", 0][1]
+    assert said["md-moco", 0] == said["md-moco", 1] == ("not run", "the loss is not finite")
+    with pytest.raises(UserError, match="the loss is not finite"):  # nothing at all: the run fails
+        scratch(films, tmp_path / "alone", recipes=[quick("md-moco")])
+    monkeypatch.undo()
+    mended = scratch(films, tmp_path, recipes=both)
+    assert len(mended.data["cells"]) == 4 and mended.data["missing"] == []
+
+
+def test_shares_of_a_scheduler() -> None:
+    assert Share.parse("") == Share(0, 1)
+    assert Share.parse("auto", {"RANK": "1", "WORLD_SIZE": "4"}) == Share(1, 4) == Share.parse("1/4")
+    slurm = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_COUNT": "8"}
+    assert Share.parse("auto", slurm) == Share(2, 8)
+    for wrong in ("4/4", "1", "-1/2", "auto"):
+        with pytest.raises(UsageError, match="0 to N - 1"):
+            Share.parse(wrong, {})
+
+
+def test_the_plan_of_a_grid_is_what_the_grid_does(films: Path, tmp_path: Path) -> None:
+    """Before, every cell is to compute and the stage is shared; afterwards they exist."""
+    recipes = [quick("md-moco"), quick("md-moco").with_(name="twin"), quick("scratch")]
+    row = {"hours": 1.0, "stage": "finetune-pneumonia"}
+    timed = [{"stages": [row, {"hours": 2.0, "stage": "pretrain"}]}] * 3
+
+    def planned() -> list[dict[str, Any]]:
+        return plan_grid(
+            recipes, file(films), tmp_path / "a", films / "stores", tiny.MACHINE, timed, Share(0, 2)
+        )
+
+    rows = planned()
+    assert [(r["recipe"], r["state"], r["minutes"]) for r in rows[:2]] == [
+        ("md-moco", "to compute", 120.0), ("twin", "shared with md-moco", 0.0)
+    ]  # fmt: skip
+    cells = rows[2:]
+    assert [c["cell"] for c in cells] == list("012345") and {c["seed"] for c in cells} == {"0", "1"}
+    assert [c["state"] for c in cells] == ["to compute", "another job"] * 3
+    assert {c["minutes"] for c in cells} == {30.0, 0.0}  # an hour for two seeds
+    assert not (tmp_path / "a").exists()
+    scratch(films, tmp_path, share=Share(0, 2), recipes=recipes)
+    after = planned()
+    assert [r["state"] for r in after[:2]] == ["exists", "exists"]
+    assert [r["state"] for r in after[2:]] == ["exists", "another job"] * 3
+
+
+def test_the_report_needs_no_checkpoint(films: Path, tmp_path: Path) -> None:
+    """With the folder of checkpoints deleted every table, figure and row is the same, to the byte."""
+    made = scratch(films, tmp_path)
+    out = tmp_path / "a"
+
+    def written() -> dict[str, bytes]:
+        write_cases(out)
+        report(out)
+        return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+    before = written()
+    assert {"report.html", "cases.parquet", "results.json"} <= before.keys()
+    shutil.rmtree(tmp_path / "checkpoints")
+    assert written() == before
+    cases = pq.read_table(out / "cases.parquet").to_pylist()
+    for cell in made.data["cells"]:
+        mine = [r for r in cases if r["seed"] == cell["seed"] and r["class"] == cell["classes"][-1]]
+        auc = roc_auc_score([r["truth"] for r in mine], [r["output"] for r in mine])
+        assert auc == pytest.approx(cell["metrics"]["auc"]["value"])
+        assert {r["threshold"] for r in mine} == {cell["threshold"]["value"]}
+        assert cell["images_seen"]["total"] == cell["images_seen"]["fine-tuning"] > 0
+        assert cell["status"] == "ok" and cell["minutes_total"] == cell["minutes"]

@@ -12,7 +12,8 @@ import tiny
 from muscle.data.audit import write_seen
 from muscle.data.corpus import Corpus
 from muscle.errors import UserError
-from muscle.evaluate import run_cell, run_recipe
+from muscle.evaluate import run_cell
+from muscle.grid import run_pipelines
 from muscle.predictions import Predictions
 from muscle.progress import Progress
 from muscle.recipe import Weights
@@ -152,7 +153,7 @@ def test_a_whole_recipe_fills_the_file_and_a_second_run_changes_no_score(
 
     results = _results(tmp_path / "out")
     results.put_sources(corpus)
-    run_recipe(method, corpus, tiny.MACHINE, tmp_path / "checkpoints", results, Heard())
+    run_pipelines([tiny.pipeline(method, corpus, tmp_path / "checkpoints")], results, Heard())
     data = json.loads((tmp_path / "out" / "results.json").read_text())
     assert {s["name"]: s["total"] for s in data["sources"]} == {"chest": 40, "bones": 30}
     assert all(s["train"] + s["valid"] + s["test"] == s["total"] for s in data["sources"])
@@ -173,7 +174,7 @@ def test_a_whole_recipe_fills_the_file_and_a_second_run_changes_no_score(
     assert data["provenance"]["versions"]["torch"] and data["synthetic"] is True
     assert any("seed 1" in text for text in said)
 
-    run_recipe(method, corpus, tiny.MACHINE, tmp_path / "checkpoints", _results(tmp_path / "out"))
+    run_pipelines([tiny.pipeline(method, corpus, tmp_path / "checkpoints")], _results(tmp_path / "out"))
     again = json.loads((tmp_path / "out" / "results.json").read_text())
     assert {k: again[k] for k in ("cells", "stages", "forgetting")} == {
         k: data[k] for k in ("cells", "stages", "forgetting")

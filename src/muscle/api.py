@@ -11,11 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from muscle import paths
+from muscle import external, paths
+from muscle.case_table import write_cases
 from muscle.data.audit import read_seen, write_seen
 from muscle.errors import UsageError
 from muscle.features import extract
-from muscle.grid import prepare, run_grid
+from muscle.grid import Share, prepare, run_grid
 from muscle.machine import Machine
 from muscle.pipeline import Pipeline
 from muscle.progress import SILENT, Progress
@@ -53,6 +54,16 @@ class Compared:
         """The tables in the paper's form, as Markdown."""
         files = sorted((self.out / "tables").glob("table[23].md"))
         return "\n\n".join(file.read_text(encoding="utf-8").strip() for file in files)
+
+
+def _compared(out: Path, results: Results, progress: Progress, share: Share = Share()) -> Compared:  # noqa: B008
+    """The report, and the long-form table; of one job of several the last to finish writes them."""
+    open_ = [cell for cell in results.data["missing"] if cell["status"] == "not run" and not cell["why"]]
+    if share.jobs > 1 and open_:
+        progress.message(f"{len(open_)} cells are still open; the job that finishes last writes the report")
+        return Compared(out, results, out / "report.html")
+    write_cases(out)
+    return Compared(out, results, _report(out))
 
 
 def _report(out: Path) -> Path:
@@ -157,7 +168,7 @@ def run(
         recipe.title or recipe.name,
         progress=progress,
     )
-    return Compared(out, results, _report(out))
+    return _compared(out, results, progress)
 
 
 def compare(
@@ -175,6 +186,8 @@ def compare(
     title: str = "",
     progress: Progress = SILENT,
     leave_one_task_out: bool = False,
+    cell: str = "",
+    keep_weights: bool = False,
 ) -> Compared:
     """Was it worth it? Every start (or recipe) fine-tuned alike on every task, with intervals; and the report.
 
@@ -183,7 +196,10 @@ def compare(
             runs have one backbone, all others take it over, and their size.
         recipes: names of shipped recipes or YAML files, run whole.
         seeds: 0, 1, ... of the fine-tuning.
+        backbone: one, or several with commas.
         tasks: kinds (``classification``) or targets to restrict to; all by default.
+        cell: ``I/N``: only cells I, I + N, ... from 0, for one of N jobs; ``auto``: of torchrun or a Slurm array.
+        keep_weights: of every seed; by default those of the first, and of the others scores and predictions.
         leave_one_task_out: a row more for each recipe that learns tasks before fine-tuning: without the task tested.
 
     Raises:
@@ -198,8 +214,11 @@ def compare(
         found += left_out(found, file)
     folder = paths.run_folder(out, "compare")
     where = Path(store) if store else paths.stores()
-    results = run_grid(found, file, folder, where, machine, title or "Comparison", progress)
-    return Compared(folder, results, _report(folder))
+    share = Share.parse(cell)
+    results = run_grid(
+        found, file, folder, where, machine, title or "Comparison", progress, share, keep_weights
+    )
+    return _compared(folder, results, progress, share)
 
 
 def finetune(
@@ -220,8 +239,21 @@ def finetune(
         backbone=backbone,
         out=folder,
         title=f"Fine-tuning {task}".strip(),
-        **settings,
+        **{"keep_weights": True, **settings},
     )
+
+
+def validate(
+    checkpoint: str | Path, sources: Sources, out: str | Path | None = None, task: str = "",
+    store: str | Path | None = None, machine: Machine | None = None, progress: Progress = SILENT,
+) -> Compared:  # fmt: skip
+    """External validation of a fine-tuned model, with report; see ``external.validate``."""
+    folder = paths.run_folder(out, f"validate-{Path(checkpoint).name}")
+    where = Path(store) if store else paths.stores()
+    results = external.validate(
+        Path(checkpoint), data_file(sources), folder, where, machine or Machine(), task, progress
+    )
+    return _compared(folder, results, progress)
 
 
 def embed(

@@ -85,6 +85,11 @@ class Checkpoint:
         file = self.folder / f"head-{task}.safetensors"
         return _read(file) if file.is_file() else None
 
+    def drop(self) -> None:
+        """Removes it, the manifest first: what is left of it is no checkpoint."""
+        (self.folder / "stage.json").unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     @classmethod
     def write(
         cls, root: Path, key: str, backbone: BackboneModule, heads: dict[str, dict[str, Tensor]], log: str,

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 import muscle
-from muscle import paths
+from muscle import cli_validate, paths  # noqa: F401  # its verb joins the others
 from muscle.cli_store import app as data_app
 from muscle.cli_train import AsJson, Device, Threads, app
 from muscle.console import err as err_console

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -147,7 +148,9 @@ def compare(
         str, typer.Option("--from", help="Comma-separated: scratch, imagenet, run folders, files of weights.")
     ] = "",
     recipes: Annotated[str, typer.Option(help="Comma-separated recipes, run whole.")] = "",
-    backbone: Backbone = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="resnet18, resnet50, or both with a comma; the runs' own by default.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1)] = 1,
     tasks: Annotated[
         str, typer.Option("--tasks", "--task", help="Comma-separated kinds or KIND:TARGET; all by default.")
@@ -167,8 +170,22 @@ def compare(
             help="A row more for each recipe that learns tasks in turn: without the one that is tested.",
         ),
     ] = False,
+    cell: Annotated[
+        str,
+        typer.Option(
+            "--cell",
+            metavar="I/N",
+            help="Only cells I, I + N, ... from 0, for job I of N; auto under torchrun or in a Slurm array.",
+        ),
+    ] = "",
+    keep_weights: Annotated[
+        bool,
+        typer.Option("--keep-weights", help="Keep the models of every seed; by default those of the first."),
+    ] = False,
 ) -> None:
     """Was it worth it? Every start fine-tuned alike on every task, with intervals. Interruptible; finished cells stay.
+
+    With --plan every cell is listed: there or to compute, and its minutes. Several jobs may fill one folder.
 
     Example: muscle compare wrist.yaml --from scratch,imagenet,runs/md-moco --seeds 3
     """
@@ -176,22 +193,24 @@ def compare(
     folder = paths.run_folder(folder, "compare")
     _compare(
         sources, given, names, chosen, backbone, seeds, preset, folder, store, device, threads, change, plan, as_json,
-        leave_one_task_out=leave_one_task_out,
+        leave_one_task_out=leave_one_task_out, cell=cell, keep_weights=keep_weights,
     )  # fmt: skip
 
 
 def _compare(
     sources: list[str], given: list[str], names: list[str], tasks: list[str], backbone: str | None, seeds: int,
     preset: str, folder: Path, store: Path | None, device: str, threads: int, change: list[str], plan: bool,
-    as_json: bool, title: str = "", leave_one_task_out: bool = False,
+    as_json: bool, title: str = "", leave_one_task_out: bool = False, cell: str = "", keep_weights: bool = True,
 ) -> None:  # fmt: skip
     """What ``finetune`` does of one start, and ``compare`` of several."""
     from muscle import api
+    from muscle.grid import Share
+    from muscle.grid_plan import plan_grid
     from muscle.machine import Machine
     from muscle.plan import plan as make_plan
     from muscle.starts import choose_preset, compared, data_file, left_out
 
-    machine = Machine(device=device, threads=threads)
+    machine, share = Machine(device=device, threads=threads), Share.parse(cell)
     with shown() as progress:
         if plan:
             file = data_file(sources)
@@ -204,14 +223,15 @@ def _compare(
                 make_plan(recipe, file, folder, store or paths.stores(), machine, progress)
                 for recipe in asked
             ]
-            raise typer.Exit(print_plans(plans, as_json))
+            cells = plan_grid(asked, file, folder, store or paths.stores(), machine, plans, share)
+            raise typer.Exit(print_plans(plans, as_json, cells))
         made = api.compare(
             sources, given, names, backbone, seeds, folder, preset, tasks, change, store, machine, title, progress,
-            leave_one_task_out,
+            leave_one_task_out, cell, keep_weights,
         )  # fmt: skip
     if as_json:
         out.print_json(json.dumps(made.results.data))
-    else:
+    elif made.report_file.is_file():
         out.print(made.table(), markup=False)
         out.print(str(made.report_file))
 
@@ -315,12 +335,24 @@ def embed(
     out.print(str(made))
 
 
-def print_plans(plans: list[dict[str, Any]], as_json: bool) -> int:
-    """Prints the plan of each recipe, as JSON one of them alone or a list; the exit code."""
+def print_plans(plans: list[dict[str, Any]], as_json: bool, cells: Sequence[dict[str, Any]] = ()) -> int:
+    """Prints the plan of each recipe, as JSON one of them alone or a list; the exit code.
+
+    Args:
+        cells: of a comparison, see ``grid_plan``; in JSON each recipe has its own.
+    """
     if as_json:
+        for made in plans if cells else ():
+            mine = (made["recipe"], made["backbone"])
+            made["cells"] = [row for row in cells if (row["recipe"], row["backbone"]) == mine]
         out.print_json(json.dumps(plans[0] if len(plans) == 1 else plans))
     for made in plans if not as_json else ():
         table(("plan", ""), [(name, value) for name, value in made.items() if name != "stages"])
         if made["stages"]:
             table(tuple(made["stages"][0]), [tuple(stage.values()) for stage in made["stages"]])
+    if cells and not as_json:
+        table(tuple(cells[0]), [tuple(row.values()) for row in cells])
+        there = sum(row["state"] == "exists" for row in cells)
+        minutes = sum(row["minutes"] for row in cells)
+        out.print(f"{len(cells)} stages and cells, {there} exist; about {minutes / 60:.1f} hours to compute")
     return 0 if all(made["fits"] == "yes" for made in plans) else 1

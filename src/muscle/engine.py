@@ -323,6 +323,10 @@ def _copy(state: dict[str, Any]) -> dict[str, Any]:
     return {name: value.detach().clone() for name, value in state.items()}
 
 
+class Busy(UserError):
+    """Another process is computing this very stage."""
+
+
 def run_stage(
     job: Job, corpus: Corpus, machine: Machine, root: Path, progress: Progress = SILENT
 ) -> Checkpoint:
@@ -332,7 +336,8 @@ def run_stage(
         root: the folder of checkpoints.
 
     Raises:
-        UserError: another process is computing this very stage; the loss is not finite; the disk is full.
+        Busy: another process is computing this very stage.
+        UserError: the loss is not finite; the disk is full.
     """
     found = Checkpoint.find(root, job.key)
     if found is not None:
@@ -345,6 +350,6 @@ def run_stage(
             found = Checkpoint.find(root, job.key)  # it may have been finished a moment ago
             return found if found is not None else _Run(job, corpus, machine, root, progress).run()
     except Timeout:
-        raise UserError(
+        raise Busy(
             f"stage {job.stage.name}: another process is computing it ({folder}); wait for it, or stop it"
         ) from None

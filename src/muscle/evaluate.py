@@ -2,50 +2,145 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from math import isfinite
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from muscle.checkpoint import Checkpoint
 from muscle.data.corpus import Corpus
-from muscle.machine import Machine
+from muscle.errors import UserError
+from muscle.judging import chosen_on, one_sided, status, with_choice
 from muscle.pipeline import Pipeline, best
 from muscle.predictions import Predictions
-from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe
-from muscle.report_scores import COLUMNS
 from muscle.results import Results
 from muscle.scoring import predict
-from muscle.statistics import describe, intervals
+from muscle.statistics import Interval, describe, intervals
+from muscle.subgroups import as_rows, plain, subgroups, worst
 
 
-def run_cell(pipeline: Pipeline, task: str, seed: int, results: Results) -> dict[str, Any]:
-    """Fine-tunes, predicts the test part once, writes predictions and scores; a finished cell is found again."""
+class NotScored(UserError):
+    """A model that has no scores; ``status`` says in two words why."""
+
+    def __init__(self, status: str, why: str) -> None:
+        """``why``: one line."""
+        super().__init__(why)
+        self.status = status
+
+
+def named(pipeline: Pipeline, task: str, seed: int) -> dict[str, Any]:
+    """What names a cell, computed or not."""
+    recipe, target = pipeline.recipe, pipeline.corpus.targets[task]
+    return {
+        "recipe": recipe.name, "title": recipe.title or recipe.name, "backbone": recipe.backbone.architecture,
+        "task": task, "kind": target.kind, "classes": list(target.classes), "seed": seed,
+        "data": pipeline.corpus.digest,
+    }  # fmt: skip
+
+
+def found(pipeline: Pipeline, task: str, seed: int, results: Results) -> dict[str, Any] | None:
+    """The finished cell, its weights there or not: of the same jobs, test part and intervals, with its predictions."""
+    there = results.cell(pipeline.recipe.name, pipeline.recipe.backbone.architecture, task, seed)
+    if there is None or not (results.out / there["predictions"]).is_file():
+        return None
+    return there if identity(pipeline, task, seed).items() <= there.items() else None
+
+
+def identity(pipeline: Pipeline, task: str, seed: int) -> dict[str, Any]:
+    """What decides a cell's numbers; ``tried``: the keys of the fine-tunings that its model is the best of."""
+    rows = pipeline.corpus.tasks[task]
+    tried = [job.key for job in pipeline.finetune_jobs(task, seed)]
+    return {"tried": tried, "test": rows.test.digest(rows.target), "intervals": describe()}
+
+
+def run_cell(
+    pipeline: Pipeline, task: str, seed: int, results: Results, keep_weights: bool = True
+) -> dict[str, Any]:
+    """Fine-tunes, predicts test and validation part, writes predictions and scores; a finished cell is found again.
+
+    Args:
+        keep_weights: False: the models that were trained here go once the cell is written.
+
+    Raises:
+        NotScored: predictions that are not numbers.
+        UserError: what keeps the model from being trained; ``Busy`` where another process is at it.
+    """
     recipe, corpus = pipeline.recipe, pipeline.corpus
-    backbone = recipe.backbone.architecture
-    tried = pipeline.finetune_grid(task, seed)
+    results.refresh()
+    if there := found(pipeline, task, seed, results):
+        return there
+    jobs = pipeline.finetune_jobs(task, seed)
+    kept = {job.key for job in jobs if keep_weights or Checkpoint.there(pipeline.root, job.key)}
+    stages, tried = pipeline.pretrain(), pipeline.finetune_grid(task, seed)
     checkpoint, minutes = best(tried), sum(c.about["minutes"] for c in tried)
     rows = corpus.tasks[task]
-    about = {"key": checkpoint.about["key"], "test": rows.test.digest(rows.target), "intervals": describe()}
-    there = results.cell(recipe.name, backbone, task, seed)
-    if there and about.items() <= there.items() and (results.out / there["predictions"]).is_file():
-        return there
+    cell = named(pipeline, task, seed)
+    file = f"predictions/{recipe.name}-{cell['backbone']}-{task}-{seed}.npz"
     model, module = pipeline.load(checkpoint, pipeline.tasks()[task], rows.target)
-    made = predict(
-        model, module, rows.test, rows.target, recipe.normalization, pipeline.machine.torch_device()
-    )
-    file = f"predictions/{recipe.name}-{backbone}-{task}-{seed}.npz"
-    made.save(results.out / file)
-    cell = {
-        "recipe": recipe.name, "title": recipe.title or recipe.name, "backbone": backbone, "task": task,
-        "kind": rows.target.kind, "classes": list(rows.target.classes), "seed": seed, "metrics": scores(made),
-        "predictions": file, "minutes": minutes, "settings": settings(recipe), "data": corpus.digest, **about,
+    device = pipeline.machine.torch_device()
+    test = predict(model, module, rows.test, rows.target, recipe.normalization, device)
+    test = known_persons(test, corpus)
+    test.save(results.out / file)
+    chosen = {"threshold": None, "temperature": None}
+    if rows.target.kind == "labels" and len(
+        rows.valid
+    ):  # of others validation has chosen the epoch, and no more
+        valid = predict(model, module, rows.valid, rows.target, recipe.normalization, device)
+        cell["predictions_valid"] = file.replace(".npz", "-valid.npz")
+        valid.take(np.arange(len(valid))).save(results.out / cell["predictions_valid"])
+        _refuse_nan(valid)
+        chosen = chosen_on(valid)
+    seen = {"pre-training": sum(j.images_seen for j in pipeline.stage_jobs()),
+            "fine-tuning": sum(j.images_seen for j in jobs)}  # fmt: skip
+    cell |= scored(test, chosen) | {
+        "predictions": file, "minutes": minutes,
+        "minutes_total": minutes + sum(c.about["minutes"] for c in stages),
+        "images_seen": seen | {"total": sum(seen.values())}, "settings": settings(recipe),
+        "key": checkpoint.about["key"], **identity(pipeline, task, seed),
         "commit": results.data["provenance"]["commit"], "threads": results.data["provenance"]["threads"],
         "valid": checkpoint.about["best"]["valid"], "best_epoch": checkpoint.about["best"]["turn"] + 1,
         "backbone_rate": checkpoint.about["stage"]["optimizer"]["backbone_rate"], "train_images": len(rows.train),
     }  # fmt: skip
     results.put_cell(cell)
+    for made in tried:
+        if made.about["key"] not in kept:
+            made.drop()
     return cell
+
+
+def scored(test: Predictions, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything of a cell that its test predictions decide: status, scores, subgroups.
+
+    Args:
+        chosen: on validation, see ``judging.chosen_on``.
+
+    Raises:
+        NotScored: predictions that are not numbers.
+    """
+    _refuse_nan(test)
+    groups = subgroups(test)
+    said, why = status(test)
+    return {
+        "status": said, "why": why, "absent": one_sided(test), "metrics": scores(test, with_choice(test, chosen)),
+        **chosen, "subgroups": as_rows(groups), "worst": worst(groups),
+    }  # fmt: skip
+
+
+def _refuse_nan(made: Predictions) -> None:
+    try:
+        made.refuse_nan()
+    except UserError as error:
+        raise NotScored("NaN predictions", str(error)) from None
+
+
+def known_persons(made: Predictions, corpus: Corpus) -> Predictions:
+    """The same predictions with the sex and age of each case."""
+    told = [corpus.persons.get(name, ("", "")) for name in made.ids]
+    return replace(
+        made, columns=made.columns | {"sex": [sex for sex, _ in told], "age": [age for _, age in told]}
+    )
 
 
 def settings(recipe: Recipe) -> str:
@@ -53,50 +148,12 @@ def settings(recipe: Recipe) -> str:
     return recipe.with_(seeds=(0,)).key()
 
 
-def scores(predictions: Predictions) -> dict[str, dict[str, Any]]:
+def scores(predictions: Predictions, more: Mapping[str, Interval] = {}) -> dict[str, dict[str, Any]]:
     """Every metric with its 95 % interval and number of cases; undefined ones are absent.
 
     An end of an interval that is not known is ``None``: JSON has no NaN.
+
+    Args:
+        more: other scores of the same cases.
     """
-    found = {name: asdict(interval) for name, interval in intervals(predictions).items()}
-    return {
-        name: {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in fields.items()}
-        for name, fields in found.items()
-    }
-
-
-def run_recipe(
-    recipe: Recipe,
-    corpus: Corpus,
-    machine: Machine,
-    root: Path,
-    results: Results,
-    progress: Progress = SILENT,
-) -> None:
-    """All stages and all cells of a recipe, into ``results``."""
-    recipe.check()
-    pipeline = Pipeline(recipe, corpus, machine, root, progress)
-    mine = {"recipe": recipe.name, "backbone": recipe.backbone.architecture}
-    now = {"settings": settings(recipe), "data": corpus.digest}
-    if dropped := results.drop_cells(lambda c: mine.items() <= c.items() and not now.items() <= c.items()):
-        progress.message(f"{recipe.name}: {dropped} cells of other settings or data leave the table")
-    results.put_stages(recipe, corpus, pipeline.pretrain())
-    if recipe.finetune is None:
-        return
-    for seed in recipe.seeds:
-        for task in pipeline.tasks():
-            if not len(corpus.tasks[task].test):
-                progress.message(
-                    f"{task}: not scored, its test part is empty; "
-                    "give more films, a larger split.test or another split.seed"
-                )
-                continue
-            cell = run_cell(pipeline, task, seed, results)
-            shown = ", ".join(
-                f"{n} {m['value']:.3f} ("
-                + ("?" if m["low"] is None else f"{m['low']:.3f} to {m['high']:.3f}")
-                + ")"
-                for n, m in cell["metrics"].items()
-                if n in COLUMNS[cell["kind"]]
-            )
-            progress.message(f"{recipe.title or recipe.name}, {task}, seed {seed}: {shown}")
+    return {name: plain(interval) for name, interval in (intervals(predictions) | dict(more)).items()}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -91,7 +93,7 @@ class Job:
         """What the annotated tasks learn."""
         return {name: found.target for name, found in self.annotated.items()}
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Equal keys mean equal weights."""
         return digest({
@@ -120,6 +122,14 @@ class Job:
     def steps(self) -> dict[str, int]:
         """Optimizer steps of one epoch of each task."""
         return {name: steps_of(len(self.rows[name]), task.batch_size) for name, task in self.tasks.items()}
+
+    @property
+    def images_seen(self) -> int:
+        """Images that training takes: in each step a batch of its task. Views of one count once, replayed ones not."""
+        batch = {name: min(len(self.rows[name]), task.batch_size) for name, task in self.tasks.items()}
+        turns = self.stage.schedule.turns(self.steps, self.seed)
+        steps = [Counter(turn.order) if turn.order else Counter({turn.task: turn.steps}) for turn in turns]
+        return sum(batch[task] * number for turn in steps for task, number in turn.items())
 
 
 def start_key(backbone: Backbone, init: Init, seed: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from muscle.backbones import BackboneModule
@@ -50,6 +51,28 @@ class Pipeline:
             start = replace(start, checkpoint=made[-1], key=job.key)
         return made
 
+    def stage_jobs(self) -> list[Job]:
+        """The stages as jobs, keys and all, without computing any."""
+        start, jobs = self._start(self.recipe.seed), []
+        for index in range(len(self.recipe.stages)):
+            jobs.append(self._job(index, start))
+            start = replace(start, key=jobs[-1].key)
+        return jobs
+
+    def finetune_jobs(self, name: str, seed: int, last: Checkpoint | None = None) -> list[Job]:
+        """The fine-tuning of one task at each rate of the grid; ``last``: of the stages, to start from."""
+        recipe = self.recipe
+        assert recipe.finetune is not None
+        # Without stages nothing but the init separates two seeds: each draws its own.
+        start = self._start(recipe.seed if recipe.stages else seed)
+        if recipe.stages:
+            start = replace(start, checkpoint=last, key=self._stages_key)
+        return [self._finetuning(s, start, seed) for s in recipe.finetune.stages(self.tasks()[name])]
+
+    @cached_property
+    def _stages_key(self) -> str:
+        return self.stage_jobs()[-1].key
+
     def check(self) -> None:
         """Raises, before the first step, what a later stage or the fine-tuning would raise after hours of others."""
         start = self._start(self.recipe.seed)
@@ -74,18 +97,10 @@ class Pipeline:
 
     def finetune_grid(self, name: str, seed: int) -> list[Checkpoint]:
         """Fine-tunes one task from the last stage: the model of each rate of the grid, computed or found."""
-        assert self.recipe.finetune is not None
-        recipe, settings = self.recipe, self.recipe.finetune
         made = self.pretrain()
-        # Without stages nothing but the init separates two seeds: each draws its own.
-        start = self._start(recipe.seed if recipe.stages else seed)
-        if made:
-            start = replace(start, checkpoint=made[-1], key=str(made[-1].about["key"]))
-        tried = []
-        stages = settings.stages(self.tasks()[name])
-        for number, stage in enumerate(stages, 1):
-            job = self._finetuning(stage, start, seed)
-            self._announce(job, number, len(stages), Checkpoint.there(self.root, job.key))
+        jobs, tried = self.finetune_jobs(name, seed, made[-1] if made else None), []
+        for number, job in enumerate(jobs, 1):
+            self._announce(job, number, len(jobs), Checkpoint.there(self.root, job.key))
             tried.append(run_stage(job, self.corpus, self.machine, self.root, self.progress))
         return tried
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Predictions:
         output: labels -> probabilities [N, C] float32; mask -> [N, H, W] uint8; boxes -> N times (xyxy [m, 4]
             float32, score [m] float32, label [m] int64); value -> [N, 1] float32.
         pictures: the first k <= 6 cases as stored, [k, H, W] uint8, for figures; may be empty.
+        columns: what else is known of each case, as text by name ("" unknown): source, body_part, view, sex, age.
 
     Raises:
         ValueError: lengths or shapes that do not fit together.
@@ -51,13 +52,14 @@ class Predictions:
     truth: NDArray[Any] | BoxTruth
     output: NDArray[Any] | BoxOutput
     pictures: NDArray[np.uint8] = field(default_factory=_no_pictures)
+    columns: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         lengths = [len(self.ids), len(self.patients), len(self.truth), len(self.output)]
+        lengths += [len(column) for column in self.columns.values()]
         if len(set(lengths)) > 1:
-            raise ValueError(
-                f"{self.task}: ids, patients, truth, output have lengths {lengths}; they must be equal"
-            )
+            named = ", ".join(("ids, patients, truth, output", *self.columns))
+            raise ValueError(f"{self.task}: {named} have lengths {lengths}; they must be equal")
         if self.kind == "boxes":
             if not isinstance(self.truth, list) or not isinstance(self.output, list):
                 raise ValueError(f"{self.task}: boxes are lists with one tuple an image")
@@ -88,6 +90,19 @@ class Predictions:
             raise ValueError(f"{self.task} is of {self.kind}, not boxes")
         return self.truth, self.output
 
+    def take(self, index: NDArray[Any]) -> Predictions:
+        """Some of the cases, by position or by a mask, without pictures."""
+        places = np.arange(len(self))[index]
+
+        def some(values: Any) -> Any:
+            return values[places] if isinstance(values, np.ndarray) else [values[i] for i in places]
+
+        columns = {name: some(column) for name, column in self.columns.items()}
+        return replace(
+            self, ids=some(self.ids), patients=some(self.patients), truth=some(self.truth), output=some(self.output),
+            pictures=_no_pictures(), columns=columns,
+        )  # fmt: skip
+
     def refuse_nan(self) -> None:
         """Nothing where every output is a finite number: NaN has no rank, so no score of it means anything.
 
@@ -116,7 +131,8 @@ class Predictions:
             UserError: the place cannot be written to.
         """
         about = {"version": 1, "task": self.task, "kind": self.kind, "classes": self.classes,
-                 "exclusive": self.exclusive, "ids": self.ids, "patients": self.patients}  # fmt: skip
+                 "exclusive": self.exclusive, "ids": self.ids, "patients": self.patients,
+                 "columns": self.columns}  # fmt: skip
         parts: dict[str, Any] = {"about": np.array(json.dumps(about)), "pictures": self.pictures}
         if self.kind == "boxes":
             truth, output = self.boxes

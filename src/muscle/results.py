@@ -9,7 +9,8 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,24 +32,34 @@ STARTED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())  # when this proces
 PACKAGES = ("muscle-xray", "torch", "torchvision", "timm", "numpy")
 
 
+SAME = ("recipe", "backbone", "task", "seed")  # what tells cells apart
+
+
+def place(cell: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What tells a cell from others."""
+    return tuple(cell[k] for k in SAME)
+
+
 class Results:
-    """``OUT/results.json``: provenance, sources, cells, stages, forgetting. See ``docs/results-format.md``."""
+    """``OUT/results.json``: provenance, sources, cells, stages, forgetting. See ``docs/results-format.md``.
+
+    Several processes may fill one file: each change is made to the file as it then is, under a lock.
+    """
 
     def __init__(self, out: Path, title: str, synthetic: bool, machine: Machine) -> None:
         """Continues the file that is there, or begins one."""
         self.out = out
-        self.began = time.monotonic()
-        self.data = self._read() or {
-            "version": VERSION,
-            "cells": [],
-            "stages": [],
-            "forgetting": [],
-            "sources": [],
+        self.since = time.monotonic()
+        self.head: dict[str, Any] = {
+            "title": title,
+            "synthetic": synthetic,
+            "provenance": provenance(machine),
         }
-        self.data |= {"title": title, "synthetic": synthetic}
-        wall = float(self.data.get("provenance", {}).get("wall_s", 0.0))
-        self.data["provenance"] = provenance(machine)
-        self.before = wall
+        self.data: dict[str, Any] = {
+            "version": VERSION, "cells": [], "missing": [], "stages": [], "forgetting": [], "sources": []
+        } | self.head  # fmt: skip
+        self.before = 0.0  # seconds of other runs and processes
+        self.refresh()
 
     def _read(self) -> dict[str, Any] | None:
         file = self.out / "results.json"
@@ -63,40 +74,60 @@ class Results:
             raise UserError(f"{file}: not results of version {VERSION}; {again}")
         return found
 
-    def save(self) -> None:
-        """Replaces the file."""
-        self.data["provenance"]["wall_s"] = round(self.before + time.monotonic() - self.began, 1)
-        atomic_write(self.out / "results.json", json.dumps(self.data, indent=1))
+    def refresh(self) -> None:
+        """Takes over what other processes have written; title and provenance stay this one's."""
+        if (found := self._read()) is not None:
+            self.before = float(found.get("provenance", {}).get("wall_s", 0.0))
+            self.data = {"missing": []} | found | self.head
+
+    @contextmanager
+    def changing(self) -> Iterator[dict[str, Any]]:
+        """The file as it is now, to be changed; it is replaced at the end."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.out / ".results.lock"):
+            self.refresh()
+            yield self.data
+            now = time.monotonic()
+            self.before, self.since = self.before + now - self.since, now
+            self.data["provenance"]["wall_s"] = round(self.before, 1)
+            atomic_write(self.out / "results.json", json.dumps(self.data, indent=1))
 
     def cell(self, recipe: str, backbone: str, task: str, seed: int) -> dict[str, Any] | None:
         """The cell that is there."""
-        mine = {"recipe": recipe, "backbone": backbone, "task": task, "seed": seed}
-        return next((c for c in self.data["cells"] if mine.items() <= c.items()), None)
+        mine = (recipe, backbone, task, seed)
+        return next((c for c in self.data["cells"] if place(c) == mine), None)
 
     def put_cell(self, cell: dict[str, Any]) -> None:
-        """Adds a cell, or replaces the one of the same recipe, backbone, task and seed.
+        """Adds a cell, or replaces the one of the same recipe, backbone, task and seed."""
+        with self.changing() as data:
+            cells = {place(c): c for c in data["cells"]} | {place(cell): cell}
+            data["cells"] = list(cells.values())
+            data["missing"] = [c for c in data["missing"] if place(c) != place(cell)]
 
-        The file is read again first: another process may have added cells of its own meanwhile.
-        """
-        same = ("recipe", "backbone", "task", "seed")
-        self.out.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.out / ".results.lock"):
-            mine = {tuple(c[k] for k in same): c for c in self.data["cells"]}
-            theirs = {tuple(c[k] for k in same): c for c in (self._read() or self.data)["cells"]}
-            merged = theirs | mine | {tuple(cell[k] for k in same): cell}
-            self.data["cells"] = list(merged.values())
-            self.save()
+    def put_missing(self, cell: dict[str, Any]) -> None:
+        """Says of a cell why it has no scores: ``status`` and ``why``."""
+        with self.changing() as data:
+            data["cells"] = [c for c in data["cells"] if place(c) != place(cell)]
+            data["missing"] = [c for c in data["missing"] if place(c) != place(cell)] + [cell]
+
+    def put_grid(self, asked: list[dict[str, Any]]) -> None:
+        """Names every cell that was asked for and is not there; what was said of one before stays."""
+        with self.changing() as data:
+            there = {place(c) for c in data["cells"]}
+            before = {place(c): c for c in data["missing"]}
+            data["missing"] = [before.get(place(c), c) for c in asked if place(c) not in there]
 
     def drop_cells(self, stale: Callable[[dict[str, Any]], bool]) -> int:
         """Takes cells out of the table, for a table never mixes settings or data; how many.
 
         Their models stay, found by key when their settings come back.
         """
-        kept = [cell for cell in self.data["cells"] if not stale(cell)]
-        dropped = len(self.data["cells"]) - len(kept)
-        if dropped:
-            self.data["cells"] = kept
-            self.save()
+        if not any(stale(cell) for cell in self.data["cells"]):
+            return 0
+        with self.changing() as data:
+            kept = [cell for cell in data["cells"] if not stale(cell)]
+            dropped = len(data["cells"]) - len(kept)
+            data["cells"] = kept
         return dropped
 
     def put_sources(self, corpus: Corpus) -> None:
@@ -114,8 +145,7 @@ class Results:
                 "quarantined": len(store.quarantine), "licence": source.licence, "store": str(store.path.resolve()),
                 "digest": store.digest,
             })  # fmt: skip
-        self.data["sources"] = rows
-        facts = self.data["provenance"]
+        facts = self.head["provenance"]
         facts["data_sha256"] = digest([row["digest"] for row in rows])
         if corpus.left_out:
             facts["films excluded"] = len(corpus.left_out)
@@ -126,7 +156,8 @@ class Results:
                 f"{cases} test or validation films were seen in training, so scores flatter"
                 + (f" (same {', '.join(rules)})" if rules else "")
             )
-        self.save()
+        with self.changing() as data:
+            data["sources"] = rows
 
     def put_start(self, recipe: Recipe, corpus: Corpus) -> None:
         """Which file of weights a recipe starts from, by its SHA-256, and whether it has seen tested films.
@@ -134,9 +165,11 @@ class Results:
         Raises:
             UserError: it has, pixel for pixel or in the same person; with ``allow_leaks`` this goes to the provenance.
         """
+        facts = self.head["provenance"]
+        if recipe.stages:
+            facts["films pre-trained on"] = len(corpus.pool)
         if not isinstance(recipe.init, Weights):
             return
-        facts = self.data["provenance"]
         facts[f"start of {recipe.name}"] = f"{Path(recipe.init.file).name}, sha256 {recipe.init.identity()}"
         leaks = seen_by_weights(corpus.all_rows, read_seen(Path(recipe.init.file)))
         if not corpus.file.allow_leaks:
@@ -145,40 +178,28 @@ class Results:
             facts[f"leak of {recipe.name}"] = (
                 f"{recipe.name} was pre-trained on {len(leaks)} validation or test films, so its scores flatter"
             )
-        self.save()
 
-    def put_stages(self, recipe: Recipe, corpus: Corpus, made: list[Checkpoint]) -> None:
+    def put_stages(self, recipe: Recipe, made: list[Checkpoint]) -> None:
         """The stages of a recipe, their logs copied here, and the forgetting of the continual ones."""
-        name = recipe.name
-        backbone = recipe.backbone.architecture
-        if made:
-            self.data["provenance"]["films pre-trained on"] = len(corpus.pool)
-        mine = {"recipe": name, "backbone": backbone}
-        for part in ("stages", "forgetting"):
-            self.data[part] = [entry for entry in self.data[part] if not mine.items() <= entry.items()]
+        mine = {"recipe": recipe.name, "backbone": recipe.backbone.architecture}
+        stages, lost = [], []
         for checkpoint in made:
             about = checkpoint.about
-            log = f"logs/{name}-{backbone}-{about['stage']['name']}.jsonl"
+            log = f"logs/{recipe.name}-{mine['backbone']}-{about['stage']['name']}.jsonl"
             atomic_write(self.out / log, checkpoint.log_file.read_bytes())
-            self.data["stages"].append({
+            stages.append({
                 **mine, "name": about["stage"]["name"], "key": about["key"], "minutes": about["minutes"],
                 "sha256": checkpoint.sha256, "log": log,
             })  # fmt: skip
             looks = [entry for entry in about["matrix"] if entry.get("shared")]
-            turns = [entry for entry in looks if entry["turn"] >= 0]
-            if turns:
+            if turns := [entry for entry in looks if entry["turn"] >= 0]:
                 start = looks[0].get("frozen", {}) if looks[0]["turn"] < 0 else {}
-                found = forgetting(turns, start)
-                self.data["forgetting"].append(
-                    {
-                        **mine,
-                        "title": recipe.title or name,
-                        "steps": about["steps"],
-                        "replayed": about.get("replayed", 0),
-                        **found,
-                    }
-                )
-        self.save()
+                told = {"title": recipe.title or recipe.name, "steps": about["steps"]}
+                lost.append(mine | told | {"replayed": about.get("replayed", 0), **forgetting(turns, start)})
+        with self.changing() as data:
+            for part, new in (("stages", stages), ("forgetting", lost)):
+                kept = [entry for entry in data[part] if not mine.items() <= entry.items()]
+                data[part] = kept + new
 
 
 def forgetting(

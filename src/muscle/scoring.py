@@ -30,6 +30,7 @@ FALLBACK: dict[TargetKind, str] = {
     "boxes": "ap50",
 }  # where a class is absent
 PICTURES = 6
+COLUMNS = ("source", "body_part", "view")  # of a store that predictions carry along
 BLOCK = 32  # films that batch-norm statistics are taken over at a time
 
 
@@ -63,6 +64,7 @@ def predict(
         truth=rows.masks(np.arange(len(rows)), target) if target.kind == "mask" else rows.truth(target),
         output=output if target.kind == "boxes" else np.stack(output),
         pictures=pictures,
+        columns={name: rows.strings(name) for name in COLUMNS},
     )
 
 

@@ -147,9 +147,18 @@ def compared(
     Scratch, ImageNet, weights from elsewhere and whole recipes are rivals of a run only on its network and its
     pixels: where the runs agree, all others take over network, size, fit, decoding and normalization.
 
+    Of several backbones (``resnet18,resnet50``) each is a comparison of its own; a run joins that of its own network.
+
     Raises:
         UsageError: nothing to compare, runs that differ in these, or a recipe that breaks its rules.
     """
+    backbones = [name for name in (backbone or "").split(",") if name]
+    if len(set(backbones)) != len(backbones):
+        raise UsageError(f"backbone {backbone!r}: each once, such as resnet18,resnet50")
+    if len(backbones) > 1:
+        return [
+            r for b in backbones for r in _of_backbone(starts, recipes, b, seeds, preset, tasks, overrides)
+        ]
     found = [start_recipe(start, preset, backbone) for start in starts]
     names = [r.name for r in found]
     for i, r in enumerate(found):  # folders elsewhere may share a name; two rows of a table may not
@@ -169,6 +178,31 @@ def compared(
     found = [override(_restrict(r, tasks).with_(seeds=tuple(range(seeds))), tuple(overrides)) for r in found]
     for r in found:
         r.check()
+    return found
+
+
+def _of_backbone(
+    starts: Sequence[str | Path | Pretrained], recipes: Sequence[str], backbone: str | None, seeds: int, preset: str,
+    tasks: Sequence[str], overrides: Sequence[str],
+) -> list[Recipe]:  # fmt: skip
+    """What ``compared`` gives for one of several backbones.
+
+    Raises:
+        UsageError: as there; a recipe file that has a network of its own.
+    """
+
+    def holds(start: str | Path | Pretrained) -> str | None:
+        path = start.out if isinstance(start, Pretrained) else Path(start)
+        taken = _of_run(path / "backbone.safetensors" if path.is_dir() else path)
+        return str(taken["backbone"].get("name")) if taken else None
+
+    mine = [start for start in starts if holds(start) in (None, backbone)]
+    found = compared(mine, recipes, backbone, seeds, preset, tasks, overrides) if mine or recipes else []
+    for r in found:
+        if getattr(r.backbone, "name", backbone) != backbone:
+            raise UsageError(
+                f"recipe {r.name}: it has a network of its own; give one --backbone, or leave it out"
+            )
     return found
 
 

@@ -238,13 +238,15 @@ def seen_by_weights(rows: Rows, seen: Sequence[Seen]) -> list[Pair]:
 
 
 def _with_weights(rows: Rows, seen: Sequence[Seen]) -> list[Pair]:
-    if not seen:
-        return []
+    return met(rows.take(~rows.is_("split", "train")), seen) if seen else []
+
+
+def met(rows: Rows, seen: Sequence[Seen]) -> list[Pair]:
+    """Films of any part that weights were trained on, as such or in their person; in the order of the rows."""
     images = {film.image: film for film in seen}
     patients = {film.patient: film for film in seen if film.patient}
-    tested = rows.take(~rows.is_("split", "train"))
     found = []
-    for some in tested.parts():
+    for some in rows.parts():
         for i, part, image, patient in zip(
             some.ids, some.splits, some.image_hashes, some.patients, strict=True
         ):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -75,6 +75,15 @@ class Corpus:
     def left_out(self) -> frozenset[str]:
         """The ids that the data file excludes."""
         return read_left_out(self.file.exclude)
+
+    @cached_property
+    def persons(self) -> Mapping[str, tuple[str, str]]:
+        """Sex and age of each image by its id, as text, empty where unknown: read anew, for no store holds them."""
+        return {
+            s.id: (s.sex, "" if s.age is None else f"{s.age:g}")
+            for samples, _ in self.file.read().values()
+            for s in samples
+        }
 
     @cached_property
     def all_rows(self) -> Rows:

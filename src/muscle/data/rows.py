@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class Rows:
     stores: tuple[Store, ...]
     store: NDArray[np.int16]
     row: NDArray[np.int32]
+    _digests: dict[Target | None, str] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.row)
@@ -97,6 +98,11 @@ class Rows:
 
     def digest(self, target: Target | None = None) -> str:
         """SHA-256 of what these rows are, in order: ids, stored pixels, splits, and the truth of a target."""
+        if target not in self._digests:
+            self._digests[target] = self._digest(target)
+        return self._digests[target]
+
+    def _digest(self, target: Target | None) -> str:
         found = hashlib.sha256(f"{self.size}".encode())
         for some in self.parts():
             columns = zip(some.ids, some.strings("row_hash"), some.splits, strict=True)

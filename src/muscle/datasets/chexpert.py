@@ -12,6 +12,7 @@ from muscle.data.files import walk
 from muscle.data.source import Source
 from muscle.data.tables import read_table
 from muscle.datasets._example import RESOURCE_FORK, drawn, put, save, windows_text
+from muscle.datasets._person import sex_of, years_of
 from muscle.datasets._trees import named, one_each, pictures
 from muscle.errors import UserError
 from muscle.types import Labels, Sample, SplitName, Target
@@ -84,6 +85,7 @@ class Chexpert(Source):
                 found.append(Sample(id=f"{name}/{path}", path=path, source=name, patient=f"chexpert:{match[1]}",
                                     study=f"chexpert:{match[1]}/{match[2]}", split=part, body_part="chest",
                                     view=row["AP/PA"] or match[3],
+                                    sex=sex_of(row.get("Sex", "")), age=years_of(row.get("Age", "")),
                                     annotations={} if silent else {OBSERVATIONS.name: truth}))  # fmt: skip
         return found, [OBSERVATIONS]
 

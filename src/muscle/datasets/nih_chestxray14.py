@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from muscle.data.files import walk
 from muscle.data.source import Source
 from muscle.data.tables import read_table
 from muscle.datasets._example import RESOURCE_FORK, drawn, put, save, windows_text
+from muscle.datasets._person import sex_of, years_of
 from muscle.datasets._trees import named, one_each, pictures, place, read_lines, stem
 from muscle.errors import UserError
 from muscle.types import Annotation, BoxList, Labels, Sample, SplitName, Target
@@ -72,7 +73,7 @@ class NihChestXray14(Source):
         root = self.folder
         files = walk(root)
         films = one_each(p for p in pictures(files) if _is_film(p))
-        findings, views = _findings(root, files)
+        findings, views, persons = _findings(root, files)
         boxes = _boxes(root, files, films)
         parts = _parts(root, files)
         found = []
@@ -84,6 +85,8 @@ class NihChestXray14(Source):
                 annotations["findings_boxes"] = boxes[key]
             found.append(Sample(id=f"{name}/{path}", path=path, source=name, patient=f"nih:{key[:8]}",
                                 body_part="chest", view=views.get(key, ""), split=parts.get(key),
+                                sex=persons[key][0] if key in persons else "",
+                                age=persons[key][1] if key in persons else None,
                                 annotations=annotations))  # fmt: skip
         return found, [FINDINGS, BOXES]
 
@@ -134,20 +137,26 @@ def _is_film(path: str) -> bool:
     return place(path).startswith("images") and _FILM.fullmatch(stem(path)) is not None
 
 
-def _findings(root: Path, files: list[str]) -> tuple[dict[str, Labels], dict[str, str]]:
-    """Film -> findings, and film -> projection."""
+_Person = tuple[Literal["F", "M", ""], float | None]
+
+
+def _findings(root: Path, files: list[str]) -> tuple[dict[str, Labels], dict[str, str], dict[str, _Person]]:
+    """Film -> findings, film -> projection, and film -> sex and age."""
     table = named(files, *_ENTRIES)
     if table is None:
         raise UserError(f"{root}: neither {_ENTRIES[0]} nor {_ENTRIES[1]}; get one from the publisher")
     known: dict[str, Labels] = {"No Finding": Labels((0.0,) * len(FINDINGS.classes))}
     findings, views = {}, {}
+    persons: dict[str, _Person] = {}
     for line, row in read_table(root / table, ("Image Index", "Finding Labels", "View Position")):
         text = row["Finding Labels"]
         if text not in known:
             known[text] = _labels(text, f"{root / table} line {line}")
         key = stem(row["Image Index"])
         findings[key], views[key] = known[text], row["View Position"]
-    return findings, views
+        sex = row.get("Patient Sex", row.get("Patient Gender", ""))
+        persons[key] = sex_of(sex), years_of(row.get("Patient Age", ""))
+    return findings, views, persons
 
 
 def _labels(text: str, where: str) -> Labels:

@@ -10,6 +10,7 @@ from muscle.data.files import PARTS, inside
 from muscle.data.tables import read_table
 from muscle.datasets._columns import Columns
 from muscle.datasets._example import drawn, save, windows_text
+from muscle.datasets._person import sex_of, years_of
 from muscle.errors import UserError
 from muscle.types import Sample, SplitName, Target
 
@@ -23,6 +24,7 @@ class Table(Columns):
         images: the folder of the films, relative to the root.
         study, split_column, view, part_column: columns with the study, the published part (train, valid, test), the
             projection and the body part.
+        sex, age: columns with what begins with F or M, and years (``68``, ``068Y``), for subgroups.
     """
 
     kind: ClassVar[str] = "table"
@@ -35,6 +37,8 @@ class Table(Columns):
     split_column: str = ""
     view: str = ""
     part_column: str = ""
+    sex: str = ""
+    age: str = ""
 
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:
         """One sample a row.
@@ -43,7 +47,8 @@ class Table(Columns):
             UserError: names the table and the line of a cell that is not allowed, or the missing images.
         """
         file = self.one_table(name, self.file, "file")
-        asked = (self.image, *self.named, self.study, self.split_column, self.view, self.part_column)
+        asked = (self.image, *self.named, self.study, self.split_column, self.view, self.part_column, self.sex,
+                 self.age)  # fmt: skip
         rows = read_table(file, tuple(column for column in asked if column), self.sheet)
         targets = self.taught(name, [row for _, row in rows])
         found, missing = [], []
@@ -57,6 +62,7 @@ class Table(Columns):
                                 patient=self.person(name, who) if who else f"{name}/{path}",
                                 view=row.get(self.view, ""), study=row.get(self.study, ""),
                                 split=self._part(row, where),
+                                sex=sex_of(row.get(self.sex, "")), age=years_of(row.get(self.age, "")),
                                 annotations=self.truths(row, targets, where)))  # fmt: skip
         if missing:
             raise UserError(f"{file}: {len(missing)} of {len(found)} images are missing, such as {missing[0]}; "

@@ -1,0 +1,172 @@
+"""External validation: a fine-tuned model on films of elsewhere, that neither it nor any stage before has seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from muscle import paths
+from muscle.backbones import BackboneModule
+from muscle.checkpoint import Checkpoint
+from muscle.data.audit import POOL_FILE, met, read_seen, write_seen
+from muscle.data.corpus import Corpus
+from muscle.data.data_file import DataFile
+from muscle.data.rows import Rows
+from muscle.errors import UserError
+from muscle.evaluate import known_persons, scored
+from muscle.machine import Machine
+from muscle.parts import digest
+from muscle.pipeline import Pipeline
+from muscle.progress import SILENT, Progress
+from muscle.recipe import Recipe, Stage, Weights
+from muscle.results import Results
+from muscle.scoring import predict
+from muscle.statistics import describe
+from muscle.tasks import Task, TaskModule
+from muscle.types import Target
+
+FILE = "model.json"  # beside a fine-tuned checkpoint
+
+
+def take_home(checkpoint: Checkpoint, pipeline: Pipeline, cell: Mapping[str, Any]) -> None:
+    """Writes beside a fine-tuned checkpoint what it takes to use it elsewhere, and which films it has seen.
+
+    Seen are those that any stage or the fine-tuning learned from, those that chose its epoch, rate and threshold, and
+    those of the weights that it started from.
+    """
+    corpus, recipe = pipeline.corpus, pipeline.recipe
+    rows = corpus.tasks[cell["task"]]
+    jobs = [*pipeline.stage_jobs(), *pipeline.finetune_jobs(cell["task"], cell["seed"])]
+    parts = [rows.valid, *(taken for job in jobs for taken in job.rows.values())]
+    parts += [found.valid for job in jobs for found in job.annotated.values()]
+    write_seen(checkpoint.folder, _together(parts))
+    if isinstance(recipe.init, Weights):
+        before = read_seen(Path(recipe.init.file))
+        mine = (checkpoint.folder / POOL_FILE).read_text(encoding="utf-8")
+        more = "".join(f"{film.image}\t{film.patient}\t{film.id}\n" for film in before)
+        paths.atomic_write(checkpoint.folder / POOL_FILE, mine + more)
+    about = {
+        "recipe": recipe.dump(), "target": asdict(rows.target), "train_images": len(rows.train),
+        **{k: cell[k] for k in ("title", "task", "seed", "threshold", "temperature")},
+    }  # fmt: skip
+    paths.atomic_write(checkpoint.folder / FILE, json.dumps(about, indent=1))
+
+
+def at_home(root: Path, key: str) -> bool:
+    """Whether ``take_home`` has been there."""
+    return (root / key[:16] / FILE).is_file()
+
+
+def _together(parts: Sequence[Rows]) -> Rows:
+    """Every row of any of them, once."""
+    pairs = np.concatenate([np.stack([p.store.astype(np.int64), p.row.astype(np.int64)], 1) for p in parts])
+    store, row = np.unique(pairs, axis=0).T
+    return Rows(parts[0].stores, store.astype(np.int16), row.astype(np.int32))
+
+
+def validate(
+    checkpoint: Path,
+    file: DataFile,
+    out: Path,
+    store: Path,
+    machine: Machine,
+    task: str = "",
+    progress: Progress = SILENT,
+) -> Results:
+    """Every film of a data file that knows the target, whatever its part, predicted and scored as one cell.
+
+    The threshold and temperature are those that the model's own validation part chose.
+
+    Args:
+        checkpoint: the folder of a fine-tuned model, as ``compare``, ``finetune`` and ``run`` keep it.
+        task: the target of the data file, also as ``KIND:TARGET``; by default the one of the model's name.
+
+    Raises:
+        UserError: no such model; a target that is not there or means something else; films that the model has seen
+            (not with ``allow_leaks``, which the provenance states).
+    """
+    made, about = _model(checkpoint)
+    recipe = Recipe.parse(about["recipe"])
+    trained = Target(**{**about["target"], "classes": tuple(about["target"]["classes"])})
+    machine.settle()
+    corpus = Corpus.prepare(file, recipe.size, recipe.decode, recipe.fit, store, machine.workers, progress)
+    target = _target(corpus, task.rpartition(":")[2] or trained.name, trained)
+    every = corpus.all_rows
+    rows = every.take(every.known(target))
+    leaks = met(rows, read_seen(checkpoint))
+    if leaks and not file.allow_leaks:
+        raise UserError(
+            f"{len(leaks)} of {len(rows)} films are no external ones, the model has seen them: {leaks[0]}; leave them "
+            "out (exclude: FILE in the data file), or allow it there (allow_leaks: true), which the results will state"
+        )
+    device = machine.torch_device()
+    model, module = _load(made, recipe, trained, int(about["train_images"]))
+    predictions = known_persons(
+        predict(model.to(device), module.to(device), rows, target, recipe.normalization, device), corpus
+    )
+    results = Results(out, f"External validation of {about['title']}", file.synthetic, machine)
+    facts = results.head["provenance"]
+    facts["model"] = f"{made.folder.name}, backbone sha256 {made.sha256}"
+    if leaks:
+        facts["leaks allowed"] = f"the model has seen {len(leaks)} of these films, so scores flatter"
+    name = f"predictions/{recipe.name}-{recipe.backbone.architecture}-{target.name}-{about['seed']}.npz"
+    predictions.save(results.out / name)
+    results.put_sources(corpus)
+    results.put_cell({
+        "recipe": recipe.name, "title": about["title"], "backbone": recipe.backbone.architecture, "task": target.name,
+        "kind": target.kind, "classes": list(target.classes), "seed": about["seed"], "external": True,
+        **scored(predictions, {k: about[k] for k in ("threshold", "temperature")}),
+        "predictions": name, "minutes": 0.0, "data": corpus.digest, "key": made.about["key"],
+        "test": rows.digest(target), "intervals": describe(), "settings": digest(about["recipe"]),
+        "commit": results.data["provenance"]["commit"], "threads": results.data["provenance"]["threads"],
+        "train_images": about["train_images"],
+    })  # fmt: skip
+    return results
+
+
+def _model(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
+    if not (folder / FILE).is_file() or not (folder / "stage.json").is_file():
+        raise UserError(
+            f"{folder}: no fine-tuned model; give a folder of checkpoints/ that holds {FILE}, named in results.json by "
+            "the first 16 letters of a cell's key (muscle compare --keep-weights keeps those of every seed)"
+        )
+    about: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    key = json.loads((folder / "stage.json").read_text(encoding="utf-8"))["key"]
+    made = Checkpoint.find(folder.absolute().parent, key)
+    if made is None:
+        raise UserError(f"{folder}: not where it was written; give back its name {key[:16]}")
+    return made, about
+
+
+def _target(corpus: Corpus, name: str, trained: Target) -> Target:
+    """The target of the data, which must mean what the model has learned."""
+    every = {t.name: t for s in corpus.stores for t in s.targets}
+    if name not in every:
+        raise UserError(
+            f"target {name!r}: not in this data; it has {', '.join(every) or 'none'}; give --task"
+        )
+    found = every[name]
+    if (found.kind, found.classes, found.exclusive) != (trained.kind, trained.classes, trained.exclusive):
+        raise UserError(
+            f"target {name}: {found.kind} of {', '.join(found.classes)}; the model knows {trained.kind} of "
+            f"{', '.join(trained.classes)}; give a target of the same classes"
+        )
+    return found
+
+
+def _load(made: Checkpoint, recipe: Recipe, target: Target, images: int) -> tuple[BackboneModule, TaskModule]:
+    (task,) = Stage.parse(made.about["stage"]).tasks
+    assert isinstance(task, Task)
+    backbone = recipe.backbone.build()
+    backbone.net.load_state_dict(made.backbone_state())
+    module = task.build(backbone, target, images)
+    head = made.head_state(target.name)
+    if head is None:
+        raise UserError(f"{made.folder}: holds no head for {target.name}; give a fine-tuned model")
+    module.head.load_state_dict(head)
+    return backbone.eval(), module.eval()

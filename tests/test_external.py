@@ -1,0 +1,117 @@
+"""External validation. Oracles: the model's own cell on its own films, and films it must refuse."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from muscle import grid
+from muscle.data.data_file import DataFile
+from muscle.data.splits import AllTrain
+from muscle.datasets.table import Table
+from muscle.errors import UserError
+from muscle.external import validate
+from muscle.predictions import Predictions
+from muscle.results import Results
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of pneumonia fine-tuned on drawn chests, and chests of elsewhere."""
+    where = tmp_path_factory.mktemp("external")
+    recipe = tiny.small("md-moco")
+    assert recipe.finetune is not None
+    task = recipe.finetune.tasks[0].with_(data="pneumonia")
+    recipe = recipe.with_(finetune=recipe.finetune.with_(epochs=1, tasks=(task,), backbone_rates=(1e-3,)))
+    grid.run_grid([recipe], chests(where / "tiny"), where / "out", where / "stores", tiny.MACHINE, "T")
+    Table.write_example(where / "elsewhere", 24, 5000)
+    return where
+
+
+def chests(films: Path) -> DataFile:
+    """The films that the model was trained, chosen and tested on."""
+    return DataFile(sources={"chest": tiny.sources(films)["chest"]}, split=tiny.SPLIT)
+
+
+def elsewhere(place: Path) -> DataFile:
+    """Films of others: the same classes under another name, and a target of other classes."""
+    table = Table(
+        root=str(place / "elsewhere"), label="finding", patient="patient", view="view", target="ill"
+    )
+    return DataFile(sources={"other": table, "more": tiny.sources(place / "tiny")["bones"]})
+
+
+def cell(place: Path) -> dict[str, Any]:
+    """The model's own cell."""
+    (found,) = json.loads((place / "out" / "results.json").read_text())["cells"]
+    return dict(found)
+
+
+def model(place: Path) -> Path:
+    """Its folder."""
+    return place / "checkpoints" / str(cell(place)["key"])[:16]
+
+
+def tried(place: Path, file: DataFile, out: Path, **options: Any) -> Results:
+    """The model on some films."""
+    return validate(model(place), file, out, place / "stores", tiny.MACHINE, **options)
+
+
+def test_films_of_elsewhere_are_all_scored_at_the_models_own_threshold(place: Path, tmp_path: Path) -> None:
+    split = AllTrain()  # whatever their part
+    there = elsewhere(place).with_(split=split)
+    (found,) = tried(place, there, tmp_path / "v", task="classification:ill").data["cells"]
+    assert found["metrics"]["accuracy"]["n"] == 24 and found["external"] is True
+    assert found["threshold"] == cell(place)["threshold"] and "sensitivity@youden" in found["metrics"]
+    assert (tmp_path / "v" / found["predictions"]).is_file()
+
+
+def test_on_its_own_test_part_it_answers_as_in_its_cell(place: Path, tmp_path: Path) -> None:
+    """Films that it has seen beside them are refused, and stated where allowed."""
+    own = chests(place / "tiny")
+    with pytest.raises(UserError, match="no external ones"):
+        tried(place, own, tmp_path / "v")
+    assert not (tmp_path / "v").exists()
+    results = tried(place, own.with_(allow_leaks=True), tmp_path / "v")
+    assert "so scores flatter" in results.data["provenance"]["leaks allowed"]
+    (found,) = results.data["cells"]
+    all_ = Predictions.load(tmp_path / "v" / found["predictions"])
+    before = Predictions.load(place / "out" / cell(place)["predictions"])
+    answers = dict(zip(all_.ids, all_.arrays[1][:, 1], strict=True))
+    assert len(all_) == 40
+    for name, output in zip(before.ids, before.arrays[1][:, 1], strict=True):
+        assert answers[name] == pytest.approx(output, abs=1e-5)
+
+
+def test_its_own_test_part_alone_is_not_seen(place: Path, tmp_path: Path) -> None:
+    """The model has seen training and validation films and all of the pool, no film of the test part."""
+    corpus = grid.prepare(tiny.small("scratch"), chests(place / "tiny"), place / "stores", tiny.MACHINE)
+    out = tmp_path / "seen.txt"
+    rows = corpus.all_rows
+    held = set(rows.take(rows.is_("split", "test")).ids)
+    out.write_text("".join(f"{name}\n" for name in rows.ids if name not in held))
+    (found,) = tried(place, chests(place / "tiny").with_(exclude=(str(out),)), tmp_path / "v").data["cells"]
+    assert found["metrics"]["auc"]["value"] == pytest.approx(cell(place)["metrics"]["auc"]["value"])
+
+
+@pytest.mark.parametrize(
+    ("task", "message"), [("more", "same classes"), ("", "'pneumonia': not in this data")]
+)
+def test_a_target_that_means_something_else(task: str, message: str, place: Path, tmp_path: Path) -> None:
+    there = elsewhere(place)
+    with pytest.raises(UserError, match=message):
+        tried(place, there, tmp_path / "v", task=task)
+
+
+def test_a_folder_that_is_no_model(place: Path, tmp_path: Path) -> None:
+    there = elsewhere(place)
+    with pytest.raises(UserError, match="no fine-tuned model"):
+        validate(tmp_path, there, tmp_path / "v", place / "stores", tiny.MACHINE)
+    moved = shutil.copytree(model(place), tmp_path / "renamed")
+    with pytest.raises(UserError, match="give back its name"):
+        validate(moved, there, tmp_path / "v", place / "stores", tiny.MACHINE)
