@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["DataFile", "Machine", "Recipe", "compare", "embed", "finetune", "load_recipe", "pretrain"]
+__all__ = ["DataFile", "Machine", "Recipe", "compare", "embed", "finetune", "load_recipe", "pretrain", "probe"]
 
 if TYPE_CHECKING:
-    from muscle.api import compare, embed, finetune, pretrain
+    from muscle.api import compare, embed, finetune, pretrain, probe
     from muscle.data.data_file import DataFile
     from muscle.machine import Machine
     from muscle.recipe import Recipe

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ PACKAGES = ("muscle-xray", "torch", "torchvision", "timm", "numpy")
 
 
 class Results:
-    """``OUT/results.json``: provenance, sources, cells, stages, forgetting. See ``docs/results-format.md``."""
+    """``OUT/results.json``: provenance, sources, cells, stages, forgetting, probes. See ``docs/results-format.md``."""
 
     def __init__(self, out: Path, title: str, synthetic: bool, machine: Machine) -> None:
         """Continues the file that is there, or begins one."""
@@ -45,7 +45,7 @@ class Results:
             "forgetting": [],
             "sources": [],
         }
-        self.data |= {"title": title, "synthetic": synthetic}
+        self.data |= {"title": title or self.data.get("title") or "Results", "synthetic": synthetic}
         wall = float(self.data.get("provenance", {}).get("wall_s", 0.0))
         self.data["provenance"] = provenance(machine)
         self.before = wall
@@ -98,6 +98,43 @@ class Results:
             self.data["cells"] = kept
             self.save()
         return dropped
+
+    def probe(self, mine: dict[str, Any]) -> dict[str, Any] | None:
+        """The probe of frozen features that is there with these fields, its predictions too."""
+        found = next((e for e in self.data.get("probes", []) if mine.items() <= e.items()), None)
+        return found if found and (self.out / found["predictions"]).is_file() else None
+
+    def put_probe(self, entry: dict[str, Any]) -> None:
+        """Adds a probe of frozen features, or replaces the one of the same start, task, probe, share and draw.
+
+        Probes of other features of this start leave the table.
+        """
+        self._put("probes", ("task", "probe", "share", "draw"), entry)
+
+    def put_embedding(self, entry: dict[str, Any]) -> None:
+        """Adds the picture of a start's features, or replaces it."""
+        self._put("embeddings", (), entry)
+
+    def _put(self, part: str, same: tuple[str, ...], entry: dict[str, Any]) -> None:
+        """Replaces what an entry replaces in the file as it lies on the disk now: others may write to it meanwhile."""
+        start = ("start", "backbone")
+        self.out.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.out / ".results.lock"):
+            there = self._read() or self.data
+            kept = [
+                e
+                for e in there.get(part, [])
+                if any(e[k] != entry[k] for k in start)
+                or (e["features"] == entry["features"] and any(e[k] != entry[k] for k in same))
+            ]
+            self.data = there | {part: [*kept, entry], "provenance": self.data["provenance"]}
+            self.save()
+
+    def drop_probes(self, known: Set[str]) -> None:
+        """Takes out what was found on other data than these digests: a table never mixes data."""
+        for part in ("probes", "embeddings"):
+            if part in self.data:
+                self.data[part] = [e for e in self.data[part] if e["data"] in known]
 
     def put_sources(self, corpus: Corpus) -> None:
         """Table 1 as counted here, and what identifies the data."""
