@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["DataFile", "Machine", "Recipe", "compare", "embed", "finetune", "load_recipe", "pretrain", "probe"]
+__all__ = [
+    "DataFile",
+    "Machine",
+    "Recipe",
+    "compare",
+    "embed",
+    "finetune",
+    "load_recipe",
+    "pretrain",
+    "probe",
+]
 
 if TYPE_CHECKING:
     from muscle.api import compare, embed, finetune, pretrain, probe

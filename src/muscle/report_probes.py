@@ -165,6 +165,9 @@ def efficiency(mine: Sequence[Line], title: str) -> Picture | None:
         axis.minorticks_off()
         axis.set(xlabel="% of the labelled patients", ylabel="AUC")
         axis.set_title(probe)
+    ends = [axis.get_ylim() for axis in axes]
+    for axis in axes:
+        axis.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
     axes[0].legend(loc="best", handlelength=2.4)
     return render(figure, f"AUC against the share of labels, {title}", points)
 
@@ -182,6 +185,7 @@ def embedding_picture(path: Path, title: str) -> Picture:
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path}: cannot be read ({error}); probe again to write it") from None
     figure, axes = new_figure(9.2, 4.0, 1, 2)
+    figure.set_dpi(200)  # of the dots: thousands of them as outlines would weigh megabytes
     for axis, (name, values) in zip(axes, groups.items(), strict=True):
         _scatter(axis, xy, values)
         axis.set_title(f"by {name}")
