@@ -44,6 +44,11 @@ MATRIX = "data/test_dicom_matrix.py::"
 QUIRKS = "data/test_dicom.py::test_"
 MUTATIONS = (
     Mutation(
+        "few labels: every seed fine-tunes on one draw", "pipeline.py",
+        "label_draw(rows.train.patients, labels, share, seed)", "label_draw(rows.train.patients, labels, share, 0)",
+        "test_pipeline.py::test_few_labels_are_a_draw_of_patients_the_same_for_every_init",
+    ),
+    Mutation(
         "linear probe: the worst penalty on validation", "linear_probe.py",
         "score > (best.valid or 0.0)", "score < (best.valid or 0.0)",
         "test_linear_probe.py::test_it_is_scikit_learns_regression_with_the_penalty_of_the_best_validation_auc",
