@@ -44,6 +44,48 @@ MATRIX = "data/test_dicom_matrix.py::"
 QUIRKS = "data/test_dicom.py::test_"
 MUTATIONS = (
     Mutation(
+        "few labels: every seed fine-tunes on one draw", "pipeline.py",
+        "label_draw(rows.train.patients, labels, share, seed)", "label_draw(rows.train.patients, labels, share, 0)",
+        "test_pipeline.py::test_few_labels_are_a_draw_of_patients_the_same_for_every_init",
+    ),
+    Mutation(
+        "linear probe: the worst penalty on validation", "linear_probe.py",
+        "score > (best.valid or 0.0)", "score < (best.valid or 0.0)",
+        "test_linear_probe.py::test_it_is_scikit_learns_regression_with_the_penalty_of_the_best_validation_auc",
+    ),
+    Mutation(
+        "linear probe: standardized by what it is tested on", "linear_probe.py",
+        "center, scale = train.mean(0, dtype=np.float64), train.std(0, dtype=np.float64)",
+        "center, scale = test.mean(0, dtype=np.float64), test.std(0, dtype=np.float64)",
+        "test_linear_probe.py::test_it_is_scikit_learns_regression_with_the_penalty_of_the_best_validation_auc",
+    ),
+    Mutation(
+        "k-NN: every neighbour weighs alike", "features.py",
+        "np.exp(np.take_along_axis(similarity, nearest, axis=1) / 0.07)",
+        "np.ones_like(np.take_along_axis(similarity, nearest, axis=1))",
+        "test_linear_probe.py::test_neighbours_vote_as_in_a_loop",
+    ),
+    Mutation(
+        "label draws: another order for each share", "data/label_draws.py",
+        'seed_of("labels", seed)', 'seed_of("labels", seed, share)',
+        "data/test_label_draws.py::test_draws_are_nested_and_of_whole_patients",
+    ),
+    Mutation(
+        "label draws: rare classes may be missing", "data/label_draws.py",
+        "    needed = _needed(order, has)\n", "    needed: list[int] = []\n",
+        "data/test_label_draws.py",
+    ),
+    Mutation(
+        "probes: features of other films", "probing.py",
+        "order[np.searchsorted(mine[order], _codes(rows))]", "np.arange(len(rows))",
+        "test_probing.py::test_features_are_those_of_the_film",
+    ),
+    Mutation(
+        "probes: small shares of labels that the weights have seen", "probing.py",
+        "if share == 1 or not seen", "if share",
+        "test_probing.py::test_seen_labels_have_no_small_shares",
+    ),
+    Mutation(
         "InfoNCE without temperature", "losses.py",
         "dim=1) / temperature", "dim=1)",
         f"{ORACLES}info_nce.py::test_info_nce_is_the_double_loop",

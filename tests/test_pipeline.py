@@ -12,6 +12,7 @@ import torch
 from muscle import pipeline as pipelines
 from muscle.checkpoint import Checkpoint
 from muscle.data.corpus import Corpus
+from muscle.data.label_draws import label_draw
 from muscle.errors import UsageError
 from muscle.job import Job
 from muscle.recipe import Finetune
@@ -123,3 +124,51 @@ def test_rates_and_added_epochs_are_said(corpus: Corpus, tmp_path: Path) -> None
         f"finetune-pneumonia: backbone rate {rate:g}, {n} of 2, found: it was computed before"
         for n, rate in enumerate((1e-3, 1e-4), 1)
     ]
+
+
+def test_few_labels_are_a_draw_of_patients_the_same_for_every_init(corpus: Corpus, tmp_path: Path) -> None:
+    """Compared with the draw itself; a share of 1 trains on the part as it is."""
+    task = corpus.tasks["pneumonia"]
+    assert len(set(task.train.patients)) == 4
+    drawn = []
+    for name, seed in (("md-moco", 0), *(("scratch", seed) for seed in range(6))):
+        method = tiny.small(name)
+        assert method.finetune is not None
+        few = method.with_(finetune=method.finetune.with_(labels=0.5))
+        found = tiny.pipeline(few, corpus, tmp_path).learned("pneumonia", seed)
+        rows = label_draw(task.train.patients, task.train.labels(task.target), 0.5, seed)
+        assert found.train.ids == task.train.take(rows).ids and found.valid is task.valid
+        assert tiny.pipeline(method, corpus, tmp_path).learned("pneumonia", seed) is task
+        drawn.append(found.train.ids)
+        boxes = tiny.pipeline(few, corpus, tmp_path).learned("bones", seed)
+        assert len(set(boxes.train.patients)) == round(len(set(corpus.tasks["bones"].train.patients)) / 2)
+    assert drawn[0] == drawn[1] and len({tuple(ids) for ids in drawn}) > 1 and len(drawn[0]) == 8
+
+
+def test_few_labels_train_another_model_under_another_key(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[Job] = []
+
+    def computed(job: Job, *_: object) -> Checkpoint:
+        jobs.append(job)
+        return Checkpoint(tmp_path, {"best": {"valid": 0.5}})
+
+    monkeypatch.setattr(pipelines, "run_stage", computed)
+    method = tiny.small("scratch")
+    assert method.finetune is not None
+    for labels in (1.0, 0.5):
+        changed = method.with_(finetune=method.finetune.with_(labels=labels, backbone_rates=(1e-3,)))
+        tiny.pipeline(changed, corpus, tmp_path).finetune_grid("pneumonia", 0)
+    whole, few = jobs
+    assert len(whole.rows["pneumonia"]) == 2 * len(few.rows["pneumonia"]) and whole.key != few.key
+
+
+def test_few_labels_are_refused_where_a_stage_has_learned_them_all(corpus: Corpus, tmp_path: Path) -> None:
+    method = tiny.continual(tiny.small("muscle"), tasks=(Classification(batch_size=8),))
+    assert method.finetune is not None
+    few = method.with_(finetune=method.finetune.with_(labels=0.5))
+    with pytest.raises(UsageError, match="continual learns all labels of pneumonia"):
+        tiny.pipeline(few, corpus, tmp_path).check()
+    without = tiny.continual(few, tasks=(Classification(batch_size=8, data="germ"),))
+    assert len(tiny.pipeline(without, corpus, tmp_path).learned("pneumonia", 0).train)

@@ -18,11 +18,12 @@ __all__ = [
     "finetune",
     "load_recipe",
     "pretrain",
+    "probe",
     "validate",
 ]
 
 if TYPE_CHECKING:
-    from muscle.api import compare, embed, finetune, pretrain, validate
+    from muscle.api import compare, embed, finetune, pretrain, probe, validate
     from muscle.data.data_file import DataFile
     from muscle.machine import Machine
     from muscle.recipe import Recipe

@@ -19,6 +19,7 @@ from muscle.features import extract
 from muscle.grid import Share, prepare, run_grid
 from muscle.machine import Machine
 from muscle.pipeline import Pipeline
+from muscle.probing import DRAWS, SHARES, run_probes
 from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe, Weights
 from muscle.recipes import RECIPES
@@ -31,6 +32,7 @@ from muscle.starts import (
     data_file,
     left_out,
     load_recipe,
+    probed,
     start_recipe,
 )
 from muscle.tasks import ANNOTATED
@@ -64,6 +66,25 @@ def _compared(out: Path, results: Results, progress: Progress, share: Share = Sh
         return Compared(out, results, out / "report.html")
     write_cases(out)
     return Compared(out, results, _report(out))
+
+
+@dataclass(frozen=True)
+class Probed:
+    """Finished probes: ``results`` as in ``results.json``, ``report_file`` to look at."""
+
+    out: Path
+    results: Results
+    report_file: Path
+
+    @property
+    def probes(self) -> list[dict[str, Any]]:
+        """One entry for each start, target, kind of probe, share of the labels and draw."""
+        found: list[dict[str, Any]] = self.results.data["probes"]
+        return found
+
+    def table(self) -> str:
+        """AUC by share of the labels, as Markdown."""
+        return (self.out / "tables" / "frozen.md").read_text(encoding="utf-8").strip()
 
 
 def _report(out: Path) -> Path:
@@ -254,6 +275,40 @@ def validate(
         Path(checkpoint), data_file(sources), folder, where, machine or Machine(), task, progress
     )
     return _compared(folder, results, progress)
+
+
+def probe(
+    sources: Sources,
+    starts: Sequence[str | Path | Pretrained],
+    shares: Sequence[float] = SHARES,
+    draws: int = DRAWS,
+    backbone: str | None = None,
+    out: str | Path | None = None,
+    preset: str = "auto",
+    overrides: Sequence[str] = (),
+    store: str | Path | None = None,
+    machine: Machine | None = None,
+    title: str = "",
+    progress: Progress = SILENT,
+) -> Probed:
+    """What frozen features are worth: k-NN and a linear probe of every labelled target, on few and on all labels.
+
+    Args:
+        starts: as in ``compare``, and names of shipped recipes or YAML files, whose stages are run or found. A network
+            without any training always stands beside them.
+        shares: of the labelled patients of the training part; smaller ones lie within larger ones.
+        draws: of each share below 1; the same ones for every start.
+
+    Raises:
+        UserError: in one line; probes that were finished are kept.
+    """
+    machine = machine or Machine()
+    file = data_file(sources)
+    found = probed(starts, backbone, choose_preset(preset, file, progress), overrides)
+    folder = paths.run_folder(out, "probe")
+    where = Path(store) if store else paths.stores()
+    results = run_probes(found, file, folder, where, machine, title, shares, draws, progress)
+    return Probed(folder, results, _report(folder))
 
 
 def embed(

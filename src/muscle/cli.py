@@ -16,6 +16,7 @@ import typer
 
 import muscle
 from muscle import cli_validate, paths  # noqa: F401  # its verb joins the others
+from muscle.cli_probe import probe
 from muscle.cli_store import app as data_app
 from muscle.cli_train import AsJson, Device, Threads, app
 from muscle.console import err as err_console
@@ -24,6 +25,7 @@ from muscle.errors import UsageError, UserError
 from muscle.parts import load_plugin
 
 app.add_typer(data_app, name="data")
+app.command()(probe)
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 # Typer's mistakes of usage: their class is click's, or that of typer's own copy of click, by typer's version.

@@ -101,7 +101,8 @@ def run_cell(
         "key": checkpoint.about["key"], **identity(pipeline, task, seed),
         "commit": results.data["provenance"]["commit"], "threads": results.data["provenance"]["threads"],
         "valid": checkpoint.about["best"]["valid"], "best_epoch": checkpoint.about["best"]["turn"] + 1,
-        "backbone_rate": checkpoint.about["stage"]["optimizer"]["backbone_rate"], "train_images": len(rows.train),
+        "backbone_rate": checkpoint.about["stage"]["optimizer"]["backbone_rate"],
+        "train_images": len(pipeline.learned(task, seed).train),
     }  # fmt: skip
     results.put_cell(cell)
     for made in tried:

@@ -57,29 +57,47 @@ def knn_score(
     truth: NDArray[np.float32],
     k: int = 20,
 ) -> float | None:
-    """k-nearest-neighbour AUC on cosine similarity, the neighbours' votes weighted by exp(similarity / 0.07).
+    """k-nearest-neighbour AUC: ``mean_auc`` of ``knn_outputs``; ``truth`` [M, C] 1 / 0 / NaN."""
+    return mean_auc(truth, knn_outputs(train, labels, valid, k))
+
+
+def knn_outputs(
+    train: NDArray[np.float32], labels: NDArray[np.float32], valid: NDArray[np.float32], k: int = 20
+) -> NDArray[np.float32]:
+    """The vote of the k nearest neighbours by cosine similarity, each weighted by exp(similarity / 0.07).
 
     Args:
         train: [N, D] features; labels: [N, C] 1 / 0 / NaN.
-        valid: [M, D] features; truth: [M, C] 1 / 0 / NaN.
+        valid: [M, D] features.
         k: neighbours, at most N (20 and 0.07: Wu et al. 2018 use 200 on ImageNet; our choice for small sets).
 
     Returns:
-        The mean AUC of the classes that have both values in ``truth``; of two classes the second's; None if none.
+        [M, C] float32 in 0 to 1: the weighted share of positives among neighbours whose label is known, 0 if of none.
     """
-    similarity = _unit(valid) @ _unit(train).T
-    near = np.argsort(-similarity, axis=1, kind="stable")[:, : min(k, len(train))]
-    weight = np.exp(np.take_along_axis(similarity, near, axis=1) / 0.07)
+    far, near = _unit(valid), _unit(train).T
+    found = np.empty((len(valid), labels.shape[1]), np.float32)
+    for rows in blocks(len(valid), 1024):  # all similarities at once may not fit the memory
+        similarity = far[rows] @ near
+        nearest = np.argsort(-similarity, axis=1, kind="stable")[:, : min(k, len(train))]
+        weight = np.exp(np.take_along_axis(similarity, nearest, axis=1) / 0.07)
+        for c in range(labels.shape[1]):
+            votes = labels[nearest, c]
+            known = np.isfinite(votes)
+            vote = np.where(known, votes, 0.0) * weight
+            found[rows, c] = vote.sum(1) / np.maximum((weight * known).sum(1), 1e-12)
+    return found
+
+
+def mean_auc(truth: NDArray[np.float32], output: NDArray[np.float32], exclusive: bool = True) -> float | None:
+    """The mean AUC of the classes that have both values in ``truth`` [M, C]; None if none has.
+
+    Of two classes that exclude each other the second's: the other's is the same.
+    """
     scores = []
-    columns = range(labels.shape[1]) if labels.shape[1] != 2 else [1]
-    for c in columns:
-        votes = labels[near, c]
-        known = np.isfinite(votes)
-        vote = np.where(known, votes, 0.0) * weight
-        output = vote.sum(1) / np.maximum((weight * known).sum(1), 1e-12)
+    for c in [1] if exclusive and truth.shape[1] == 2 else range(truth.shape[1]):
         mine = np.isfinite(truth[:, c])
         if 0 < truth[mine, c].sum() < mine.sum():
-            scores.append(float(auc(truth[mine, c], output[mine])[0]))
+            scores.append(float(auc(truth[mine, c], output[mine, c])[0]))
     return float(np.mean(scores)) if scores else None
 
 

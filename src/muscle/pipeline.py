@@ -7,9 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from muscle.backbones import BackboneModule
 from muscle.checkpoint import Checkpoint
 from muscle.data.corpus import Corpus
+from muscle.data.held_out import TaskRows
+from muscle.data.label_draws import label_draw
 from muscle.engine import run_stage
 from muscle.errors import UsageError, UserError
 from muscle.job import Job, Start, start_key
@@ -121,10 +125,32 @@ class Pipeline:
     def _finetuning(self, stage: Stage, start: Start, seed: int) -> Job:
         recipe = self.recipe
         continued = recipe.finetune is not None and recipe.finetune.head == "continued"
+        (name,) = (task.data for task in stage.tasks)
         return Job.plan(
-            stage, start, self.corpus, self.corpus.tasks, recipe.backbone, recipe.normalization, seed,
+            stage, start, self.corpus, {name: self.learned(name, seed)}, recipe.backbone, recipe.normalization, seed,
             self.machine.precision(recipe.precision), continued,
         )  # fmt: skip
+
+    def learned(self, name: str, seed: int) -> TaskRows:
+        """What a task is fine-tuned on: its rows, of the training part the seed's draw of ``finetune.labels``.
+
+        Raises:
+            UsageError: few labels, where a stage before has learned from all of them.
+        """
+        rows = self.corpus.tasks[name]
+        share = self.recipe.finetune.labels if self.recipe.finetune is not None else 1.0
+        if share == 1:
+            return rows
+        inside = {known: found.target for known, found in self.corpus.internal_tasks.items()}
+        for stage in self.recipe.stages:
+            if name in assign_roles(stage.tasks, inside, self.corpus.file):
+                raise UsageError(
+                    f"recipe {self.recipe.name}: finetune.labels {share:g} are not few where stage {stage.name} learns "
+                    f"all labels of {name}; use labels 1, or only its rows of --leave-one-task-out"
+                )
+        of_labels = rows.target.kind == "labels"
+        labels = rows.train.labels(rows.target) if of_labels else np.ones((len(rows.train), 1), np.float32)
+        return replace(rows, train=rows.train.take(label_draw(rows.train.patients, labels, share, seed)))
 
     def load(self, checkpoint: Checkpoint, task: Task, target: Target) -> tuple[BackboneModule, TaskModule]:
         """A fine-tuned model from its checkpoint, on the device, ready to predict."""

@@ -147,7 +147,8 @@ class Finetune(Part):
 
     Each of ``backbone_rates`` is tried and the best on validation kept: one fixed rate favours either scratch or
     pre-training (METHODS 10). ``head``: ``fresh`` by default, so that inits compare fairly; ``continued`` takes
-    the head of the continual stage where there is one.
+    the head of the continual stage where there is one. ``labels`` below 1 trains on a draw of the patients, the same
+    for every init (``data.label_draws``, by the seed of the fine-tuning); validation and test parts stay whole.
     """
 
     tasks: tuple[Task, ...]
@@ -160,6 +161,7 @@ class Finetune(Part):
         1e-3,
     )  # METHODS 10: classification from pre-training, dense and scratch
     head: Literal["fresh", "continued"] = "fresh"
+    labels: float = Field(1.0, gt=0, le=1)  # share of the annotated patients; each seed draws its own
 
     def stages(self, task: Task) -> list[Stage]:
         """One stage for each rate of the grid."""

@@ -96,7 +96,9 @@ def load_results(out: Path) -> Results:
     if not isinstance(results, dict) or results.get("version") != VERSION:
         raise UserError(f"{path}: not results of version {VERSION}; evaluate again to write them")
     needed = {"sources": ("name",), "cells": ("recipe", "task", "kind", "seed", "metrics"),
-              "stages": ("recipe", "name"), "forgetting": ("recipe", "tasks", "turns")}  # fmt: skip
+              "stages": ("recipe", "name"), "forgetting": ("recipe", "tasks", "turns"),
+              "probes": ("start", "backbone", "task", "probe", "share", "draw", "patients", "metrics"),
+              "embeddings": ("start", "backbone", "file", "n")}  # fmt: skip
     for part, keys in needed.items():
         for i, entry in enumerate(results.setdefault(part, [])):
             lacking = [key for key in keys if key not in entry]
@@ -106,6 +108,9 @@ def load_results(out: Path) -> Results:
         cell.setdefault("backbone", "")
         cell.setdefault("classes", [])
         cell.setdefault("title", cell["recipe"])
+    for part in ("probes", "embeddings"):
+        for entry in results[part]:
+            entry.setdefault("title", entry["start"])
     return {"title": "Results", "synthetic": False, "provenance": {}} | results
 
 
@@ -127,6 +132,7 @@ SECTIONS = (
     ("data", "Data", "No source is listed in these results."),
     ("classification", "Classification", "No classification task is in these results."),
     ("dense", "Segmentation and detection", "No segmentation or detection task is in these results."),
+    ("frozen", "Frozen features", ""),
     ("training", "Training", "No log is listed in these results, so there are no training curves."),
     (
         "forgetting",
@@ -142,14 +148,15 @@ def _page(results: Results, blocks: list[Block]) -> str:
     facts = {
         "sources": len(results["sources"]),
         "films": sum(int(s.get("total") or 0) for s in results["sources"]),
-        "tasks": len({g.task for g in groups}),
-        "recipes": list(dict.fromkeys(g.title for g in groups)),
+        "tasks": len({g.task for g in groups} | {e["task"] for e in results["probes"]}),
+        "recipes": list(dict.fromkeys([g.title for g in groups] + [e["title"] for e in results["probes"]])),
         "backbones": list(dict.fromkeys(g.backbone for g in groups if g.backbone)),
         "seeds": len({cell["seed"] for cell in cells}),
     }
     sections = [
         (key, title, [b for b in blocks if b.item.section == key], why) for key, title, why in SECTIONS
     ]
+    sections = [found for found in sections if found[2] or found[3]]  # one that has nothing and says nothing
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from muscle import report_figures as figures
+from muscle import report_probes as probes
 from muscle import report_scores as scores
 from muscle import report_tables as tables
 from muscle.data.store import Store
@@ -41,6 +42,7 @@ ORDER = (
     "data",
     "classification",
     "dense",
+    "frozen",
     "training",
     "forgetting",
     "provenance",
@@ -119,6 +121,7 @@ def plan(results: Results, out: Path) -> list[Item]:
         )
     look = figures.colours([cell["recipe"] for cell in results["cells"]])
     items += _score_items(results, look, lambda name: Predictions.load(out / name))
+    items += _probe_items(results, out)
     seen = set()
     for stage in results["stages"]:
         key = stage.get("key") or (stage["recipe"], stage["name"])
@@ -147,8 +150,9 @@ def plan(results: Results, out: Path) -> list[Item]:
     ):
         made = partial(_rows, partial(table, results), why)
         items.append(Item(name, "provenance", title, caption, made, folded=name == "models"))
-    every = partial(_rows, partial(scores.scores, results), "no scores")
-    items.append(Item("scores", "files", "Every score", "", every, listed=False))
+    if results["cells"] or not results["probes"]:
+        every = partial(_rows, partial(scores.scores, results), "no scores")
+        items.append(Item("scores", "files", "Every score", "", every, listed=False))
     return _unique(sorted(items, key=lambda item: ORDER.index(item.section)))
 
 
@@ -189,6 +193,29 @@ def _score_items(results: Results, look: Any, load: Callable[[str], Predictions]
     if any(cell.get("random_init") for cell in results["cells"]):
         make = partial(scores.random_init, results)
         items.append(Item("random-init", "training", "Random initialization beside", RANDOM, make))
+    return items
+
+
+def _probe_items(results: Results, out: Path) -> list[Item]:
+    items: list[Item] = []
+    every = probes.lines(results)
+    if every:
+        make: Make = partial(probes.frozen, results)
+        items.append(Item("frozen", "frozen", "Frozen features", probes.FROZEN, make))
+        long: Make = partial(probes.scores, results)
+        items.append(Item("probe-scores", "files", "Every score of frozen features", "", long, listed=False))
+    for task, backbone in dict.fromkeys((line.task, line.backbone) for line in every):
+        mine = [line for line in every if (line.task, line.backbone) == (task, backbone)]
+        where = f"{task}, {backbone}" if backbone else task
+        title, draw = f"AUC by share of labels: {where}", partial(_efficiency, mine, where)
+        items.append(_item("labels", (task, backbone), "frozen", title, probes.EFFICIENCY, draw))
+    for entry in results["embeddings"]:
+        name = entry["title"]
+        draw_it = partial(probes.embedding_picture, out / entry["file"], name)
+        title = f"Features of {entry['n']} films: {name}"
+        items.append(
+            _item("features", (entry["start"], entry["backbone"]), "frozen", title, probes.EMBEDDING, draw_it)
+        )
     return items
 
 
@@ -277,6 +304,13 @@ def _roc(groups: list[Group], look: Any, load: Callable[[str], Predictions]) -> 
 def _with_auc(group: Group, name: str) -> str:
     found = group.mean(f"auc:{name}") or group.mean("auc")
     return f"{group.title}  {found[0]:.3f} ({found[1]:.3f}-{found[2]:.3f})" if found else group.title
+
+
+def _efficiency(mine: list[probes.Line], title: str) -> Picture:
+    picture = probes.efficiency(mine, title)
+    if picture is None:
+        raise Absent("no AUC is defined: the test part holds one class only")
+    return picture
 
 
 def _films(groups: list[Group], load: Callable[[str], Predictions], draw: Any) -> Picture:

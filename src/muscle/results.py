@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -41,7 +41,7 @@ def place(cell: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 class Results:
-    """``OUT/results.json``: provenance, sources, cells, stages, forgetting. See ``docs/results-format.md``.
+    """``OUT/results.json``: provenance, sources, cells, stages, forgetting, probes. See ``docs/results-format.md``.
 
     Several processes may fill one file: each change is made to the file as it then is, under a lock.
     """
@@ -55,8 +55,11 @@ class Results:
             "synthetic": synthetic,
             "provenance": provenance(machine),
         }
+        if not title:
+            self.head.pop("title")
         self.data: dict[str, Any] = {
-            "version": VERSION, "cells": [], "missing": [], "stages": [], "forgetting": [], "sources": []
+            "title": "Results", "version": VERSION,
+            **{part: [] for part in ("sources", "cells", "missing", "stages", "forgetting")},
         } | self.head  # fmt: skip
         self.before = 0.0  # seconds of other runs and processes
         self.refresh()
@@ -129,6 +132,41 @@ class Results:
             dropped = len(data["cells"]) - len(kept)
             data["cells"] = kept
         return dropped
+
+    def probe(self, mine: dict[str, Any]) -> dict[str, Any] | None:
+        """The probe of frozen features that is there with these fields, its predictions too."""
+        found = next((e for e in self.data.get("probes", []) if mine.items() <= e.items()), None)
+        return found if found and (self.out / found["predictions"]).is_file() else None
+
+    def put_probe(self, entry: dict[str, Any]) -> None:
+        """Adds a probe of frozen features, or replaces the one of the same start, task, probe, share and draw.
+
+        Probes of other features of this start leave the table.
+        """
+        self._put("probes", ("task", "probe", "share", "draw"), entry)
+
+    def put_embedding(self, entry: dict[str, Any]) -> None:
+        """Adds the picture of a start's features, or replaces it."""
+        self._put("embeddings", (), entry)
+
+    def _put(self, part: str, same: tuple[str, ...], entry: dict[str, Any]) -> None:
+        """Replaces what an entry replaces in the file as it lies on the disk now: others may write to it meanwhile."""
+        start = ("start", "backbone")
+        with self.changing() as data:
+            kept = [
+                e
+                for e in data.get(part, [])
+                if any(e[k] != entry[k] for k in start)
+                or (e["features"] == entry["features"] and any(e[k] != entry[k] for k in same))
+            ]
+            data[part] = [*kept, entry]
+
+    def drop_probes(self, known: Set[str]) -> None:
+        """Takes out what was found on other data than these digests: a table never mixes data."""
+        if any(part in self.data for part in ("probes", "embeddings")):
+            with self.changing() as data:
+                for part in ("probes", "embeddings"):
+                    data[part] = [e for e in data.get(part, []) if e["data"] in known]
 
     def put_sources(self, corpus: Corpus) -> None:
         """Table 1 as counted here, and what identifies the data."""

@@ -206,6 +206,33 @@ def _of_backbone(
     return found
 
 
+def probed(
+    starts: Sequence[str | Path | Pretrained],
+    backbone: str | None,
+    preset: str,
+    overrides: Sequence[str] = (),
+) -> list[Recipe]:
+    """What ``probe`` looks at: a network without any training first, then each start, be it a run or a recipe.
+
+    Raises:
+        UsageError: as ``compared``; no start.
+    """
+    if not starts:
+        raise UsageError("nothing to probe: give starts (--from scratch,imagenet,DIR,RECIPE)")
+    others = [start for start in starts if str(start) != "scratch"]
+    names = [str(s) for s in others if _is_recipe(s)]
+    given = ["scratch", *(s for s in others if not _is_recipe(s))]
+    random, *found = compared(given, names, backbone, 1, preset, (), overrides)
+    return [random.with_(title="Random init"), *found]
+
+
+def _is_recipe(start: str | Path | Pretrained) -> bool:
+    """Whether a start names a recipe to run, not weights that are there."""
+    if isinstance(start, Pretrained) or str(start) == "imagenet":
+        return False
+    return str(start) in RECIPES or str(start).endswith((".yaml", ".yml"))
+
+
 def left_out(recipes: Sequence[Recipe], file: DataFile) -> list[Recipe]:
     """Leave-one-task-out: each recipe once more for each task that its stages learn and its fine-tuning tests.
 

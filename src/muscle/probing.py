@@ -1,0 +1,350 @@
+"""What pre-trained backbones are worth before any fine-tuning: k-NN and linear probes on few and on many labels."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muscle import paths
+from muscle.data.audit import read_seen
+from muscle.data.corpus import Corpus
+from muscle.data.data_file import DataFile
+from muscle.data.held_out import TaskRows
+from muscle.data.label_draws import label_draw
+from muscle.data.rows import Rows
+from muscle.errors import UsageError, UserError
+from muscle.evaluate import scores
+from muscle.features import extract, knn_outputs
+from muscle.grid import prepare
+from muscle.job import Start, start_key
+from muscle.linear_probe import linear_probe
+from muscle.machine import Machine
+from muscle.parts import digest
+from muscle.pipeline import Pipeline
+from muscle.predictions import Predictions
+from muscle.progress import SILENT, Progress
+from muscle.recipe import Recipe, Weights, assign_roles
+from muscle.results import Results
+from muscle.scoring import subset
+from muscle.statistics import describe
+
+SHARES = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)  # of the labelled patients of the training part
+DRAWS = 3
+PROBES = ("k-NN", "linear")
+NEIGHBOURS = 20
+EMBEDDED = 2000  # films in the picture of the features at most
+REVISION = 1  # raised when the same settings come to give other numbers
+
+
+@dataclass(frozen=True)
+class Probing:
+    """One start on one corpus. ``root``: the folder of checkpoints; features lie in its ``features``, by key."""
+
+    recipe: Recipe
+    corpus: Corpus
+    machine: Machine
+    root: Path
+    start: Start
+
+    @cached_property
+    def shown(self) -> Rows:
+        """The films of the picture: at most 2,000, the same for every start."""
+        return subset(self.corpus.all_rows, EMBEDDED, "embedding")
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Every film whose features are needed."""
+        every = self.corpus.all_rows
+        wanted = np.isin(_codes(every), _codes(self.shown))
+        for task in labelled(self.corpus).values():
+            wanted |= every.known(task.target)
+        return every.take(np.flatnonzero(wanted))
+
+    @cached_property
+    def key(self) -> str:
+        """Equal keys mean equal features."""
+        normalization = self.recipe.normalization
+        levels = {s.name: [s.mean, s.sd] for s in self.corpus.stores} if normalization.of_store else {}
+        return digest({
+            "start": self.start.key, "normalization": normalization.key(), "levels": levels,
+            "rows": self.rows.digest(),
+        })  # fmt: skip
+
+    @cached_property
+    def features(self) -> NDArray[np.float32]:
+        """[N, D] of ``rows``, in eval mode: computed once, then found by key."""
+        file = self.root / "features" / f"{self.key[:16]}.npy"
+        if file.is_file():
+            try:
+                found = np.load(file, allow_pickle=False)
+            except (ValueError, EOFError, OSError) as error:
+                raise UserError(f"{file}: damaged ({error}); remove it, and it is computed again") from None
+            return np.asarray(found, np.float32)
+        self.machine.settle()
+        device = self.machine.torch_device()
+        backbone = self.start.load(self.recipe.backbone).to(device)
+        made = extract(backbone, self.rows, self.recipe.normalization, device)
+        whole = io.BytesIO()
+        np.save(whole, made, allow_pickle=False)
+        paths.atomic_write(file, whole.getvalue())
+        return made
+
+    def of(self, rows: Rows) -> NDArray[np.float32]:
+        """The features of some of the films."""
+        mine = _codes(self.rows)
+        order = np.argsort(mine)
+        return self.features[order[np.searchsorted(mine[order], _codes(rows))]]
+
+
+def _codes(rows: Rows) -> NDArray[np.int64]:
+    """A number for each row that no other row of these stores has."""
+    return (rows.store.astype(np.int64) << 32) + rows.row
+
+
+def labelled(corpus: Corpus) -> dict[str, TaskRows]:
+    """The targets that can be probed: labels, with something to learn from and something to be scored on.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = {
+        name: rows
+        for name, rows in corpus.tasks.items()
+        if rows.target.kind == "labels" and len(rows.train) > 1 and len(rows.test)
+    }
+    if not found:
+        raise UserError(
+            "no target to probe: labels with training and test films are needed; masks and boxes are not probed; "
+            "give labelled films, or a split with test above 0"
+        )
+    return found
+
+
+def labels_seen(recipe: Recipe, corpus: Corpus, task: TaskRows) -> bool:
+    """Whether these weights were trained with labels of this target: then few labels are not few for them.
+
+    Of a run's folder: its recipe learned labels, and its pool held films of this training part (as ``pool.txt``
+    says; without that file it is taken as so). Of weights from elsewhere nothing is known.
+    """
+    name = task.target.name
+    if recipe.stages:
+        inside = {n: rows.target for n, rows in corpus.internal_tasks.items()}
+        return any(name in assign_roles(stage.tasks, inside, corpus.file) for stage in recipe.stages)
+    if not isinstance(recipe.init, Weights):
+        return False
+    about = Path(recipe.init.file).with_name("backbone.json")
+    if not about.is_file():
+        return False
+    before = Recipe.parse(json.loads(about.read_text(encoding="utf-8"))["recipe"])
+    learned = [t for stage in before.stages for t in stage.tasks if t.needs == "labels"]
+    if not any(t.data == name if t.left_out is None else name not in t.left_out for t in learned):
+        return False
+    seen = {film.image for film in read_seen(Path(recipe.init.file))}
+    return not seen or not seen.isdisjoint(task.train.image_hashes)
+
+
+def run_probes(
+    recipes: Sequence[Recipe],
+    file: DataFile,
+    out: Path,
+    store: Path,
+    machine: Machine,
+    title: str = "",
+    shares: Sequence[float] = SHARES,
+    draws: int = DRAWS,
+    progress: Progress = SILENT,
+) -> Results:
+    """Every start's frozen features on every labelled target: both probes, every share, every draw of patients.
+
+    What a start lacks is computed, its stages too; what ``out`` has of it is found by key.
+
+    Raises:
+        UsageError: shares or draws that are none.
+        UserError: no labelled target, or weights that were trained on validation or test films.
+    """
+    check_shares(shares, draws)
+    machine.torch_device()
+    corpora: dict[tuple[object, ...], Corpus] = {}
+    for recipe in recipes:
+        pixels = (recipe.size, recipe.decode, recipe.fit)
+        if pixels not in corpora:
+            corpora[pixels] = prepare(recipe, file, store, machine, progress)
+            corpora[pixels].check_leaks()
+            labelled(corpora[pixels])
+    root = paths.checkpoints(out)
+    results = Results(out, title, file.synthetic, machine)
+    results.drop_probes({corpus.digest for corpus in corpora.values()})
+    results.put_sources(corpora[recipes[0].size, recipes[0].decode, recipes[0].fit])
+    for recipe in recipes:
+        corpus = corpora[recipe.size, recipe.decode, recipe.fit]
+        results.put_start(recipe, corpus)
+        start = Start(recipe.init, recipe.seed, key=start_key(recipe.backbone, recipe.init, recipe.seed))
+        if recipe.stages:
+            pipeline = Pipeline(recipe.with_(finetune=None), corpus, machine, root, progress)
+            made = pipeline.pretrain()
+            results.put_stages(recipe, made)
+            start = Start(recipe.init, recipe.seed, made[-1], str(made[-1].about["key"]))
+        probing = Probing(recipe, corpus, machine, root, start)
+        _embed(probing, results)
+        for name in labelled(corpus):
+            _probe(probing, name, shares, draws, results, progress)
+    return results
+
+
+def check_shares(shares: Sequence[float], draws: int) -> None:
+    """Raises UsageError: no share, one that is none, or no draw."""
+    wrong = [share for share in shares if not 0 < share <= 1]
+    if not shares or wrong:
+        given = ", ".join(f"{share:g}" for share in wrong) or "none"
+        raise UsageError(
+            f"shares {given}; allowed: above 0 and at most 1, such as 0.01,0.1,1 for 1, 10 and 100 % of the patients"
+        )
+    if draws < 1:
+        raise UsageError(f"draws {draws}; allowed: at least 1")
+
+
+def _probe(
+    probing: Probing, name: str, shares: Sequence[float], draws: int, results: Results, progress: Progress
+) -> None:
+    """All probes of one start on one target, into ``results``."""
+    recipe, corpus = probing.recipe, probing.corpus
+    task = corpus.tasks[name]
+    target, patients, labels = task.target, task.train.patients, task.train.labels(task.target)
+    seen = labels_seen(recipe, corpus, task)
+    if seen and (left := [share for share in shares if share < 1]):
+        progress.message(
+            f"{recipe.title}, {name}: trained with its labels before, so {len(left)} smaller shares are not few labels "
+            "for it and are left out"
+        )
+    data = {part: rows.digest(target) for part, rows in vars(task).items() if isinstance(rows, Rows)}
+    where = f"{recipe.name}-{recipe.backbone.architecture}-{name}"
+    for probe, share, draw in _asked([share for share in shares if share == 1 or not seen], draws):
+        index = label_draw(patients, labels, share, draw)
+        drawn = np.unique(np.asarray(patients)[index])
+        entry = {
+            "start": recipe.name, "title": recipe.title or recipe.name, "backbone": recipe.backbone.architecture,
+            "task": name, "probe": probe, "share": float(share), "draw": draw,
+        }  # fmt: skip
+        about = {
+            "features": probing.key,
+            "key": digest({
+                "features": probing.key, "data": data, "probe": probe, "rows": index.tolist(), "revision": REVISION,
+            }),
+            "predictions": f"predictions/probe-{where}-{probe}-{100 * share:g}-{draw}.npz",
+        }  # fmt: skip
+        if results.probe(entry | about):
+            continue
+        chosen = {}
+        train, test = probing.of(task.train.take(index)), probing.of(task.test)
+        if probe == "k-NN":
+            output = knn_outputs(train, labels[index], test, NEIGHBOURS)
+        else:
+            found = linear_probe(
+                train, labels[index], probing.of(task.valid), task.valid.labels(target), test, target.exclusive
+            )  # fmt: skip
+            output, chosen = found.output, {"c": found.c, "valid": found.valid}
+        predictions = Predictions(
+            task=name, kind="labels", classes=target.classes, exclusive=target.exclusive, ids=task.test.ids,
+            patients=task.test.patients, truth=task.test.labels(target), output=output,
+        )  # fmt: skip
+        predictions.save(results.out / about["predictions"])
+        results.put_probe(
+            entry | about | {
+                "n_train": len(index), "patients": len(drawn), "labels_seen": seen, "classes": list(target.classes),
+                "metrics": scores(predictions), "intervals": describe(), "data": corpus.digest, **chosen,
+            }
+        )  # fmt: skip
+    _say(results, probing, name, progress)
+
+
+def _asked(shares: Sequence[float], draws: int) -> Iterator[tuple[str, float, int]]:
+    """Probe, share and draw; of all patients there is one draw only."""
+    for share in sorted(set(shares)):
+        for draw in range(draws if share < 1 else 1):
+            for probe in PROBES:
+                yield probe, share, draw
+
+
+def _say(results: Results, probing: Probing, name: str, progress: Progress) -> None:
+    """The AUC at the largest share, in words."""
+    mine = {"start": probing.recipe.name, "task": name, "features": probing.key}
+    found = [e for e in results.data["probes"] if mine.items() <= e.items() and "auc" in e["metrics"]]
+    most = max((e["share"] for e in found), default=0.0)
+    said = [f"{e['probe']} {e['metrics']['auc']['value']:.3f}" for e in found if e["share"] == most]
+    if said:
+        progress.message(
+            f"{probing.recipe.title or probing.recipe.name}, {name}: AUC of frozen features with {most:.0%} of the "
+            f"labels: {', '.join(dict.fromkeys(said))}"
+        )
+
+
+def _embed(probing: Probing, results: Results) -> None:
+    """The picture's points into ``embeddings/``: 50 principal components, then t-SNE with a fixed seed."""
+    recipe, rows = probing.recipe, probing.shown
+    if len(rows) < 10:  # too few to have neighbourhoods
+        return
+    name = f"{recipe.name}-{recipe.backbone.architecture}"
+    entry = {
+        "start": recipe.name, "title": recipe.title or recipe.name, "backbone": recipe.backbone.architecture,
+        "features": probing.key, "file": f"embeddings/{name}.npz", "n": len(rows), "data": probing.corpus.digest,
+    }  # fmt: skip
+    if entry in results.data.get("embeddings", []) and (results.out / str(entry["file"])).is_file():
+        return
+    whole = io.BytesIO()
+    np.savez_compressed(
+        whole, xy=embedding(probing.of(rows)), id=np.array(rows.ids), source=np.array(rows.sources),
+        body_part=np.array(rows.strings("body_part")),
+    )  # fmt: skip
+    paths.atomic_write(results.out / str(entry["file"]), whole.getvalue())
+    results.put_embedding(entry)
+
+
+def embedding(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[N, D] features as points [N, 2]: PCA to 50 components, t-SNE of these (perplexity 30, less for few); seed 0."""
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    parts = min(50, *features.shape)
+    short = PCA(parts, svd_solver="full").fit_transform(features.astype(np.float64))
+    near = min(30.0, (len(features) - 1) / 3)
+    points: NDArray[np.float32] = TSNE(2, perplexity=near, init="pca", random_state=0).fit_transform(short)
+    return points.astype(np.float32)
+
+
+def plan_probes(
+    recipes: Sequence[Recipe], file: DataFile, shares: Sequence[float] = SHARES, draws: int = DRAWS
+) -> list[dict[str, Any]]:
+    """What ``run_probes`` would compute, a row a start, from the records alone; nothing is decoded or written.
+
+    ``films``: at most so many pass through the network, once; ``fits``: probes, each on its draw of patients.
+
+    Raises:
+        UsageError: shares or draws that are none.
+        UserError: no labelled target.
+    """
+    check_shares(shares, draws)
+    names: dict[str, None] = {}
+    films = 0
+    for samples, targets in file.read().values():
+        names |= {t.name: None for t in targets if t.kind == "labels"}
+        films += len(samples)
+    if not names:
+        raise UserError(
+            "no target to probe: no source has labels; masks and boxes are not probed; give labelled films"
+        )
+    fits = len(names) * len(list(_asked(shares, draws)))
+    return [
+        {
+            "start": r.name, "backbone": r.backbone.architecture, "size": f"{r.size[0]}x{r.size[1]}", "films": films,
+            "targets": ", ".join(names), "fits": fits, "stages first": ", ".join(s.name for s in r.stages) or "none",
+        }
+        for r in recipes
+    ]  # fmt: skip
