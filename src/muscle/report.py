@@ -46,16 +46,18 @@ class Block:
         return len(self.table.rows) if self.table else self.picture.points if self.picture else 0
 
 
-def report(out: Path) -> Path:
+def report(out: Path, baseline: str | None = None) -> Path:
     """Writes ``out``/report.html and, anew, ``out``/tables/*.md and *.csv from ``out``/results.json and its files.
 
+    ``baseline``: the recipe that all others are compared with; scratch, or the first, by default.
+
     Raises:
-        UserError: no results, or not of this version; the disk refuses.
+        UserError: no results, or not of this version; no such baseline; the disk refuses.
     """
     results = load_results(out)
     counters = {"Table": 0, "Figure": 0}
     blocks = []
-    for item in plan(results, out):
+    for item in plan(results, out, baseline):
         block = _make(item)
         if item.listed:
             kind = "Figure" if item.section != "files" and block.picture else "Table"
@@ -127,6 +129,7 @@ SECTIONS = (
     ("data", "Data", "No source is listed in these results."),
     ("classification", "Classification", "No classification task is in these results."),
     ("dense", "Segmentation and detection", "No segmentation or detection task is in these results."),
+    ("differences", "Differences", "One way to begin is in these results, so there is nothing to compare."),
     ("training", "Training", "No log is listed in these results, so there are no training curves."),
     (
         "forgetting",

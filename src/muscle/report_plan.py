@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from muscle import report_differences as differences
 from muscle import report_figures as figures
 from muscle import report_scores as scores
 from muscle import report_tables as tables
@@ -18,7 +19,7 @@ from muscle.data.store import Store
 from muscle.predictions import Predictions
 from muscle.report_curves import read_log, training_curves
 from muscle.report_figures import Picture
-from muscle.report_scores import Group
+from muscle.report_scores import Beside, Group
 from muscle.report_tables import Results, Table
 
 SHEET = 16  # films on a contact sheet
@@ -41,6 +42,7 @@ ORDER = (
     "data",
     "classification",
     "dense",
+    "differences",
     "training",
     "forgetting",
     "provenance",
@@ -62,6 +64,13 @@ SCORES = (
 DENSE = (
     " Dice: mean over cases; mIoU: mean of background and classes, pixels pooled; mAP: mean over classes of the "
     "average precision at IoU .5, as in the paper. AP at IoU .5 to .95 is in tables/scores.csv."
+)
+AGAINST = " Last: the paired difference from the baseline in points, with 95 % interval and Holm's p."
+DIFFERENCES = (
+    "By the main score of each task (AUC, Dice, mAP), A minus B in percentage points on the same test cases: the mean "
+    "over seeds, with the 95 % interval over cases and, of several seeds a side, over seeds. Holm's p is corrected for "
+    "every pair of this table, and the sentence goes by it. Fine-tuning seeds alone differ: a pre-training was done "
+    "once, so none of this speaks of other pre-trainings."
 )
 FOREST = "One dot a seed with its 95 % interval; the bar is the mean over seeds. Axes do not begin at zero."
 ROC = "Legend: AUC with its 95 % interval. Several seeds: each one thin, their mean thick."
@@ -105,8 +114,12 @@ class Item:
     listed: bool = True  # on the page, not only as files
 
 
-def plan(results: Results, out: Path) -> list[Item]:
-    """Every table and figure that these results call for, in the order of the page."""
+def plan(results: Results, out: Path, baseline: str | None = None) -> list[Item]:
+    """Every table and figure that these results call for, in the order of the page.
+
+    Raises:
+        UserError: a baseline that these results do not have.
+    """
     items = []
     if results["sources"]:
         items.append(
@@ -118,7 +131,11 @@ def plan(results: Results, out: Path) -> list[Item]:
             _item("films", (s["name"],), "data", f"Films of {s['name']}", caption, partial(_sheet, out, s))
         )
     look = figures.colours([cell["recipe"] for cell in results["cells"]])
-    items += _score_items(results, look, lambda name: Predictions.load(out / name))
+
+    def load(name: str) -> Predictions:
+        return Predictions.load(out / name)
+
+    items += _score_items(results, look, load, differences.baseline_of(results, baseline))
     seen = set()
     for stage in results["stages"]:
         key = stage.get("key") or (stage["recipe"], stage["name"])
@@ -152,18 +169,35 @@ def plan(results: Results, out: Path) -> list[Item]:
     return _unique(sorted(items, key=lambda item: ORDER.index(item.section)))
 
 
-def _score_items(results: Results, look: Any, load: Callable[[str], Predictions]) -> list[Item]:
+def _score_items(
+    results: Results, look: Any, load: Callable[[str], Predictions], baseline: str
+) -> list[Item]:
     items = []
     groups = scores.grouped(results)
+    titles = {g.recipe: g.title for g in groups}
+
+    @cache
+    def found() -> list[differences.Pair]:
+        return differences.pairs(results, baseline, load)
+
+    def beside() -> Beside | None:
+        return Beside(titles[baseline], differences.beside(found(), baseline)) if len(titles) > 1 else None
+
     if any(g.kind == "labels" for g in groups):
-        make: Make = partial(scores.classification, results)
-        items.append(Item("table2", "classification", "Classification", SCORES, make))
-    pages = scores.dense(results)
+        items.append(
+            Item("table2", "classification", "Classification", SCORES + AGAINST,
+                 lambda: scores.classification(results, beside()))
+        )  # fmt: skip
+    pages = scores.dense_pages(results)
     for i, page in enumerate(pages):
         name = "table3" if len(pages) == 1 else f"table3-{i + 1}"
         title = "Segmentation and detection" + (f" ({i + 1} of {len(pages)})" if len(pages) > 1 else "")
-        caption = SCORES + DENSE if i == 0 else "Further tasks; read as the table before."
-        items.append(Item(name, "dense", title, caption, partial(_same, page)))
+        caption = SCORES + AGAINST + DENSE if i == 0 else "Further tasks; read as the table before."
+        items.append(Item(name, "dense", title, caption, partial(_dense, results, page, beside)))
+    if len(titles) > 1:
+        make: Make = lambda: differences.table(found())  # noqa: E731
+        title = f"Differences from {titles[baseline]}"
+        items.append(Item("differences", "differences", title, DIFFERENCES, make))
     for section, kinds in (("classification", ("labels",)), ("dense", ("mask", "boxes"))):
         here = [g for g in groups if g.kind in kinds]
         if any(g.mean(scores.MAIN[g.kind]) for g in here):
@@ -232,8 +266,8 @@ def _matrix_caption(entry: Results) -> str:
     return " ".join([f"{MATRIX} {TRANSFER} Here, {'; '.join(ends)}.", *more])
 
 
-def _same(table: Table) -> Table:
-    return table
+def _dense(results: Results, columns: dict[str, list[str]], beside: Callable[[], Beside | None]) -> Table:
+    return scores.dense(results, columns, beside())
 
 
 def _rows(make: Callable[[], Table], otherwise: str) -> Table:
