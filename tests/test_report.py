@@ -132,6 +132,11 @@ def test_every_table_and_figure_is_on_one_page_and_counted(tmp_path: Path) -> No
     )  # one stage, computed once
     assert listed["AUC of every seed"] == 6 and listed["Dice and mAP of every seed"] == 12
     assert listed["Every score"] == sum(len(c["metrics"]) for c in results["cells"])
+    assert listed["Differences from Scratch"] == 3 * 3  # two against the baseline and MUSCLE against MD-MoCo
+    tables = {path.stem for path in (tmp_path / "tables").glob("*.csv")}
+    assert tables == {path.stem for path in (tmp_path / "tables").glob("*.tex")}
+    assert {name for name in listed if name.endswith(".tex")} == {f"tables/{name}.tex" for name in tables}
+    assert listed["tables/scores.tex"] == listed["Every score"]
     assert any("films of kermany" in name.lower() and "no longer there" in name for name in listed)
     assert "Synthetic images." in page
     assert "with recomputed statistics backward transfer -0.010, forgetting +0.020." in page
@@ -244,3 +249,20 @@ def test_tables_of_an_earlier_report_do_not_stay(tmp_path: Path) -> None:
     save(tmp_path, results)
     report(tmp_path)
     assert not (tmp_path / "tables" / "table3.csv").exists()
+
+
+def test_a_baseline_of_ones_own(tmp_path: Path) -> None:
+    write_results(tmp_path, (labels,))
+    page = report(tmp_path, "muscle").read_text()
+    assert "Differences from MUSCLE." in page and "AUC − MUSCLE" in page
+    assert check(tmp_path)
+    with pytest.raises(UserError, match="no such recipe here"):
+        report(tmp_path, "nothing")
+
+
+def test_check_names_a_lost_latex_table(tmp_path: Path) -> None:
+    write_results(tmp_path, (labels,), seeds=1)
+    report(tmp_path)
+    (tmp_path / "tables" / "table2.tex").unlink()
+    with pytest.raises(UserError, match=r"Classification \(no tables/table2.tex\)"):
+        check(tmp_path)

@@ -14,7 +14,7 @@ from muscle.predictions import Predictions
 from muscle.report_differences import BASELINE, Pair, baseline_of, beside, pairs, table
 from muscle.report_scores import grouped
 
-STRENGTH = {BASELINE: 0.4, "md-moco": 0.6, "muscle-naive": 0.7, "muscle": 1.3}
+STRENGTH = {BASELINE: 0.4, "md-moco": 0.6, "muscle-naive": 0.7, "muscle": 0.9}
 
 
 def labels(strength: float, seed: int, n: int = 80, task: str = "pne") -> Predictions:

@@ -13,6 +13,7 @@ import numpy as np
 
 from muscle import report_differences as differences
 from muscle import report_figures as figures
+from muscle import report_quoted as quoted
 from muscle import report_scores as scores
 from muscle import report_tables as tables
 from muscle.data.store import Store
@@ -195,10 +196,14 @@ def _score_items(
         caption = SCORES + AGAINST + DENSE if i == 0 else "Further tasks; read as the table before."
         items.append(Item(name, "dense", title, caption, partial(_dense, results, page, beside)))
     if len(titles) > 1:
-        make: Make = lambda: differences.table(found())  # noqa: E731
         title = f"Differences from {titles[baseline]}"
-        items.append(Item("differences", "differences", title, DIFFERENCES, make))
+        items.append(
+            Item("differences", "differences", title, DIFFERENCES, lambda: differences.table(found()))
+        )
     for section, kinds in (("classification", ("labels",)), ("dense", ("mask", "boxes"))):
+        if others := quoted.quotes(results, section):
+            title, make = "Quoted from the literature, not run here", partial(quoted.table, others)
+            items.append(Item(f"quoted-{section}", section, title, quoted.caption(others), make))
         here = [g for g in groups if g.kind in kinds]
         if any(g.mean(scores.MAIN[g.kind]) for g in here):
             title = "AUC of every seed" if section == "classification" else "Dice and mAP of every seed"

@@ -155,7 +155,7 @@ def dense(results: Results, columns: dict[str, list[str]], beside: Beside | None
                 row.append(beside.of(group) if group else Cell("not run", numbers=("", "", "")))
         rows.append(tuple(row))
     heads = {
-        task: [_short(metric) for metric in metrics] + ([beside.head(metrics[0])] if beside else [])
+        task: [score_name(metric) for metric in metrics] + ([beside.head(metrics[0])] if beside else [])
         for task, metrics in columns.items()
     }
     spans = tuple(
@@ -174,7 +174,8 @@ def _row(group: Group, groups: list[Group]) -> str:
     return group.title if len(alike) == len(set(alike)) else group.recipe
 
 
-def _short(metric: str) -> str:
+def score_name(metric: str) -> str:
+    """As the tables call a score: the paper's name, and the class."""
     name, _, of = metric.partition(":")
     if of:
         return f"{'AP50' if name == 'ap50' else SHORT[name]} {of}"
