@@ -49,7 +49,7 @@ class Block:
 
 
 def report(out: Path, baseline: str | None = None) -> Path:
-    """Writes ``out``/report.html and, anew, ``out``/tables/*.md, *.csv and *.tex from ``out``/results.json and its files.
+    """Writes ``out``/report.html and, anew, ``out``/tables/* from ``out``/results.json and its files.
 
     ``baseline``: the recipe that all others are compared with; scratch, or the first, by default.
 
@@ -141,6 +141,7 @@ SECTIONS = (
         "No continual stage is in these results, so there is no forgetting to measure.",
     ),
     ("provenance", "Provenance", ""),
+    ("checklist", "Checklist", ""),
 )
 
 

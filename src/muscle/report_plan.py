@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from muscle import report_checklist as checklist
 from muscle import report_differences as differences
 from muscle import report_figures as figures
+from muscle import report_quality as quality
 from muscle import report_quoted as quoted
 from muscle import report_scores as scores
 from muscle import report_tables as tables
@@ -47,6 +49,7 @@ ORDER = (
     "training",
     "forgetting",
     "provenance",
+    "checklist",
     "files",
 )  # of the sections
 
@@ -75,9 +78,17 @@ DIFFERENCES = (
 )
 FOREST = "One dot a seed with its 95 % interval; the bar is the mean over seeds. Axes do not begin at zero."
 ROC = "Legend: AUC with its 95 % interval. Several seeds: each one thin, their mean thick."
+RELIABILITY = (
+    "Share of positive cases against their mean probability, in 15 bins, the cases of all seeds together; the larger a "
+    "dot, the more of them. On the diagonal a probability means what it says."
+)
+FROC = (
+    "Sensitivity at IoU .5 against false alarms an image. Several seeds: each one thin, their mean thick. The score "
+    "FROC in tables/scores.csv is the mean height at the seven marks."
+)
 OVERLAYS = (
     "The first cases of the test part, not chosen by result; first seed. Truth as a line, prediction as an area; with "
-    "several classes each has its colour."
+    "several classes each has its colour. Blue and orange: the regions in which the columns differ most."
 )
 BOXES = (
     "The first cases of the test part, not chosen by result; first seed. Truth solid, predictions dashed with their "
@@ -165,6 +176,9 @@ def plan(results: Results, out: Path, baseline: str | None = None) -> list[Item]
     ):
         made = partial(_rows, partial(table, results), why)
         items.append(Item(name, "provenance", title, caption, made, folded=name == "models"))
+    items.append(
+        Item("checklist", "checklist", checklist.TITLE, checklist.CAPTION, partial(checklist.table, results))
+    )
     every = partial(_rows, partial(scores.scores, results), "no scores")
     items.append(Item("scores", "files", "Every score", "", every, listed=False))
     return _unique(sorted(items, key=lambda item: ORDER.index(item.section)))
@@ -219,12 +233,19 @@ def _score_items(
             title, caption, draw = f"ROC: {where}", ROC, partial(_roc, mine, look, load)
             half = len(mine[0].classes) <= 2
             items.append(_item("roc", (task, backbone), "classification", title, caption, draw, half=half))
+            draw = partial(_lines, mine, look, load, quality.reliability_plot)
+            title, caption = f"Reliability: {where}", RELIABILITY
+            items.append(
+                _item("reliability", (task, backbone), "classification", title, caption, draw, half=half)
+            )
         elif kind == "mask":
             draw = partial(_films, mine, load, figures.overlays)
             items.append(_item("overlays", (task, backbone), "dense", f"Masks: {where}", OVERLAYS, draw))
         elif kind == "boxes":
             draw = partial(_films, mine, load, figures.boxes)
             items.append(_item("boxes", (task, backbone), "dense", f"Boxes: {where}", BOXES, draw))
+            draw = partial(_lines, mine, look, load, quality.froc_plot)
+            items.append(_item("froc", (task, backbone), "dense", f"FROC: {where}", FROC, draw))
     if any(cell.get("random_init") for cell in results["cells"]):
         make = partial(scores.random_init, results)
         items.append(Item("random-init", "training", "Random initialization beside", RANDOM, make))
@@ -307,9 +328,18 @@ def _roc(groups: list[Group], look: Any, load: Callable[[str], Predictions]) -> 
         seeds = _predictions(g, load)
         if seeds:
             lines.append((g.recipe, {name: _with_auc(g, name) for name in seeds[0].classes}, seeds))
-    picture = figures.roc_curves(lines, look) if lines else None
+    said = ", ".join(filter(None, [groups[0].backbone, "AUC (95 % CI)"]))
+    picture = figures.roc_curves(lines, look, said) if lines else None
     if picture is None:
         raise Absent("no predictions were kept, or the test part holds one class only")
+    return picture
+
+
+def _lines(groups: list[Group], look: Any, load: Callable[[str], Predictions], draw: Any) -> Picture:
+    lines = [(g.recipe, g.title, seeds) for g in groups if (seeds := _predictions(g, load))]
+    picture: Picture | None = draw(lines, look) if lines else None
+    if picture is None:
+        raise Absent("no predictions were kept, or the test part has nothing to find")
     return picture
 
 

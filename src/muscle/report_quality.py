@@ -12,7 +12,7 @@ from muscle.metrics import froc_curves, reliability
 from muscle.metrics.boxes import FALSE_ALARMS
 from muscle.metrics.labels import judged
 from muscle.predictions import Predictions
-from muscle.report_figures import Picture, new_figure, render, short, styled
+from muscle.report_figures import Picture, legend_below, legend_height, new_figure, render, short, styled
 
 Lines = Sequence[tuple[str, str, Sequence[Predictions]]]
 Look = Mapping[str, tuple[str, Any]]
@@ -26,7 +26,7 @@ def reliability_plot(lines: Lines, look: Look) -> Picture | None:
     whether its class is right, as in ``ece``. Of several that are not exclusive all are taken together. None where no
     case is known.
     """
-    figure, (axis,) = new_figure(3.6, 3.75)
+    figure, (axis,) = new_figure(3.6, 3.7 + legend_height(len(lines)))
     axis.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=0.7)
     points = 0
     for recipe, label, seeds in lines:
@@ -38,7 +38,7 @@ def reliability_plot(lines: Lines, look: Look) -> Picture | None:
         axis.scatter(x, y, s=4 + 40 * cases / max(1, cases.sum()), color=colour, linewidths=0)
     axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xlabel="mean probability",
              ylabel="share that is positive")  # fmt: skip
-    axis.legend(loc="upper left", handlelength=2.4, borderaxespad=0.3)
+    legend_below(axis)
     return render(figure, f"reliability, {lines[0][2][0].task}", points) if points else None
 
 
@@ -55,8 +55,8 @@ def _decisions(p: Predictions) -> tuple[NDArray[np.float64], NDArray[np.float64]
 def froc_plot(lines: Lines, look: Look) -> Picture | None:
     """Sensitivity at IoU .5 against false alarms an image: a panel for each class, a line for each init.
 
-    ``lines`` as above; several seeds: each one thin, their mean thick. A curve ends where its model has no more boxes to
-    offer; the score holds its last height from there on. None where no class has a box.
+    ``lines`` as above; several seeds: each one thin, their mean thick. A curve stays
+    level where its model has no more boxes to offer. None where no class has a box.
     """
     curves = [(recipe, label, [froc_curves(p) for p in seeds]) for recipe, label, seeds in lines]
     shown = list(curves[0][2][0])[:9]
@@ -64,7 +64,7 @@ def froc_plot(lines: Lines, look: Look) -> Picture | None:
         return None
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
-    figure, axes = new_figure(3.6 * columns, 3.1 * rows, rows, columns)
+    figure, axes = new_figure(3.6 * columns, (3.0 + legend_height(len(lines))) * rows, rows, columns)
     at = np.geomspace(FALSE_ALARMS[0], FALSE_ALARMS[-1], 121)
     points = 0
     for axis, name in zip(axes, shown, strict=False):
@@ -81,7 +81,7 @@ def froc_plot(lines: Lines, look: Look) -> Picture | None:
         axis.set(ylim=(0, 1.01), xlabel="false alarms an image", ylabel="sensitivity")
         axis.set_title(short(name))
         axis.minorticks_off()
-    axes[0].legend(loc="best", handlelength=2.4)
+        legend_below(axis)
     for axis in axes[len(shown) :]:
         axis.set_axis_off()
     return render(figure, f"FROC, {lines[0][2][0].task}", points)

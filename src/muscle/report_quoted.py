@@ -1,7 +1,7 @@
 """What others published on the same public data, set apart from what was run here.
 
-The numbers are those that the MUSCLE paper (MICCAI 2022, sections 3 and "More Comparisons") quotes or reports; they were
-not read again in the papers that they come from.
+The numbers are those that the MUSCLE paper (MICCAI 2022, section 3, "More Comparisons") quotes or reports; they were
+not looked up in the papers that they come from.
 """
 
 from __future__ import annotations
