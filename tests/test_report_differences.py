@@ -126,7 +126,7 @@ def test_beside_each_row_stands_its_difference_from_the_baseline() -> None:
     texts = {g.recipe: field(g) for g in grouped({"cells": run.cells})}
     assert texts[BASELINE].text == "baseline"
     value = compare(run.runs("muscle"), run.runs(BASELINE), "auc").value
-    assert texts["muscle"].text == f"{100 * value:+.2f}" and ", p " in texts["muscle"].note
+    assert texts["muscle"].text == f"{100 * value:+.2f}" and ",\np " in texts["muscle"].note
 
 
 def test_the_baseline_is_scratch_or_the_first_or_the_one_wanted() -> None:

@@ -48,3 +48,9 @@ def test_other_classes_at_a_place_differ_too() -> None:
     two = 2 * drawn(LUNG)
     (box,) = disagreement(np.stack([drawn(LUNG), two]))
     assert box == (10 - MARGIN, 10 - MARGIN, 20 + MARGIN, 50 + MARGIN)
+
+
+def test_of_many_models_one_that_strays_is_no_region_where_more_do() -> None:
+    one, three = (5, 5, 25, 25), (30, 30, 40, 40)
+    masks = [drawn(one)] + [drawn(three)] * 3 + [drawn()] * 5
+    assert disagreement(np.stack(masks)) == [(30 - MARGIN, 30 - MARGIN, 40 + MARGIN, 40 + MARGIN)]

@@ -169,7 +169,7 @@ def beside(found: Sequence[Pair], baseline: str) -> Callable[[Group], Cell]:
         if not pair.found.reliable:
             return Cell("too few cases", numbers=("", "", ""))
         f = pair.found
-        return Cell(f"{100 * f.value:+.2f}", f"{_range(f)}, p {_p(pair.p)}", (f.value, f.low, f.high))
+        return Cell(f"{100 * f.value:+.2f}", f"{_range(f)},\np {_p(pair.p)}", (f.value, f.low, f.high))
 
     return field
 

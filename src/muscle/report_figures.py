@@ -156,7 +156,7 @@ def legend_below(axis: Axes, title: str = "") -> None:
 
 def legend_height(lines: int) -> float:
     """Inches that a legend of so many lines and a title takes."""
-    return 0.16 * (lines + 1)
+    return 0.165 * (lines + 1) + 0.12
 
 
 def _at(across: NDArray[np.float64], up: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -253,7 +253,7 @@ def _films(
             for spine in axis.spines.values():
                 spine.set_visible(False)
             if i == 0:
-                axis.set_title(short(label, 22), loc="center")
+                axis.set_title(short(label, max(8, round(11.5 * side))), loc="center")
     if len(first.classes) > 1:
         handles = [Rectangle((0, 0), 1, 1, color=_colour(c)) for c in range(1, len(first.classes) + 1)]
         names = [short(name, 24) for name in first.classes]

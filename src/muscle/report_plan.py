@@ -223,6 +223,7 @@ def _score_items(
             title = "AUC of every seed" if section == "classification" else "Dice and mAP of every seed"
             make = partial(_forest, here, look)
             items.append(Item(f"seeds-{section}", section, title, FOREST, make))
+    calibration = []
     by_panel: dict[tuple[str, str], list[Group]] = {}
     for g in groups:
         by_panel.setdefault((g.task, g.backbone), []).append(g)
@@ -246,6 +247,7 @@ def _score_items(
             items.append(_item("boxes", (task, backbone), "dense", f"Boxes: {where}", BOXES, draw))
             draw = partial(_lines, mine, look, load, quality.froc_plot)
             items.append(_item("froc", (task, backbone), "dense", f"FROC: {where}", FROC, draw))
+    items += calibration  # after all ROC curves, so that like stands beside like
     if any(cell.get("random_init") for cell in results["cells"]):
         make = partial(scores.random_init, results)
         items.append(Item("random-init", "training", "Random initialization beside", RANDOM, make))

@@ -35,9 +35,10 @@ def reliability_plot(lines: Lines, look: Look) -> Picture | None:
         points += len(x)
         colour, dash = look[recipe]
         axis.plot(x, y, color=colour, linestyle=dash, linewidth=1.1, label=short(label))
-        axis.scatter(x, y, s=4 + 40 * cases / max(1, cases.sum()), color=colour, linewidths=0)
+        axis.scatter(x, y, s=6 + 100 * cases / cases.sum(), color=colour, linewidths=0)
     axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xlabel="mean probability",
              ylabel="share that is positive")  # fmt: skip
+    axis.set_title(short(lines[0][2][0].classes[-1] if len(lines[0][2][0].classes) < 3 else "all classes"))
     legend_below(axis)
     return render(figure, f"reliability, {lines[0][2][0].task}", points) if points else None
 

@@ -12,12 +12,16 @@ LEAST = 9  # pixels that a region has
 
 
 def disagreement(masks: NDArray[np.integer]) -> list[tuple[int, int, int, int]]:
-    """The largest regions in which masks [K, H, W] of K models are not all alike, as x0, y0, x1, y1 in pixel corners.
+    """The largest regions in which masks [K, H, W] of K models differ most, as x0, y0, x1, y1 in pixel corners.
 
-    At most ``REGIONS``, largest first by pixels that differ. Outlines that differ by a pixel are dropped (an opening
-    by 3 x 3) wherever something thicker is left, for else they join everything into one box.
+    At most ``REGIONS``, largest first. A pixel counts where the models outside the majority are more than half as many
+    as they are anywhere: of two or three models wherever they differ, of many not where one strays. Outlines that
+    differ by a pixel are dropped (an opening by 3 x 3) wherever something thicker is left, for else they join
+    everything into one box.
     """
-    differs = (masks != masks[0]).any(0)
+    votes = np.stack([(masks == value).sum(0) for value in np.unique(masks)])
+    strays = len(masks) - votes.max(0)
+    differs = strays > strays.max() / 2
     thick = ndimage.binary_opening(differs, np.ones((3, 3), bool))
     numbered, count = ndimage.label(thick if thick.any() else differs, np.ones((3, 3), bool))
     sizes = np.bincount(numbered.ravel(), minlength=count + 1)[1:]
