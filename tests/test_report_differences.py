@@ -79,6 +79,13 @@ def test_the_sentences_are_the_fixed_ones() -> None:
     assert [c.text for c in shown[5:9]] == ["too few cases to say", "–", "–", "–"]
 
 
+def test_the_sentence_goes_by_holms_p() -> None:
+    (pair, *_) = Run().pairs()
+    assert pair.found is not None
+    pair = replace(pair, found=replace(pair.found, p=0.04), p=0.2)
+    assert pair.sentence == "the data do not tell MD-MOCO from SCRATCH on pne"
+
+
 def test_a_claim_that_is_also_a_baselines_row_stands_once() -> None:
     found = [p.names for p in Run().pairs("md-moco")]
     assert len(found) == len(set(found)) == 4 and ("MUSCLE", "MD-MOCO") in found

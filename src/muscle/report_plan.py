@@ -20,6 +20,25 @@ from muscle import report_scores as scores
 from muscle import report_tables as tables
 from muscle.data.store import Store
 from muscle.predictions import Predictions
+from muscle.report_captions import (
+    AGAINST,
+    BOXES,
+    CURVES,
+    DENSE,
+    DIFFERENCES,
+    FOREST,
+    FROC,
+    MATRIX,
+    MODELS,
+    OVERLAYS,
+    RANDOM,
+    RELIABILITY,
+    ROC,
+    SCORES,
+    SOURCES,
+    STAGES,
+    TRANSFER,
+)
 from muscle.report_curves import read_log, training_curves
 from muscle.report_figures import Picture
 from muscle.report_scores import Beside, Group
@@ -27,10 +46,6 @@ from muscle.report_tables import Results, Table
 
 SHEET = 16  # films on a contact sheet
 
-TRANSFER = (
-    "Backward transfer: score at the end less score after the task's own last turn; forgetting: best score before the "
-    "end less score at the end; means over tasks, without the task of the last turn."
-)
 
 EXTRA_SCORES = (
     ("average", "Mean over tasks of the score at the end, recomputed:", ".3f"),
@@ -54,58 +69,6 @@ ORDER = (
 )  # of the sections
 
 Make = Callable[[], Table | Picture]
-
-SOURCES = (
-    "Films that this run could read, by part. Quarantined files could not be read or did not fit their annotation; "
-    "the store lists each with its reason."
-)
-SCORES = (
-    "Test part, in percent, mean over seeds, with the 95 % interval beneath (each seed's interval, averaged: it speaks "
-    "of the test cases, not of the spread over seeds, which the next figure shows). Bold: the interval lies wholly "
-    "above that of every other row with the same task and backbone; where none does, nothing is bold and no order is "
-    "claimed."
-)
-DENSE = (
-    " Dice: mean over cases; mIoU: mean of background and classes, pixels pooled; mAP: mean over classes of the "
-    "average precision at IoU .5, as in the paper. AP at IoU .5 to .95 is in tables/scores.csv."
-)
-AGAINST = " Last: the paired difference from the baseline in points, with 95 % interval and Holm's p."
-DIFFERENCES = (
-    "By the main score of each task (AUC, Dice, mAP), A minus B in percentage points on the same test cases: the mean "
-    "over seeds, with the 95 % interval over cases and, of several seeds a side, over seeds. Holm's p is corrected for "
-    "every pair of this table, and the sentence goes by it. Fine-tuning seeds alone differ: a pre-training was done "
-    "once, so none of this speaks of other pre-trainings."
-)
-FOREST = "One dot a seed with its 95 % interval; the bar is the mean over seeds. Axes do not begin at zero."
-ROC = "Legend: AUC with its 95 % interval. Several seeds: each one thin, their mean thick."
-RELIABILITY = (
-    "Share of positive cases against their mean probability, in 15 bins, the cases of all seeds together; the larger a "
-    "dot, the more of them. On the diagonal a probability means what it says."
-)
-FROC = (
-    "Sensitivity at IoU .5 against false alarms an image. Several seeds: each one thin, their mean thick. The score "
-    "FROC in tables/scores.csv is the mean height at the seven marks."
-)
-OVERLAYS = (
-    "The first cases of the test part, not chosen by result; first seed. Truth as a line, prediction as an area; with "
-    "several classes each has its colour. Blue and orange: the regions in which the columns differ most."
-)
-BOXES = (
-    "The first cases of the test part, not chosen by result; first seed. Truth solid, predictions dashed with their "
-    f"score, from {figures.SHOWN_FROM} on, at most {figures.SHOWN_BOXES} a film; with several classes a colour each."
-)
-CURVES = (
-    "As logged; long logs are averaged over stretches of steps. Scores at step 0 are those before training. Where "
-    "tasks take turns, each loss is one task's sum."
-)
-RANDOM = "The same measurement on a network without any training: what the architecture alone already gives."
-STAGES = "A stage that several recipes share was computed once. Equal keys mean equal weights."
-MODELS = "One a recipe, task and seed; epoch and backbone rate chosen on the validation part alone."
-MATRIX = (
-    "Score of every task on a fixed part of its validation films after every turn: with the shared running statistics "
-    "of batch normalization, and with statistics recomputed on the task's own training films. A frame marks the task "
-    "that was trained in this turn; a dot, a head that has not been trained yet. Stronger colour is better."
-)
 
 
 class Absent(Exception):
@@ -216,14 +179,14 @@ def _score_items(
         )
     for section, kinds in (("classification", ("labels",)), ("dense", ("mask", "boxes"))):
         if others := quoted.quotes(results, section):
-            title, make = "Quoted from the literature, not run here", partial(quoted.table, others)
-            items.append(Item(f"quoted-{section}", section, title, quoted.caption(others), make))
+            title, rows = "Quoted from the literature, not run here", partial(quoted.table, others)
+            items.append(Item(f"quoted-{section}", section, title, quoted.caption(others), rows))
         here = [g for g in groups if g.kind in kinds]
         if any(g.mean(scores.MAIN[g.kind]) for g in here):
             title = "AUC of every seed" if section == "classification" else "Dice and mAP of every seed"
             make = partial(_forest, here, look)
             items.append(Item(f"seeds-{section}", section, title, FOREST, make))
-    calibration = []
+    calibration: list[Item] = []
     by_panel: dict[tuple[str, str], list[Group]] = {}
     for g in groups:
         by_panel.setdefault((g.task, g.backbone), []).append(g)
@@ -249,8 +212,8 @@ def _score_items(
             items.append(_item("froc", (task, backbone), "dense", f"FROC: {where}", FROC, draw))
     items += calibration  # after all ROC curves, so that like stands beside like
     if any(cell.get("random_init") for cell in results["cells"]):
-        make = partial(scores.random_init, results)
-        items.append(Item("random-init", "training", "Random initialization beside", RANDOM, make))
+        beside_all = partial(scores.random_init, results)
+        items.append(Item("random-init", "training", "Random initialization beside", RANDOM, beside_all))
     return items
 
 
