@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all real check format bench clean
+.PHONY: demo test test-all real check format bench screenshots clean
 .DEFAULT_GOAL := test
 
 # The stamp is renewed when the requirements change, so that installation is not repeated.
@@ -39,6 +39,11 @@ format: $(READY)  ## what `check` would complain about and a machine can mend
 
 bench: $(READY)  ## the speed table on this machine
 	$(BIN)/muscle bench
+
+RUN ?= runs/demo
+screenshots: $(READY)  ## a report as readers see it, RUN=DIR: pictures, PDF, and what is cut; needs Chromium
+	$(BIN)/muscle report $(RUN)
+	$(BIN)/python benchmarks/screenshots.py $(RUN)/report.html $(RUN)/screenshots
 
 clean:  ## everything that these targets made, except runs and stores
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from looks import LOOKS  # noqa: E402
+from reported import REPORTED  # noqa: E402
 from traps import TRAPS  # noqa: E402
 
 SOURCE = "src/muscle"
@@ -769,6 +770,7 @@ MUTATIONS = (
     ),
     *(Mutation(f"trap: {name}", *rest) for name, *rest in TRAPS),
     *(Mutation(f"look: {name}", *rest) for name, *rest in LOOKS),
+    *(Mutation(f"report: {name}", *rest) for name, *rest in REPORTED),
 )  # fmt: skip
 
 

@@ -3,118 +3,22 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from runs import films, labels, save, write_results
 
 from muscle.data.decode import Decode
 from muscle.data.prepare import prepare
 from muscle.data.splits import PatientSplit
 from muscle.datasets.folder import Folder
 from muscle.errors import UserError
-from muscle.predictions import Predictions
 from muscle.report import check, report
-from muscle.statistics import intervals
 
-RECIPES = {"scratch": "Scratch", "md-moco": "MD-MoCo", "muscle": "MUSCLE"}
 NASTY = "<script>alert(1)</script>|*$x$_"
-
-
-def films(n: int) -> np.ndarray:
-    y, x = np.mgrid[0:32, 0:24]
-    one = 200 * np.exp(-((x - 12) ** 2 + (y - 16) ** 2) / 150)
-    return np.stack([(one + 10 * i).clip(0, 255) for i in range(n)]).astype(np.uint8)
-
-
-def labels(strength: float, seed: int, n: int = 40) -> Predictions:
-    rng = np.random.default_rng(seed)
-    truth = np.arange(n) % 2
-    sick = 1 / (1 + np.exp(-rng.normal(size=n) - strength * (2 * truth - 1)))
-    return Predictions(
-        task="pneumonia", kind="labels", classes=("normal", "pneumonia"), exclusive=True,
-        ids=[f"k/{i}" for i in range(n)], patients=[f"p{i // 2}" for i in range(n)],
-        truth=np.stack([1 - truth, truth], 1).astype(np.float32),
-        output=np.stack([1 - sick, sick], 1).astype(np.float32), pictures=films(2),
-    )  # fmt: skip
-
-
-def mask(strength: float, seed: int, n: int = 6) -> Predictions:
-    rng = np.random.default_rng(seed)
-    truth = np.zeros((n, 32, 24), np.uint8)
-    truth[:, 8:24, 3:10] = truth[:, 8:24, 14:21] = 1
-    flip = rng.random(truth.shape) > 0.9 + 0.05 * strength
-    ids = [f"m/{i}" for i in range(n)]
-    return Predictions(task="lungs", kind="mask", classes=("lungs",), exclusive=True, ids=ids, patients=ids,
-                       truth=truth, output=np.where(flip, 1 - truth, truth), pictures=films(3))  # fmt: skip
-
-
-def boxes(strength: float, seed: int, n: int = 6) -> Predictions:
-    rng = np.random.default_rng(seed)
-    truth, output = [], []
-    for i in range(n):
-        box = np.array([[4, 5, 12, 15], [14, 18, 22, 30]], np.float32)[: i % 3]
-        label = np.array([1, 2])[: i % 3]
-        near = (box + rng.normal(0, 2 / (1 + strength), box.shape)).astype(np.float32)
-        truth.append((box, label))
-        output.append((near, rng.uniform(0.2, 1, len(box)).astype(np.float32), label))
-    ids = [f"b/{i}" for i in range(n)]
-    return Predictions(task="fractures", kind="boxes", classes=("fracture", "metal"), exclusive=True, ids=ids,
-                       patients=ids, truth=truth, output=output, pictures=films(3))  # fmt: skip
-
-
-def write_results(
-    out: Path, makers: tuple[Any, ...] = (labels, mask, boxes), seeds: int = 2
-) -> dict[str, Any]:
-    """A results folder as evaluation writes it: two seeds of three recipes on three tasks, logs, one matrix."""
-    cells, stages = [], []
-    for strength, (recipe, title) in enumerate(RECIPES.items()):
-        for make in makers:
-            for seed in range(seeds):
-                p = make(strength / 2, seed)
-                name = f"predictions/{recipe}-{p.task}-{seed}.npz"
-                p.save(out / name)
-                found = {m: {"value": i.value, "low": i.low, "high": i.high, "n": i.n}
-                         for m, i in intervals(p).items()}  # fmt: skip
-                cells.append({"recipe": recipe, "title": title, "backbone": "resnet18", "task": p.task,
-                              "kind": p.kind, "classes": list(p.classes), "seed": seed, "metrics": found,
-                              "predictions": name, "minutes": 0.5, "key": f"{recipe}{seed}"})  # fmt: skip
-        if strength:
-            log = f"logs/{recipe}.jsonl"
-            (out / "logs").mkdir(exist_ok=True)
-            lines = [{"step": s, "epoch": s // 10, "task": "moco", "rate": 1e-3 * (1 - s / 50),
-                      "loss:infonce": 5 - s / 20} for s in range(50)]  # fmt: skip
-            lines += [{"step": 49, "knn:pneumonia": 0.8, "effective_rank": 40.0}]
-            (out / log).write_text("\n".join(map(json.dumps, lines)) + '\n{"cut')
-            stages.append({"recipe": recipe, "name": "pretrain", "key": "k1", "minutes": 3.0, "log": log})
-    turns = [
-        {"turn": t, "round": t // 2, "task": ("lungs", "pneumonia")[t % 2],
-         "shared": {"lungs": 0.8 - 0.02 * t, "pneumonia": 0.7 + 0.05 * t if t else None},
-         "recomputed": {"lungs": 0.82, "pneumonia": 0.75 + 0.05 * t if t else None},
-         "n": {"lungs": 6, "pneumonia": 40}} for t in range(4)]  # fmt: skip
-    results = {
-        "version": 1, "title": "A small comparison", "synthetic": True,
-        "provenance": {"command": "muscle run muscle --data x.yaml", "commit": "abc", "wall_s": 61.5,
-                       "versions": {"torch": "2.15"}},
-        "sources": [{"name": "kermany", "kind": "kermany", "body_part": "chest", "modality": "xray",
-                     "targets": ["pneumonia"], "train": 30, "valid": 5, "test": 40, "total": 75, "quarantined": 1,
-                     "licence": "CC BY 4.0", "store": "nowhere"}],
-        "cells": cells, "stages": stages,
-        "forgetting": [{"recipe": "muscle", "title": "MUSCLE", "tasks": ["lungs", "pneumonia"],
-                        "metric": {"lungs": "dice", "pneumonia": "auc"}, "turns": turns,
-                        "backward_transfer": -0.01, "forgetting": 0.02, "average": 0.8125, "forward_transfer": 0.03,
-                        "steps": 40, "replayed": 30}],
-    }  # fmt: skip
-    save(out, results)
-    return results
-
-
-def save(out: Path, results: dict[str, Any]) -> None:
-    (out / "results.json").write_text(json.dumps(results))
 
 
 def test_every_table_and_figure_is_on_one_page_and_counted(tmp_path: Path) -> None:
@@ -132,6 +36,11 @@ def test_every_table_and_figure_is_on_one_page_and_counted(tmp_path: Path) -> No
     )  # one stage, computed once
     assert listed["AUC of every seed"] == 6 and listed["Dice and mAP of every seed"] == 12
     assert listed["Every score"] == sum(len(c["metrics"]) for c in results["cells"])
+    assert listed["Differences from Scratch"] == 3 * 3  # two against the baseline and MUSCLE against MD-MoCo
+    tables = {path.stem for path in (tmp_path / "tables").glob("*.csv")}
+    assert tables == {path.stem for path in (tmp_path / "tables").glob("*.tex")}
+    assert {name for name in listed if name.endswith(".tex")} == {f"tables/{name}.tex" for name in tables}
+    assert listed["tables/scores.tex"] == listed["Every score"]
     assert any("films of kermany" in name.lower() and "no longer there" in name for name in listed)
     assert "Synthetic images." in page
     assert "with recomputed statistics backward transfer -0.010, forgetting +0.020." in page
@@ -244,3 +153,20 @@ def test_tables_of_an_earlier_report_do_not_stay(tmp_path: Path) -> None:
     save(tmp_path, results)
     report(tmp_path)
     assert not (tmp_path / "tables" / "table3.csv").exists()
+
+
+def test_a_baseline_of_ones_own(tmp_path: Path) -> None:
+    write_results(tmp_path, (labels,))
+    page = report(tmp_path, "muscle").read_text()
+    assert "Differences from MUSCLE." in page and "AUC − MUSCLE" in page
+    assert check(tmp_path)
+    with pytest.raises(UserError, match="no such recipe here"):
+        report(tmp_path, "nothing")
+
+
+def test_check_names_a_lost_latex_table(tmp_path: Path) -> None:
+    write_results(tmp_path, (labels,), seeds=1)
+    report(tmp_path)
+    (tmp_path / "tables" / "table2.tex").unlink()
+    with pytest.raises(UserError, match=r"Classification \(no tables/table2.tex\)"):
+        check(tmp_path)

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from muscle.report_scores import classification, dense, grouped, random_init, scores
+from muscle.report_scores import Beside, classification, dense_pages, grouped, random_init, scores
+from muscle.report_scores import dense as dense_table
+from muscle.report_tables import Cell, Table
 
 
 def cell(
@@ -18,6 +20,10 @@ def cell(
     }
     return {"recipe": recipe, "title": recipe.upper(), "backbone": "r18", "task": task, "kind": kind,
             "classes": ["a", "b"], "seed": seed, "metrics": found}  # fmt: skip
+
+
+def dense(results: dict[str, Any]) -> list[Table]:
+    return [dense_table(results, page) for page in dense_pages(results)]
 
 
 def test_scores_and_intervals_are_means_over_seeds() -> None:
@@ -60,7 +66,7 @@ def test_tasks_of_table_3_stand_side_by_side_until_the_page_is_full() -> None:
     (table,) = dense({"cells": few})
     assert table.groups == (("", 2), ("lungs (7 cases, 1 seed)", 4), ("tb (8 cases, 1 seed)", 3))
     assert table.head[2:] == ("Dice", "mIoU", "Dice a", "Dice b", "mAP", "AP50 a", "AP50 b")
-    assert [c.text for c in table.rows[1]] == ["r18", "Y", "–", "–", "–", "–", "20.00", "–", "–"]
+    assert [c.text for c in table.rows[1]] == ["r18", "Y", *["not run"] * 4, "20.00", "–", "–"]
     more = dense({"cells": [*few, cell("x", task="teeth", kind="boxes", ap50=(0.3, 0.1, 0.5, 8))]})
     assert [len(t.head) for t in more] == [9, 5]
     assert dense({"cells": []}) == []
@@ -116,3 +122,19 @@ def test_recipes_of_one_title_that_share_no_task_are_one_row() -> None:
         }
     )
     assert len(page.rows) == 3
+
+
+def test_differences_stand_beside_the_score_that_they_are_of() -> None:
+    cells = [
+        cell("x", auc=(0.9, 0.8, 1.0, 50)),
+        cell("x", task="lungs", kind="mask", dice=(0.9, 0.8, 1, 7)),
+        cell("y", task="lungs", kind="mask", dice=(0.8, 0.7, 0.9, 7)),
+    ]
+    beside = Beside("X", lambda g: Cell(f"{g.task} of {g.recipe}"))
+    two = classification({"cells": cells}, beside)
+    assert (two.head[7], two.rows[0][7].text) == ("AUC − X", "pne of x") and len(two.head) == len(two.rows[0])
+    (page,) = dense_pages({"cells": cells})
+    three = dense_table({"cells": cells}, page, beside)
+    assert three.head[2:] == ("Dice", "mIoU", "Dice a", "Dice b", "Dice − X")
+    assert three.groups[1][1] == 5
+    assert [row[-1].text for row in three.rows] == ["lungs of x", "lungs of y"]

@@ -54,8 +54,12 @@ def report(
         bool,
         typer.Option("--check", help="List every table and figure with its rows; fail where one is missing."),
     ] = False,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Recipe that all are compared with; scratch, or the first one, by default."),
+    ] = None,
 ) -> None:
-    """report.html, and the tables as Markdown and CSV.
+    """report.html, and the tables as Markdown, CSV and LaTeX.
 
     Example: muscle report runs/compare --check
     """
@@ -65,7 +69,7 @@ def report(
     if check:
         table(("table or figure", "rows"), check_report(folder))
     else:
-        out.print(str(write_report(folder)))
+        out.print(str(write_report(folder, baseline)))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""From a results folder to one self-contained page, with its tables as Markdown and CSV.
+"""From a results folder to one self-contained page, with its tables as Markdown, CSV and LaTeX.
 
 ``plan`` says from results.json alone which tables and figures there must be; ``report`` makes them; ``check``
 compares what the page holds with the plan. What cannot be shown says why in its place: *absent* is what the data
@@ -21,12 +21,14 @@ from muscle.errors import UserError
 from muscle.metrics import THRESHOLD
 from muscle.paths import atomic_write
 from muscle.report_figures import Picture
+from muscle.report_latex import latex
 from muscle.report_plan import Absent, Item, plan
 from muscle.report_scores import grouped
 from muscle.report_tables import Results, Table, plain
 from muscle.statistics import describe
 
 VERSION = 1
+SUFFIXES = (".md", ".csv", ".tex")  # in which every table is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +48,18 @@ class Block:
         return len(self.table.rows) if self.table else self.picture.points if self.picture else 0
 
 
-def report(out: Path) -> Path:
-    """Writes ``out``/report.html and, anew, ``out``/tables/*.md and *.csv from ``out``/results.json and its files.
+def report(out: Path, baseline: str | None = None) -> Path:
+    """Writes ``out``/report.html and, anew, ``out``/tables/* from ``out``/results.json and its files.
+
+    ``baseline``: the recipe that all others are compared with; scratch, or the first, by default.
 
     Raises:
-        UserError: no results, or not of this version; the disk refuses.
+        UserError: no results, or not of this version; no such baseline; the disk refuses.
     """
     results = load_results(out)
     counters = {"Table": 0, "Figure": 0}
     blocks = []
-    for item in plan(results, out):
+    for item in plan(results, out, baseline):
         block = _make(item)
         if item.listed:
             kind = "Figure" if item.section != "files" and block.picture else "Table"
@@ -64,7 +68,7 @@ def report(out: Path) -> Path:
                 block = Block(item, f"{kind} {counters[kind]}", table=block.table, picture=block.picture)
         blocks.append(block)
     for old in (out / "tables").glob("*"):  # what an earlier report had and this one has not would mislead
-        if old.suffix in (".md", ".csv"):
+        if old.suffix in SUFFIXES:
             old.unlink()
     for block in blocks:
         if block.table:
@@ -73,6 +77,8 @@ def report(out: Path) -> Path:
                 f"{plain(block.item.title)}\n\n{block.table.markdown()}",
             )
             atomic_write(out / "tables" / f"{block.item.name}.csv", block.table.csv())
+            tex = latex(block.table, block.item.title, block.item.caption)
+            atomic_write(out / "tables" / f"{block.item.name}.tex", tex)
     path = out / "report.html"
     atomic_write(path, _page(results, [b for b in blocks if b.item.listed]))
     return path
@@ -132,6 +138,7 @@ SECTIONS = (
     ("data", "Data", "No source is listed in these results."),
     ("classification", "Classification", "No classification task is in these results."),
     ("dense", "Segmentation and detection", "No segmentation or detection task is in these results."),
+    ("differences", "Differences", "One way to begin is in these results, so there is nothing to compare."),
     ("frozen", "Frozen features", ""),
     ("training", "Training", "No log is listed in these results, so there are no training curves."),
     (
@@ -140,6 +147,7 @@ SECTIONS = (
         "No continual stage is in these results, so there is no forgetting to measure.",
     ),
     ("provenance", "Provenance", ""),
+    ("checklist", "Checklist", ""),
 )
 
 
@@ -220,20 +228,31 @@ def check(out: Path) -> list[tuple[str, int]]:
     reader.feed(page.read_text(encoding="utf-8"))
     listed, faults = [], []
     for item in plan(results, out):
+        files = out / "tables" / f"{item.name}.csv", out / "tables" / f"{item.name}.tex"
         state, count, reason = reader.found.get(item.name, ["missing", 0, "not on the page"])
         if not item.listed:
-            state, reason, count = "shown", "", _file_rows(out / "tables" / f"{item.name}.csv")
-        elif state == "shown" and (out / "tables" / f"{item.name}.csv").exists():
-            count = min(count, _file_rows(out / "tables" / f"{item.name}.csv"))
+            state, reason, count = "shown", "", _file_rows(files[0])
+        elif state == "shown" and any(file.exists() for file in files):
+            count = min(count, _file_rows(files[0]))
         if state == "absent":
             listed.append((f"{item.title} (absent: {reason})", 0))
         elif state == "missing" or count == 0:
             faults.append(f"{item.title} ({reason or 'empty'})")
         else:
             listed.append((item.title, count))
+            if files[0].exists():
+                listed.append((f"tables/{files[1].name}", _tex_rows(files[1])))
+                if not listed[-1][1]:
+                    faults.append(f"{item.title} (no {listed.pop()[0]})")
     if faults:
         raise UserError(f"{page}: missing or empty: {'; '.join(faults)}")
     return listed
+
+
+def _tex_rows(path: Path) -> int:
+    """Lines between the rules under the head and at the foot."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return text.partition("\\midrule\n")[2].partition("\\bottomrule")[0].count("\n")
 
 
 def _file_rows(path: Path) -> int:

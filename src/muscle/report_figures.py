@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from muscle.metrics import roc, score
 from muscle.predictions import Predictions
+from muscle.report_regions import disagreement
 
 CASES = 3  # rows of radiographs shown; the first ones of the test part, not chosen
 SHOWN_FROM = 0.25  # score from which a predicted box is drawn
@@ -33,6 +34,7 @@ _GRID = np.linspace(0, 1, 201)
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444", "#8c6bb1", "#a6761d")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1, 1.5)))
 _TRUTH, _FOUND = "#2ee66b", "#ff5a4d"
+_REGION = ("#3d9bff", "#ff9d2e")  # the paper's: blue round the largest difference, orange round the next
 _CLASS = ("#ff5a4d", "#4da3ff", "#ffc94d", "#c77dff", "#4dffd2", "#ff8ad8")
 
 _STYLE: Any = {
@@ -98,12 +100,15 @@ def colours(names: Sequence[str]) -> dict[str, tuple[str, Any]]:
 
 @styled
 def roc_curves(
-    lines: Sequence[tuple[str, Mapping[str, str], Sequence[Predictions]]], look: Mapping[str, tuple[str, Any]]
+    lines: Sequence[tuple[str, Mapping[str, str], Sequence[Predictions]]],
+    look: Mapping[str, tuple[str, Any]],
+    said: str = "",
 ) -> Picture | None:
     """ROC curves: a panel for each class (of two: the positive), a line for each init.
 
     ``lines``: (recipe, class -> label, predictions of each seed). Several seeds: thin lines, their mean sensitivity at
-    each specificity thick. None where no class has both positives and negatives.
+    each specificity thick. ``said``: what the labels have beside the name, above them. None where no class has both
+    positives and negatives.
     """
     first = lines[0][2][0]
     one = len(first.classes) == 1 or (len(first.classes) == 2 and first.exclusive)
@@ -114,7 +119,7 @@ def roc_curves(
         return None
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
-    figure, axes = new_figure(3.6 * columns, 3.75 * rows, rows, columns)
+    figure, axes = new_figure(3.6 * columns, (3.7 + legend_height(len(lines))) * rows, rows, columns)
     points = 0
     for axis, c in zip(axes, shown, strict=False):
         axis.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=0.7)
@@ -135,10 +140,23 @@ def roc_curves(
             xlim=(-0.01, 1), ylim=(0, 1.01), aspect="equal", xlabel="1 - specificity", ylabel="sensitivity"
         )
         axis.set_title(short(first.classes[c]))
-        axis.legend(loc="lower right", handlelength=2.4, borderaxespad=0.3)
+        legend_below(axis, said)
     for axis in axes[len(shown) :]:
         axis.set_axis_off()
     return render(figure, f"ROC curves, {first.task}", points)
+
+
+def legend_below(axis: Axes, title: str = "") -> None:
+    """The names of the lines under an axis, where no line can cross them."""
+    axis.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.15), handlelength=2.6, borderaxespad=0, title=title or None,
+        title_fontsize=7, alignment="left",
+    )  # fmt: skip
+
+
+def legend_height(lines: int) -> float:
+    """Inches that a legend of so many lines and a title takes."""
+    return 0.165 * (lines + 1) + 0.12
 
 
 def _at(across: NDArray[np.float64], up: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -189,8 +207,11 @@ def forest(
 
 @styled
 def overlays(columns: Sequence[tuple[str, Predictions]]) -> Picture | None:
-    """Masks on the films: truth as a line, prediction as an area, one column for each init."""
-    return _films(columns, _draw_mask)
+    """Masks on the films: truth as a line, prediction as an area, one column for each init.
+
+    Of several, boxes stand round the regions in which they differ most, in the same place in every column.
+    """
+    return _films(columns, _draw_mask, _differing)
 
 
 @styled
@@ -199,7 +220,17 @@ def boxes(columns: Sequence[tuple[str, Predictions]]) -> Picture | None:
     return _films(columns, _draw_boxes)
 
 
-def _films(columns: Sequence[tuple[str, Predictions]], draw: Any) -> Picture | None:
+def _differing(columns: Sequence[tuple[str, Predictions]], i: int) -> list[Rectangle]:
+    regions = disagreement(np.stack([p.arrays[1][i] for _, p in columns]))
+    return [
+        Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, color=colour, linewidth=1.2)
+        for (x0, y0, x1, y1), colour in zip(regions, _REGION, strict=False)
+    ]
+
+
+def _films(
+    columns: Sequence[tuple[str, Predictions]], draw: Any, common: Any = lambda columns, i: []
+) -> Picture | None:
     first = columns[0][1]
     shown = min(CASES, *(len(p.pictures) for _, p in columns), len(first))
     if shown == 0:
@@ -214,13 +245,15 @@ def _films(columns: Sequence[tuple[str, Predictions]], draw: Any) -> Picture | N
             axis = axes[i * len(columns) + k]
             axis.imshow(p.pictures[i], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             said = draw(axis, p, i)
+            for patch in common(columns, i):
+                axis.add_patch(patch)
             axis.set_xlabel(said, fontsize=6.5, labelpad=2)
             axis.set(xticks=[], yticks=[], xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
             axis.grid(visible=False)
             for spine in axis.spines.values():
                 spine.set_visible(False)
             if i == 0:
-                axis.set_title(short(label, 22), loc="center")
+                axis.set_title(short(label, max(8, round(11.5 * side))), loc="center")
     if len(first.classes) > 1:
         handles = [Rectangle((0, 0), 1, 1, color=_colour(c)) for c in range(1, len(first.classes) + 1)]
         names = [short(name, 24) for name in first.classes]

@@ -5,29 +5,48 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from muscle import report_checklist as checklist
+from muscle import report_differences as differences
 from muscle import report_figures as figures
 from muscle import report_probes as probes
+from muscle import report_quality as quality
+from muscle import report_quoted as quoted
 from muscle import report_scores as scores
 from muscle import report_tables as tables
 from muscle.data.store import Store
 from muscle.predictions import Predictions
+from muscle.report_captions import (
+    AGAINST,
+    BOXES,
+    CURVES,
+    DENSE,
+    DIFFERENCES,
+    FOREST,
+    FROC,
+    MATRIX,
+    MODELS,
+    OVERLAYS,
+    RANDOM,
+    RELIABILITY,
+    ROC,
+    SCORES,
+    SOURCES,
+    STAGES,
+    TRANSFER,
+)
 from muscle.report_curves import read_log, training_curves
 from muscle.report_figures import Picture
-from muscle.report_scores import Group
+from muscle.report_scores import Beside, Group
 from muscle.report_tables import Results, Table
 
 SHEET = 16  # films on a contact sheet
 
-TRANSFER = (
-    "Backward transfer: score at the end less score after the task's own last turn; forgetting: best score before the "
-    "end less score at the end; means over tasks, without the task of the last turn."
-)
 
 EXTRA_SCORES = (
     ("average", "Mean over tasks of the score at the end, recomputed:", ".3f"),
@@ -42,51 +61,16 @@ ORDER = (
     "data",
     "classification",
     "dense",
+    "differences",
     "frozen",
     "training",
     "forgetting",
     "provenance",
+    "checklist",
     "files",
 )  # of the sections
 
 Make = Callable[[], Table | Picture]
-
-SOURCES = (
-    "Films that this run could read, by part. Quarantined files could not be read or did not fit their annotation; "
-    "the store lists each with its reason."
-)
-SCORES = (
-    "Test part, in percent, mean over seeds, with the 95 % interval beneath (each seed's interval, averaged: it speaks "
-    "of the test cases, not of the spread over seeds, which the next figure shows). Bold: the interval lies wholly "
-    "above that of every other row with the same task and backbone; where none does, nothing is bold and no order is "
-    "claimed."
-)
-DENSE = (
-    " Dice: mean over cases; mIoU: mean of background and classes, pixels pooled; mAP: mean over classes of the "
-    "average precision at IoU .5, as in the paper. AP at IoU .5 to .95 is in tables/scores.csv."
-)
-FOREST = "One dot a seed with its 95 % interval; the bar is the mean over seeds. Axes do not begin at zero."
-ROC = "Legend: AUC with its 95 % interval. Several seeds: each one thin, their mean thick."
-OVERLAYS = (
-    "The first cases of the test part, not chosen by result; first seed. Truth as a line, prediction as an area; with "
-    "several classes each has its colour."
-)
-BOXES = (
-    "The first cases of the test part, not chosen by result; first seed. Truth solid, predictions dashed with their "
-    f"score, from {figures.SHOWN_FROM} on, at most {figures.SHOWN_BOXES} a film; with several classes a colour each."
-)
-CURVES = (
-    "As logged; long logs are averaged over stretches of steps. Scores at step 0 are those before training. Where "
-    "tasks take turns, each loss is one task's sum."
-)
-RANDOM = "The same measurement on a network without any training: what the architecture alone already gives."
-STAGES = "A stage that several recipes share was computed once. Equal keys mean equal weights."
-MODELS = "One a recipe, task and seed; epoch and backbone rate chosen on the validation part alone."
-MATRIX = (
-    "Score of every task on a fixed part of its validation films after every turn: with the shared running statistics "
-    "of batch normalization, and with statistics recomputed on the task's own training films. A frame marks the task "
-    "that was trained in this turn; a dot, a head that has not been trained yet. Stronger colour is better."
-)
 
 
 class Absent(Exception):
@@ -107,8 +91,12 @@ class Item:
     listed: bool = True  # on the page, not only as files
 
 
-def plan(results: Results, out: Path) -> list[Item]:
-    """Every table and figure that these results call for, in the order of the page."""
+def plan(results: Results, out: Path, baseline: str | None = None) -> list[Item]:
+    """Every table and figure that these results call for, in the order of the page.
+
+    Raises:
+        UserError: a baseline that these results do not have.
+    """
     items = []
     if results["sources"]:
         items.append(
@@ -120,7 +108,11 @@ def plan(results: Results, out: Path) -> list[Item]:
             _item("films", (s["name"],), "data", f"Films of {s['name']}", caption, partial(_sheet, out, s))
         )
     look = figures.colours([cell["recipe"] for cell in results["cells"]])
-    items += _score_items(results, look, lambda name: Predictions.load(out / name))
+
+    def load(name: str) -> Predictions:
+        return Predictions.load(out / name)
+
+    items += _score_items(results, look, load, differences.baseline_of(results, baseline))
     items += _probe_items(results, out)
     seen = set()
     for stage in results["stages"]:
@@ -150,30 +142,55 @@ def plan(results: Results, out: Path) -> list[Item]:
     ):
         made = partial(_rows, partial(table, results), why)
         items.append(Item(name, "provenance", title, caption, made, folded=name == "models"))
+    items.append(
+        Item("checklist", "checklist", checklist.TITLE, checklist.CAPTION, partial(checklist.table, results))
+    )
     if results["cells"] or not results["probes"]:
         every = partial(_rows, partial(scores.scores, results), "no scores")
         items.append(Item("scores", "files", "Every score", "", every, listed=False))
     return _unique(sorted(items, key=lambda item: ORDER.index(item.section)))
 
 
-def _score_items(results: Results, look: Any, load: Callable[[str], Predictions]) -> list[Item]:
+def _score_items(
+    results: Results, look: Any, load: Callable[[str], Predictions], baseline: str
+) -> list[Item]:
     items = []
     groups = scores.grouped(results)
+    titles = {g.recipe: g.title for g in groups}
+
+    @cache
+    def found() -> list[differences.Pair]:
+        return differences.pairs(results, baseline, load)
+
+    def beside() -> Beside | None:
+        return Beside(titles[baseline], differences.beside(found(), baseline)) if len(titles) > 1 else None
+
     if any(g.kind == "labels" for g in groups):
-        make: Make = partial(scores.classification, results)
-        items.append(Item("table2", "classification", "Classification", SCORES, make))
-    pages = scores.dense(results)
+        items.append(
+            Item("table2", "classification", "Classification", SCORES + AGAINST,
+                 lambda: scores.classification(results, beside()))
+        )  # fmt: skip
+    pages = scores.dense_pages(results)
     for i, page in enumerate(pages):
         name = "table3" if len(pages) == 1 else f"table3-{i + 1}"
         title = "Segmentation and detection" + (f" ({i + 1} of {len(pages)})" if len(pages) > 1 else "")
-        caption = SCORES + DENSE if i == 0 else "Further tasks; read as the table before."
-        items.append(Item(name, "dense", title, caption, partial(_same, page)))
+        caption = SCORES + AGAINST + DENSE if i == 0 else "Further tasks; read as the table before."
+        items.append(Item(name, "dense", title, caption, partial(_dense, results, page, beside)))
+    if len(titles) > 1:
+        title = f"Differences from {titles[baseline]}"
+        items.append(
+            Item("differences", "differences", title, DIFFERENCES, lambda: differences.table(found()))
+        )
     for section, kinds in (("classification", ("labels",)), ("dense", ("mask", "boxes"))):
+        if others := quoted.quotes(results, section):
+            title, rows = "Quoted from the literature, not run here", partial(quoted.table, others)
+            items.append(Item(f"quoted-{section}", section, title, quoted.caption(others), rows))
         here = [g for g in groups if g.kind in kinds]
         if any(g.mean(scores.MAIN[g.kind]) for g in here):
             title = "AUC of every seed" if section == "classification" else "Dice and mAP of every seed"
             make = partial(_forest, here, look)
             items.append(Item(f"seeds-{section}", section, title, FOREST, make))
+    calibration: list[Item] = []
     by_panel: dict[tuple[str, str], list[Group]] = {}
     for g in groups:
         by_panel.setdefault((g.task, g.backbone), []).append(g)
@@ -184,15 +201,23 @@ def _score_items(results: Results, look: Any, load: Callable[[str], Predictions]
             title, caption, draw = f"ROC: {where}", ROC, partial(_roc, mine, look, load)
             half = len(mine[0].classes) <= 2
             items.append(_item("roc", (task, backbone), "classification", title, caption, draw, half=half))
+            draw = partial(_lines, mine, look, load, quality.reliability_plot)
+            title, caption = f"Reliability: {where}", RELIABILITY
+            items.append(
+                _item("reliability", (task, backbone), "classification", title, caption, draw, half=half)
+            )
         elif kind == "mask":
             draw = partial(_films, mine, load, figures.overlays)
             items.append(_item("overlays", (task, backbone), "dense", f"Masks: {where}", OVERLAYS, draw))
         elif kind == "boxes":
             draw = partial(_films, mine, load, figures.boxes)
             items.append(_item("boxes", (task, backbone), "dense", f"Boxes: {where}", BOXES, draw))
+            draw = partial(_lines, mine, look, load, quality.froc_plot)
+            items.append(_item("froc", (task, backbone), "dense", f"FROC: {where}", FROC, draw))
+    items += calibration  # after all ROC curves, so that like stands beside like
     if any(cell.get("random_init") for cell in results["cells"]):
-        make = partial(scores.random_init, results)
-        items.append(Item("random-init", "training", "Random initialization beside", RANDOM, make))
+        beside_all = partial(scores.random_init, results)
+        items.append(Item("random-init", "training", "Random initialization beside", RANDOM, beside_all))
     return items
 
 
@@ -259,8 +284,8 @@ def _matrix_caption(entry: Results) -> str:
     return " ".join([f"{MATRIX} {TRANSFER} Here, {'; '.join(ends)}.", *more])
 
 
-def _same(table: Table) -> Table:
-    return table
+def _dense(results: Results, columns: dict[str, list[str]], beside: Callable[[], Beside | None]) -> Table:
+    return scores.dense(results, columns, beside())
 
 
 def _rows(make: Callable[[], Table], otherwise: str) -> Table:
@@ -295,9 +320,18 @@ def _roc(groups: list[Group], look: Any, load: Callable[[str], Predictions]) -> 
         seeds = _predictions(g, load)
         if seeds:
             lines.append((g.recipe, {name: _with_auc(g, name) for name in seeds[0].classes}, seeds))
-    picture = figures.roc_curves(lines, look) if lines else None
+    said = ", ".join(filter(None, [groups[0].backbone, "AUC (95 % CI)"]))
+    picture = figures.roc_curves(lines, look, said) if lines else None
     if picture is None:
         raise Absent("no predictions were kept, or the test part holds one class only")
+    return picture
+
+
+def _lines(groups: list[Group], look: Any, load: Callable[[str], Predictions], draw: Any) -> Picture:
+    lines = [(g.recipe, g.title, seeds) for g in groups if (seeds := _predictions(g, load))]
+    picture: Picture | None = draw(lines, look) if lines else None
+    if picture is None:
+        raise Absent("no predictions were kept, or the test part has nothing to find")
     return picture
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -46,6 +46,18 @@ class Group:
         return any(not cell["metrics"].get(metric, {}).get("reliable", True) for cell in self.cells)
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """One more column of a task: each row's difference from ``name``, by the task's main score."""
+
+    name: str
+    of: Callable[[Group], Cell]
+
+    def head(self, metric: str) -> str:
+        """The column's name."""
+        return f"{SHORT[metric]} − {self.name}"
+
+
 def grouped(results: Results, kinds: Sequence[str] = ("labels", "mask", "boxes")) -> list[Group]:
     """The cells by task, backbone, recipe, each in the order in which it first occurs; seeds ascending."""
     cells = [cell for cell in results["cells"] if cell["kind"] in kinds]
@@ -67,8 +79,10 @@ def _rivals(group: Group, groups: list[Group]) -> list[Group]:
 
 def _score(group: Group | None, metric: str, groups: list[Group]) -> Cell:
     found = group.mean(metric) if group else None
-    if group is None or found is None:
-        return Cell("–")
+    if group is None:
+        return Cell("not run", numbers=("", "", ""))
+    if found is None:
+        return Cell("–", numbers=("", "", ""))
     value, low, high, _ = found
     others = [o for o in (g.mean(metric) for g in _rivals(group, groups)) if o is not None]
     strong = bool(others) and all(low > other[2] for other in others)
@@ -94,44 +108,38 @@ def _counts(groups: list[Group]) -> str:
     return f"{_cases(groups)} cases, {seeds} seed{'' if seeds == '1' else 's'}"
 
 
-def classification(results: Results) -> Table:
-    """Table 2: data set x backbone x pre-training; accuracy, sensitivity, specificity, AUC."""
+def classification(results: Results, beside: Beside | None = None) -> Table:
+    """Table 2: data set x backbone x pre-training; accuracy, sensitivity, specificity, AUC, difference of the AUC."""
     groups = grouped(results, ("labels",))
     rows = [
         (word(g.task), word(g.backbone), word(g.title), *(_score(g, m, groups) for m in COLUMNS["labels"]),
-         number(len(g.cells)), word(_cases([g])))
+         *([beside.of(g)] if beside else []), number(len(g.cells)), word(_cases([g])))
         for g in groups
     ]  # fmt: skip
-    head = ("Data set", "Backbone", "Pre-train", *(SHORT[m] for m in COLUMNS["labels"]), "Seeds", "Cases")
+    head = ("Data set", "Backbone", "Pre-train", *(SHORT[m] for m in COLUMNS["labels"]),
+            *([beside.head("auc")] if beside else []), "Seeds", "Cases")  # fmt: skip
     return Table(head, tuple(rows), words=3)
 
 
-def dense(results: Results) -> list[Table]:
-    """Table 3: backbone x pre-training; Dice and mIoU, mAP and AP50 of each class; as many tables as are needed."""
+def dense_pages(results: Results) -> list[dict[str, list[str]]]:
+    """The tasks of each Table 3, with their scores: as many tables as are needed."""
     groups = grouped(results, ("mask", "boxes"))
     columns: dict[str, list[str]] = {}
     for g in groups:
         name = COLUMNS[g.kind][0]
         each = [f"{name}:{c}" for c in g.classes] if len(g.classes) > 1 else []
         columns.setdefault(g.task, [*COLUMNS[g.kind], *each])
-    pages: list[list[str]] = []
-    for task in columns:
-        if not pages or sum(len(columns[t]) for t in (*pages[-1], task)) > METRIC_COLUMNS:
-            pages.append([])
-        pages[-1].append(task)
-    return [_dense_page({task: columns[task] for task in page}, groups) for page in pages]
+    pages: list[dict[str, list[str]]] = []
+    for task, metrics in columns.items():
+        if not pages or sum(map(len, pages[-1].values())) + len(metrics) > METRIC_COLUMNS:
+            pages.append({})
+        pages[-1][task] = metrics
+    return pages
 
 
-def _row(group: Group, groups: list[Group]) -> str:
-    """What stands in one row with a group: its recipe; or its title, where recipes of one title share no task.
-
-    Such are those that each leave one task out.
-    """
-    alike = [g.task for g in groups if (g.backbone, g.title) == (group.backbone, group.title)]
-    return group.title if len(alike) == len(set(alike)) else group.recipe
-
-
-def _dense_page(columns: dict[str, list[str]], groups: list[Group]) -> Table:
+def dense(results: Results, columns: dict[str, list[str]], beside: Beside | None = None) -> Table:
+    """Table 3: backbone x pre-training; Dice and mIoU, mAP and AP50 of each class, and the difference of the first."""
+    groups = grouped(results, ("mask", "boxes"))
     here = [g for g in groups if g.task in columns]
     rows_of = {(g.backbone, g.recipe): _row(g, groups) for g in here}
     titles = {(g.backbone, rows_of[g.backbone, g.recipe]): g.title for g in here}
@@ -143,13 +151,31 @@ def _dense_page(columns: dict[str, list[str]], groups: list[Group]) -> Table:
         for task, metrics in columns.items():
             group = mine.get(task)
             row += [_score(group, metric, groups) for metric in metrics]
+            if beside:
+                row.append(beside.of(group) if group else Cell("not run", numbers=("", "", "")))
         rows.append(tuple(row))
-    head = [_short(metric) for metrics in columns.values() for metric in metrics]
-    spans = tuple((f"{t} ({_counts([g for g in here if g.task == t])})", len(columns[t])) for t in columns)
+    heads = {
+        task: [score_name(metric) for metric in metrics] + ([beside.head(metrics[0])] if beside else [])
+        for task, metrics in columns.items()
+    }
+    spans = tuple(
+        (f"{t} ({_counts([g for g in here if g.task == t])})", len(names)) for t, names in heads.items()
+    )
+    head = [name for names in heads.values() for name in names]
     return Table(("Backbone", "Pre-train", *head), tuple(rows), (("", 2), *spans), words=2)
 
 
-def _short(metric: str) -> str:
+def _row(group: Group, groups: list[Group]) -> str:
+    """What stands in one row with a group: its recipe; or its title, where recipes of one title share no task.
+
+    Such are those that each leave one task out.
+    """
+    alike = [g.task for g in groups if (g.backbone, g.title) == (group.backbone, group.title)]
+    return group.title if len(alike) == len(set(alike)) else group.recipe
+
+
+def score_name(metric: str) -> str:
+    """As the tables call a score: the paper's name, and the class."""
     name, _, of = metric.partition(":")
     if of:
         return f"{'AP50' if name == 'ap50' else SHORT[name]} {of}"

@@ -22,7 +22,7 @@ class Cell:
 
     Attributes:
         text: as shown.
-        note: smaller, beneath: an interval.
+        note: smaller, beneath: an interval; lines are kept where the page is narrow.
         numbers: as in the CSV: the value alone, or value, low, high.
         strong: its interval lies wholly above those of its rivals.
         tint: 0..1, how dark the field of a matrix is; None: no matrix.

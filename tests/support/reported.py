@@ -1,0 +1,42 @@
+"""What a report must not get wrong: a mistake each, and the test that notices.
+
+Name, file in src/muscle, text, what replaces it, test. ``tests/break_it.py report`` replays them.
+"""
+
+from __future__ import annotations
+
+from looks import Look
+
+D, Q = "test_report_differences.py::test_", "test_report_quality.py::test_"
+REPORTED: tuple[Look, ...] = (
+    ("p without Holm", "report_differences.py", "adjusted = holm(", "adjusted = list(",
+     f"{D}each_difference_is_that_of_the_means_over_seeds_and_p_is_holms"),
+    ("one seed for all", "report_differences.py", "for cell in cells:", "for cell in cells[:1]:",
+     f"{D}each_difference_is_that_of_the_means_over_seeds_and_p_is_holms"),
+    ("the wrong way round", "report_differences.py", "difference(self.score, a, b)", "difference(self.score, b, a)",
+     f"{D}the_sentences_are_the_fixed_ones"),
+    ("the sentence goes by the raw p", "report_differences.py", "self.task, self.p)", "self.task)",
+     f"{D}the_sentence_goes_by_holms_p"),
+    ("a number beside too few cases", "report_differences.py", "if not f.reliable:", "if False:",
+     f"{D}the_sentences_are_the_fixed_ones"),
+    ("other cases are compared", "report_differences.py", "if of != other:", "if False:",
+     f"{D}models_that_saw_other_cases_are_not_compared"),
+    ("a claim stands twice", "report_differences.py", " and b != baseline != a", "",
+     f"{D}a_claim_that_is_also_a_baselines_row_stands_once"),
+    ("names are orders", "report_latex.py", '"_": r"\\_"', '"_": "_"',
+     "test_report_latex.py::test_no_name_is_an_order"),
+    ("drawings are quoted beside", "report_quoted.py", 'if results["synthetic"]:', "if False:",
+     "test_report_quoted.py::test_films_of_ones_own_and_drawings_have_none"),
+    ("a mixed target is quoted beside", "report_quoted.py", "kinds.get(q.target) == {q.source}",
+     "q.source in kinds.get(q.target, ())", "test_report_quoted.py::test_films_of_ones_own_and_drawings_have_none"),
+    ("outlines join all", "report_regions.py", "thick if thick.any() else differs", "differs",
+     "test_report_regions.py::test_an_outline_that_is_a_pixel_off_does_not_join_all"),
+    ("one that strays is a region", "report_regions.py", "strays > strays.max() / 2", "strays > 0",
+     "test_report_regions.py::test_of_many_models_one_that_strays_is_no_region_where_more_do"),
+    ("of three classes each is a decision", "report_quality.py", "if p.exclusive and said", "if False and said",
+     f"{Q}what_is_decided_is_as_in_ece"),
+    ("films of a task for persons", "report_checklist.py", "most['clusters']", "most['n']",
+     "test_report_checklist.py::test_each_topic_says_what_the_run_says"),
+    ("leaks are not told", "report_checklist.py", 'k == "leaks allowed"', 'k == "no"',
+     "test_report_checklist.py::test_each_topic_says_what_the_run_says"),
+)  # fmt: skip
