@@ -17,7 +17,7 @@ from muscle.data.source import Source
 from muscle.data.store import Store
 from muscle.datasets._unverified import unverified
 from muscle.datasets.kermany import Kermany
-from muscle.parts import known
+from muscle.parts import known, to_yaml
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def test_inspect_takes_one_frame_of_several(tmp_path: Path) -> None:
 def test_prepare_tells_what_it_set_aside(films: Path, tmp_path: Path) -> None:
     words = ("data", "prepare", films, "--size", "32x48", "--store", tmp_path, "--workers", "0")
     first = command.muscle(*words).done()
-    assert [line.split(": ")[1] for line in first.splitlines() if line.startswith("set aside")] == list(
+    assert [line.split(": ")[2] for line in first.splitlines() if line.startswith("set aside")] == list(
         command.JUNK
     )
     (folder,) = tmp_path.glob("films-32x48-*")
@@ -225,3 +225,23 @@ def test_an_audit_tells_programs_and_people_the_same(tmp_path: Path) -> None:
     ended = command.muscle(*words, "--from", tmp_path / "run")
     assert ended.code == 1 and "weights/y.png (weights), rule pixels" in ended.out
     command.muscle(*words, "--size", "12").refused(2)
+
+
+def test_what_is_written_overwrites_no_film_and_no_data_file(tmp_path: Path) -> None:
+    source = {"kind": "folder", "root": str(tmp_path / "f")}
+    (tmp_path / "f").mkdir()
+    film, data = tmp_path / "f" / "a.png", tmp_path / "d.yaml"
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(film)
+    data.write_text(to_yaml({"sources": {"f": source}}))
+    before = {path: path.read_bytes() for path in (film, data)}
+    for words in (
+        ("inspect", film, "--to", film),
+        ("scan", tmp_path / "f", "--contact", film),
+        ("histogram", data, "--to", film),
+        ("audit", data, "--size", "32x32", "--store", tmp_path / "s", "--exclude", data),
+    ):
+        assert "there is a file already" in command.muscle("data", *words).refused(2)
+    assert {path: path.read_bytes() for path in before} == before
+    words = ("data", "audit", data, "--size", "32x32", "--store", tmp_path / "s", "--workers", "0")
+    for _ in range(2):  # its own list is written anew
+        command.muscle(*words, "--exclude", tmp_path / "out.txt").done()

@@ -10,6 +10,7 @@ import typer
 
 from muscle.console import err, out, shown, table
 from muscle.errors import UsageError, among
+from muscle.paths import new_file
 
 if TYPE_CHECKING:
     from muscle.data.decode import Decode
@@ -100,6 +101,8 @@ def scan(
     from muscle.data.contact import contact_sheet
     from muscle.data.scan import scan as look
 
+    if contact is not None:
+        new_file(contact)
     with shown() as progress:
         found = look(root, lambda done, total: progress.count("scan", done, total, "files"))
     if as_json:
@@ -180,6 +183,8 @@ def histogram(
 
     Example: muscle data histogram data.yaml --harmonize border --harmonize percentile --to greys.png
     """
+    if to is not None:
+        new_file(to)
     from muscle.data.data_file import DataFile
     from muscle.data.histogram import PERCENTILES, STAGES, histograms
     from muscle.data.normalization import Normalization
@@ -249,6 +254,8 @@ def inspect(
     from muscle.data.decode import Decode, decode
     from muscle.data.workers import bounded
 
+    if to is not None:
+        new_file(to)
     settings = Decode.parse({"grey": "raw" if raw else "unified", "window": window, "frames": frames})
     found = bounded(partial(decode, settings=settings, frame=frame), file)
     height, width = found.pixels.shape

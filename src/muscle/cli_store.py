@@ -66,7 +66,7 @@ def prepare(
     table(("source", "train", "valid", "test", "total", "set aside", "mean / sd", "store"), rows)
     for made in corpus.stores:
         for path, reason in made.quarantine:
-            out.print(f"set aside: {path}: {reason}", markup=False)
+            out.print(f"set aside: {made.name}: {path}: {reason}", markup=False)
 
 
 @app.command()
@@ -134,14 +134,17 @@ def audit(
 
     Example: muscle data audit films.yaml --exclude leave-out.txt
     """
-    from muscle.data.audit import read_seen, write_left_out
+    from muscle.data.audit import is_left_out, read_seen, write_left_out
     from muscle.data.corpus import Corpus
     from muscle.data.data_file import DataFile
 
+    file = DataFile.of(sources)
+    if exclude is not None and not is_left_out(exclude, file.sources):
+        paths.new_file(exclude)
     progress = Shown()
     try:
         corpus = Corpus.prepare(
-            DataFile.of(sources), _size(size), decoder(change, harmonize), "stretch", store or paths.stores(),
+            file, _size(size), decoder(change, harmonize), "stretch", store or paths.stores(),
             workers, progress,
         )  # fmt: skip
         found = corpus.audit(read_seen(Path(start)) if start else ())
@@ -167,6 +170,10 @@ def audit(
             f"{found.films} films, {len(found.pairs)} pairs, {len(found.leaks)} of them of a film that is "
             "trained on and one that validates or tests"
         )
+        if (more := len(found.leaks) - SHOWN) > 0:
+            out.print(f"{more} pairs are not shown; --json lists all")
+        if found.leaks and exclude is None:
+            out.print(_what_follows(refused, corpus.file.allow_leaks), markup=False)
         if exclude is not None:
             out.print(
                 f"wrote {exclude}: {len(left)} ids; name it in the data file: exclude: {exclude}",
@@ -174,6 +181,17 @@ def audit(
             )
     if refused:
         raise typer.Exit(1)
+
+
+def _what_follows(refused: bool, allowed: bool) -> str:
+    if refused:
+        return (
+            "refused: no run trains on these data; leave films out (--exclude FILE here, exclude: FILE in the data "
+            "file) or allow it there (allow_leaks: true), which reports state"
+        )
+    if allowed:
+        return "allow_leaks is set: all of them are trained on, and reports state it"
+    return "runs leave the trained film of each pair out by themselves: nothing is to be done"
 
 
 @app.command()

@@ -120,6 +120,16 @@ def require_space(path: str | Path, needed: int, what: str) -> None:
         )
 
 
+def new_file(path: Path) -> None:
+    """Sees that what a command is to write overwrites nothing: it could be a film or a data file.
+
+    Raises:
+        UsageError: there is a file of that name.
+    """
+    if path.exists():
+        raise UsageError(f"{path}: there is a file already; give the name of a new one, or move it away")
+
+
 def atomic_write(path: str | Path, content: bytes | str) -> None:
     """Writes a whole file or nothing, see ``atomic_file``; text is UTF-8 with the line ends as given.
 

@@ -264,6 +264,15 @@ def write_left_out(path: Path, ids: Sequence[str]) -> None:
     atomic_write(path, "".join(f"{i}\n" for i in ids))
 
 
+def is_left_out(path: Path, sources: Iterable[str]) -> bool:
+    """Whether a file that is there is such a list, of films of these sources: only then may it be written anew."""
+    try:
+        ids = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return {i.partition("/")[0] for i in ids} <= set(sources)
+
+
 def read_left_out(paths: Sequence[str]) -> frozenset[str]:
     """The ids of such lists.
 
@@ -273,7 +282,7 @@ def read_left_out(paths: Sequence[str]) -> frozenset[str]:
     found: set[str] = set()
     for path in paths:
         try:
-            found |= set(Path(path).read_text(encoding="utf-8-sig").splitlines())
+            found |= {line.strip() for line in Path(path).read_text(encoding="utf-8-sig").splitlines()}
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not UTF-8 text"
             raise UserError(
