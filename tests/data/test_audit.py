@@ -161,3 +161,19 @@ def test_known_overlaps_are_told_with_the_pairs_found(stores: tuple[Store, Store
     (found,) = audit(all_rows(stores), sources=sources).overlaps
     assert (found.first, found.second, found.known, found.pairs) == ("a", "b", "cut from it", 6)
     assert Audit(0, ()).counts() == [] and module.RULES[0] == "bytes"
+
+
+def test_validation_is_held_out_as_well(stored: Callable[..., Store]) -> None:
+    """A person in training and validation, and weights that have seen a validation film."""
+    rows = all_rows(
+        [stored("a", [sample("0.png", "p0", "valid"), sample("1.png", "p0"), sample("2.png", "p2")])]
+    )
+    (pair,) = audit(rows).pairs
+    assert (pair.first, pair.second, pair.rule, pair.leaks) == ("a/0.png", "a/1.png", "patient", True)
+    (_, seen) = audit(rows, seen=[Seen(rows.image_hashes[0], "nobody", "w/0.png")]).pairs[::-1]
+    assert (seen.first, seen.second, seen.rule, seen.parts) == (
+        "a/0.png",
+        "w/0.png",
+        "pixels",
+        ("valid", "weights"),
+    )

@@ -71,6 +71,7 @@ def test_the_sum_of_the_content_is_of_all_but_how_it_was_made(
     assert content_sha256(write_index(tmp_path / "b", lines(5), TARGETS)) == sum_
     other = [(s, part, entry, ("other", "stamp")) for s, part, entry, _ in lines(5)]
     assert content_sha256(write_index(tmp_path / "c", other, TARGETS)) == sum_
+    monkeypatch.setattr(index, "_CHUNK", 2)
     for change in (
         lambda: [line(0, "train", **lines(5)[0][0].annotations), *lines(5)[1:]],
         lambda: [
@@ -78,6 +79,7 @@ def test_the_sum_of_the_content_is_of_all_but_how_it_was_made(
             line(1, box=BoxList((), ())),
             *lines(5)[2:],
         ],  # known to be none is not unknown
+        lambda: [*lines(5)[:4], line(4, finding=Labels((0.0, 0.0)))],  # the last row of several chunks
         lambda: [*lines(5)[:1], line(1, finding=Labels((0.0, 0.0))), *lines(5)[2:]],
     ):
         assert content_sha256(write_index(tmp_path / "d", change(), TARGETS)) != sum_

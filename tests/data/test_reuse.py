@@ -142,3 +142,39 @@ def test_a_mask_of_other_runs_or_another_scale_is_another_row(
     make(films(2))
     make([replace(s, annotations={**s.annotations, "lung": replace(MASK, scaled=True)}) for s in films(2)])
     assert decoded.count("0.png") == 2
+
+
+def test_a_stamp_is_of_everything_that_makes_a_row(tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes(b"some")
+    job = Job(str(tmp_path), "0.png", (8, 12), Decode(), "stretch")
+    jobs = [
+        job,
+        replace(job, fit="pad"),
+        replace(job, size=(8, 13)),
+        replace(job, frame=1),
+        replace(job, points={"p": ((1.0, 2.0),)}),
+        replace(job, boxes={"b": ((1.0, 2.0, 3.0, 4.0),)}),
+        replace(job, runs={"m": (2, 2, ((0, 1),), 1)}),
+        replace(job, masks={"m": (("0.png", ((255, 1),)),)}),
+    ]
+    stamps = [reuse.stamp(j, key) for j in jobs for key in ("decoder", "another")]
+    assert len({timed for timed, _ in stamps}) == len({timeless for _, timeless in stamps}) == 16
+    (tmp_path / "other").mkdir()
+    os.link(tmp_path / "0.png", tmp_path / "other" / "0.png")
+    exact, timeless = reuse.stamp(replace(job, root=str(tmp_path / "other")), "decoder")
+    assert (
+        timeless == stamps[0][1] and exact != stamps[0][0]
+    )  # of another root: only if the bytes are the same
+
+
+def test_a_damaged_mask_is_not_handed_on(
+    tmp_path: Path, make: Callable[..., Store], decoded: list[str]
+) -> None:
+    first = make(films(3))
+    file = next(first.path.glob("mask-*.npy"))
+    whole = bytearray(file.read_bytes())
+    whole[128:] = bytes(len(whole) - 128)
+    file.write_bytes(bytes(whole))
+    decoded.clear()
+    grown = make(films(4))
+    assert sorted(decoded) == ["0.png", "3.png"] and grown.masks["lung"][0].any()

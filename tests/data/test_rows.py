@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from muscle.data import rows
+from muscle.data.audit import POOL_FILE, write_seen
 from muscle.data.held_out import annotated, pool
 from muscle.data.normalization import PerImage, PerSource, ZScore
 from muscle.data.privacy import private_key
@@ -159,3 +162,36 @@ def test_mistakes_are_told(stored: Callable[..., Store]) -> None:
     three = stored("three", [sample("0.png", "p", box=BoxList((), ()))], [other])
     with pytest.raises(UsageError, match="rename"):
         annotated(all_rows([one, three]))
+
+
+def test_what_is_read_in_parts_is_the_same_as_read_at_once(
+    stores: tuple[Store, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> list[str]:
+        every = all_rows(stores)
+        assert len(every) == 13
+        write_seen(tmp_path, every)
+        boxed = every.take(every.known(BOX))
+        return [every.digest(), every.digest(SICK), every.digest(LUNG), every.digest(AGE), boxed.digest(BOX),
+                (tmp_path / POOL_FILE).read_text()]  # fmt: skip
+
+    whole = told()
+    assert len(set(whole)) == 6 and len(whole[-1].splitlines()) == 13
+    monkeypatch.setattr(rows, "PART", 3)  # 13 rows: the last part is not full
+    assert told() == whole
+    every = all_rows(stores)
+    fewer, turned = every.take(np.arange(12)), every.take(np.arange(13)[::-1])
+    assert len({every.digest(), fewer.digest(), turned.digest()}) == 3
+
+
+def test_a_digest_is_of_the_parts_and_of_the_size(
+    stores: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = all_rows(stores)
+    before = every.digest()
+    splits = every.splits
+    with monkeypatch.context() as patch:
+        patch.setattr(rows.Rows, "splits", property(lambda _: ["train"] * 13))
+        assert splits != ["train"] * 13 and all_rows(stores).digest() != before
+    monkeypatch.setattr(rows.Rows, "size", property(lambda _: (1, 2)))
+    assert all_rows(stores).digest() != before

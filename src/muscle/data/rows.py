@@ -111,8 +111,8 @@ class Rows:
             found.update(f"\n{target}".encode())
             for some in self.parts():
                 everything = np.arange(len(some))
-                truth = [some.masks(everything, target)] if target.kind == "mask" else some.truth(target)
-                for value in truth:
+                truth = some.masks(everything, target) if target.kind == "mask" else some.truth(target)
+                for value in truth:  # of one row after the other
                     for array in value if isinstance(value, tuple) else (value,):
                         found.update(f"{array.shape}".encode() + array.tobytes())
         return found.hexdigest()
