@@ -7,7 +7,7 @@ on other cases of the same kind. Several trainings a side: it is also about othe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -192,14 +192,7 @@ def same_cases(of: Predictions, other: Predictions) -> Predictions:
             f"{of.task}: the models were judged on other cases, {'; '.join(only)}; evaluate both again"
         )
     place = {name: i for i, name in enumerate(other.ids)}
-    order = [place[name] for name in of.ids]
-
-    def taken(rows: Any) -> Any:
-        return [rows[i] for i in order] if isinstance(rows, list) else rows[order]
-
-    moved = replace(
-        other, ids=list(of.ids), patients=taken(other.patients), truth=taken(other.truth), output=taken(other.output)
-    )  # fmt: skip
+    moved = other.take(np.array([place[name] for name in of.ids], np.int64))
     pairs = zip(of.truth, moved.truth, strict=True)
     for name, who, whom, (t, u) in zip(of.ids, of.patients, moved.patients, pairs, strict=True):
         same = all(np.array_equal(x, y, equal_nan=x.dtype.kind == "f") for x, y in _arrays(t, u))

@@ -9,7 +9,7 @@ import base64
 import io
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
@@ -267,10 +267,7 @@ def _colour(label: int) -> str:
 
 def _one(p: Predictions, i: int) -> dict[str, float]:
     """The scores of one case."""
-    row = slice(i, i + 1)
-    return score(
-        replace(p, ids=p.ids[row], patients=p.patients[row], truth=p.truth[row], output=p.output[row])
-    )
+    return score(p.take(np.array([i])))
 
 
 def _draw_mask(axis: Axes, p: Predictions, i: int) -> str:
