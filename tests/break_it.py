@@ -515,7 +515,7 @@ MUTATIONS = (
     ),
     Mutation(
         "comparison: cases in the order of each file", "comparison.py",
-        "order = [place[name] for name in of.ids]", "order = list(place.values())",
+        "[place[name] for name in of.ids]", "list(place.values())",
         "test_comparison.py::test_pairing_narrows_and_the_order_of_cases_does_not_matter",
     ),
     Mutation(
