@@ -80,6 +80,23 @@ def prepare(
     return Corpus.prepare(file, recipe.size, recipe.decode, recipe.fit, store, machine.workers, progress)
 
 
+def prepare_all(
+    recipes: Sequence[Recipe], file: DataFile, store: Path, machine: Machine, progress: Progress = SILENT
+) -> dict[tuple[object, ...], Corpus]:
+    """The corpora of some recipes, each once, by size, decoder and fit.
+
+    Raises:
+        UserError: a test or validation case would be learned from.
+    """
+    corpora: dict[tuple[object, ...], Corpus] = {}
+    for recipe in recipes:
+        pixels = (recipe.size, recipe.decode, recipe.fit)
+        if pixels not in corpora:
+            corpora[pixels] = prepare(recipe, file, store, machine, progress)
+            corpora[pixels].check_leaks()
+    return corpora
+
+
 def cells_of(pipelines: Sequence[Pipeline]) -> list[Cell]:
     """Every cell, seed by seed, so that an interruption leaves whole columns; tasks without a test part too."""
     return [
@@ -121,12 +138,7 @@ def run_grid(
     for recipe in recipes:
         recipe.check()
     machine.torch_device()
-    corpora: dict[tuple[object, ...], Corpus] = {}
-    for recipe in recipes:
-        pixels = (recipe.size, recipe.decode, recipe.fit)
-        if pixels not in corpora:
-            corpora[pixels] = prepare(recipe, file, store, machine, progress)
-            corpora[pixels].check_leaks()
+    corpora = prepare_all(recipes, file, store, machine, progress)
     root = paths.checkpoints(out)
     pipelines = [Pipeline(r, corpora[r.size, r.decode, r.fit], machine, root, progress) for r in recipes]
     for pipeline in pipelines:  # before anything is written

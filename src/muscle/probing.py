@@ -23,7 +23,7 @@ from muscle.data.rows import Rows
 from muscle.errors import UsageError, UserError
 from muscle.evaluate import scores
 from muscle.features import extract, knn_outputs
-from muscle.grid import prepare
+from muscle.grid import prepare_all
 from muscle.job import Start, start_key
 from muscle.linear_probe import linear_probe
 from muscle.machine import Machine
@@ -172,13 +172,9 @@ def run_probes(
     """
     check_shares(shares, draws)
     machine.torch_device()
-    corpora: dict[tuple[object, ...], Corpus] = {}
-    for recipe in recipes:
-        pixels = (recipe.size, recipe.decode, recipe.fit)
-        if pixels not in corpora:
-            corpora[pixels] = prepare(recipe, file, store, machine, progress)
-            corpora[pixels].check_leaks()
-            labelled(corpora[pixels])
+    corpora = prepare_all(recipes, file, store, machine, progress)
+    for corpus in corpora.values():
+        labelled(corpus)
     root = paths.checkpoints(out)
     results = Results(out, title, file.synthetic, machine)
     results.drop_probes({corpus.digest for corpus in corpora.values()})

@@ -267,7 +267,7 @@ def _colour(label: int) -> str:
 
 def _one(p: Predictions, i: int) -> dict[str, float]:
     """The scores of one case."""
-    return score(p.take(np.array([i])))
+    return score(p.take(np.array([i])), distances=False)
 
 
 def _draw_mask(axis: Axes, p: Predictions, i: int) -> str:

@@ -70,7 +70,7 @@ def predict(
 
 def main_score(predictions: Predictions) -> float | None:
     """The one number that selects: AUC, Dice or AP50; where that is undefined its fallback; None where nothing is."""
-    found = score(predictions)
+    found = score(predictions, distances=False)  # asked after every epoch
     value = found.get(MAIN[predictions.kind], found.get(FALLBACK[predictions.kind]))
     return float(value) if value is not None else None
 

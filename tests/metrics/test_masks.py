@@ -11,6 +11,7 @@ import pytest
 
 from muscle.metrics import LOWER_IS_BETTER, score, scorer, surface_distances
 from muscle.predictions import Predictions
+from muscle.scoring import main_score
 
 
 def masks(truth: np.ndarray, output: np.ndarray, classes: tuple[str, ...] = ("lungs",)) -> Predictions:
@@ -78,3 +79,16 @@ def test_surface_distances_where_denormal_numbers_are_flushed() -> None:
         [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0 and done.stdout.split()[0] == "3.0", done.stderr
+
+
+def test_what_selects_measures_no_distance(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    truth, output = rng.integers(0, 2, (2, 4, 16, 12), np.uint8)
+    ids = [f"{i}" for i in range(4)]
+    p = Predictions(task="m", kind="mask", classes=("lungs",), exclusive=True, ids=ids, patients=ids, truth=truth,
+                    output=output)  # fmt: skip
+    whole = score(p)
+    monkeypatch.setattr("muscle.metrics.masks.surface_distances", None)
+    assert main_score(p) == whole["dice"]
+    far = {name for name in whole if name.partition(":")[0] in ("hd95", "asd")}
+    assert far and score(p, distances=False) == {name: v for name, v in whole.items() if name not in far}

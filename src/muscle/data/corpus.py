@@ -14,7 +14,7 @@ from muscle.data.audit import Audit, Pair, Seen, audit, read_left_out, refuse
 from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
 from muscle.data.duplicates import near_duplicates
-from muscle.data.held_out import HeldOut, Near, TaskRows, annotated, pool
+from muscle.data.held_out import HeldOut, Near, TaskRows, annotated, learnable, pool
 from muscle.data.prepare import prepare
 from muscle.data.rows import Rows, all_rows
 from muscle.data.splits import PaperSplit
@@ -161,9 +161,7 @@ class Corpus:
     @cached_property
     def learnable(self) -> Rows:
         """Every film that a stage before fine-tuning may learn from: the pool with its twins, which tasks learn too."""
-        rows = self.all_rows
-        inside = ~np.array([s.name in self.external for s in self.stores])[rows.store]
-        return rows.take(inside & rows.is_("split", "train") & self.held_out_before.allows(rows))
+        return learnable(self.all_rows, self.external, self.held_out_before)
 
     def pool_of(self, role: str) -> Rows:
         """The pool, or with the role ``pool:chest`` only its images of that body part.

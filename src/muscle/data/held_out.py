@@ -85,6 +85,11 @@ def _keys(near: Near) -> tuple[Ints, Ints]:
     return pairs[:, 0], pairs[:, 1]
 
 
+def learnable(every: Rows, external: Set[str], held_out: HeldOut) -> Rows:
+    """Every film that a stage before fine-tuning may learn from: of the pool's twins, which tasks learn too, each."""
+    return every.take(held_out.allows(every) & ~_of(every, external) & every.is_("split", "train"))
+
+
 def pool(every: Rows, external: Set[str], held_out: HeldOut | None = None, near: Near = ()) -> Rows:
     """What pretexts may learn from: the training rows of every source that is not external, each picture once.
 
@@ -99,10 +104,7 @@ def pool(every: Rows, external: Set[str], held_out: HeldOut | None = None, near:
     Raises:
         UserError: nothing is left.
     """
-    allowed = (
-        (held_out or HeldOut.of(every)).allows(every) & ~_of(every, external) & every.is_("split", "train")
-    )
-    there = every.take(allowed)
+    there = learnable(every, external, held_out or HeldOut.of(every))
     images = there.keys("image")
     kept = first(images)
     films, others = _keys(near)

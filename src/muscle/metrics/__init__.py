@@ -41,7 +41,7 @@ __all__ = [
 LOWER_IS_BETTER = frozenset({"brier", "ece", "hd95", "asd", "one_empty", "mae", "rmse"})
 
 
-def score(p: Predictions, threshold: Threshold = THRESHOLD) -> dict[str, float]:
+def score(p: Predictions, threshold: Threshold = THRESHOLD, distances: bool = True) -> dict[str, float]:
     """The scores of a set of predictions; those that the cases do not define are absent.
 
     labels: ``accuracy sensitivity specificity auc average_precision brier ece``, and of several classes
@@ -54,22 +54,23 @@ def score(p: Predictions, threshold: Threshold = THRESHOLD) -> dict[str, float]:
     Args:
         p: truth and output.
         threshold: labels: the output from which a case counts as positive, one or one a class.
+        distances: False: without ``hd95`` and ``asd``, which cost more than all else.
 
     Raises:
         ValueError: a kind that has no scores, or as many thresholds as fit no class.
         UserError: outputs that are not finite.
     """
-    values = scorer(p, threshold).values(np.ones((1, len(p))))
+    values = scorer(p, threshold, distances).values(np.ones((1, len(p))))
     return {name: float(v[0]) for name, v in values.items() if np.isfinite(v[0])}
 
 
-def scorer(p: Predictions, threshold: Threshold = THRESHOLD) -> Scorer:
+def scorer(p: Predictions, threshold: Threshold = THRESHOLD, distances: bool = True) -> Scorer:
     """The scores of ``score`` as functions of weights on the cases; raises what it raises."""
     p.refuse_nan()
     if p.kind == "labels":
         return label_scorer(p, threshold)
     if p.kind == "mask":
-        return mask_scorer(p)
+        return mask_scorer(p, distances)
     if p.kind == "boxes":
         return box_scorer(p)
     if p.kind == "value":

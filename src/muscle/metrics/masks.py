@@ -16,7 +16,7 @@ from muscle.types import IGNORE
 Bools = NDArray[np.bool_]
 
 
-def mask_scorer(p: Predictions) -> Scorer:
+def mask_scorer(p: Predictions, distances: bool = True) -> Scorer:
     """The scores of masks; each ``name`` a mean over the classes (not the background) that occur in the truth.
 
     ``dice`` and ``dice:<class>``: Dice of each case, averaged over cases; a case without the class and without a
@@ -36,7 +36,7 @@ def mask_scorer(p: Predictions) -> Scorer:
     """
     truth, output = p.arrays
     both, there, said = (np.zeros((len(p), len(p.classes) + 1)) for _ in range(3))  # pixels [N, 1 + C]
-    apart = np.zeros((2, len(p), len(p.classes)))  # hd95 and asd
+    apart = np.full((2, len(p), len(p.classes)), np.nan if not distances else 0.0)  # hd95 and asd
     diagonal = math.hypot(*truth.shape[1:])
     for i, (t, o) in enumerate(zip(truth, output, strict=True)):
         counted = t != IGNORE
@@ -44,6 +44,8 @@ def mask_scorer(p: Predictions) -> Scorer:
             is_there, is_said = (t == c) & counted, (o == c) & counted
             shared = is_there & is_said
             both[i, c], there[i, c], said[i, c] = map(np.count_nonzero, (shared, is_there, is_said))
+            if not distances:
+                continue
             if c and there[i, c] and said[i, c]:
                 apart[:, i, c - 1] = surface_distances(t == c, o == c, None if counted.all() else counted)
             elif c:
