@@ -188,3 +188,9 @@ def test_a_lost_prediction_file_is_written_again(corpus: Corpus, tmp_path: Path)
     file = tmp_path / "out" / cell["predictions"]
     file.unlink()
     assert run_cell(run, "germ", 0, results) == cell and file.is_file()
+
+
+def test_a_task_that_is_not_scored_at_the_end_has_lost_nothing_that_is_known() -> None:
+    turns = [_turn(0, "a", a=0.5, b=0.1), _turn(1, "a", a=0.9, b=0.1), _turn(2, "b", a=None, b=0.7)]
+    found = forgetting(turns)
+    assert not {"forgetting", "backward_transfer", "average"} & set(found)

@@ -22,7 +22,7 @@ from muscle.data.audit import (
     write_left_out,
     write_seen,
 )
-from muscle.data.held_out import HeldOut, pool
+from muscle.data.held_out import HeldOut, learnable, pool
 from muscle.data.keys import key_of
 from muscle.data.privacy import private_key
 from muscle.data.rows import all_rows
@@ -176,4 +176,22 @@ def test_validation_is_held_out_as_well(stored: Callable[..., Store]) -> None:
         "w/0.png",
         "pixels",
         ("valid", "weights"),
+    )
+
+
+def test_weights_remember_the_twins_of_the_pool_and_what_they_began_with(
+    stores: tuple[Store, Store], tmp_path: Path
+) -> None:
+    """By hand: b/0 is a/0 of another person, so the pool has one of them and a task learns both."""
+    rows = all_rows(stores)
+    held_out = HeldOut.of(rows)
+    both = learnable(rows, frozenset(), held_out).ids
+    assert {"a/0.png", "b/0.png"} <= set(both) and not {"a/0.png", "b/0.png"} <= set(
+        pool(rows, frozenset()).ids
+    )
+    assert both and not set(both) & {"a/1.png", "a/2.png", "a/3.png", "a/4.png", "b/1.png", "b/5.png"}
+    before = [Seen("f" * 64, "somebody", "first/0.png")]
+    write_seen(tmp_path, learnable(rows, frozenset(), held_out), before)
+    assert {film.id for film in read_seen(tmp_path)} == {*both, "first/0.png"} and before[0] in read_seen(
+        tmp_path
     )

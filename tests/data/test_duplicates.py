@@ -11,9 +11,14 @@ import numpy as np
 import pytest
 
 from muscle.data import duplicates
+from muscle.data.decode import Decode
 from muscle.data.duplicates import near_duplicates
+from muscle.data.harmonize import Border
+from muscle.data.prepare import prepare
 from muscle.data.rows import all_rows
+from muscle.data.splits import AllTrain
 from muscle.data.store import Store
+from muscle.datasets.folder import Folder
 from muscle.types import Sample
 
 
@@ -87,3 +92,18 @@ def test_a_damaged_file_is_made_anew(two: Callable[..., tuple[Store, Store]]) ->
 
 def test_thumbs_without_detail_are_not_compared(two: Callable[..., tuple[Store, Store]]) -> None:
     assert near_duplicates(two((63, 80))) == ()
+
+
+def test_what_a_cut_film_shows_is_found_within_the_border_of_pad(tmp_path: Path) -> None:
+    """A square film on a wide black plate: cut square again, it fills a square store, whatever its file measures."""
+    film = cv2.resize(copies.cloud(0), (300, 300))
+    plate = np.zeros((300, 600), np.uint8)
+    plate[:, 150:450] = np.maximum(film, 40)
+    (tmp_path / "f").mkdir()
+    assert cv2.imwrite(str(tmp_path / "f" / "0.png"), plate)
+    decode = Decode(harmonize=(Border(),))
+    store = prepare(
+        "f", Folder(root=str(tmp_path / "f")), AllTrain(), (128, 128), decode, tmp_path / "s", "pad", 0
+    )
+    inner = duplicates._inside(store, 0, store.images[0])
+    assert min(inner.shape) >= 120 and int(store.numbers("width")[0]) == 600

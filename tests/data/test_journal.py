@@ -79,3 +79,15 @@ def test_a_journal_whose_arrays_are_gone_or_short_is_begun_anew(
         assert journal.rows == 1
     assert np.load(tmp_path / "s/images.npy")[:, 0, 0].tolist() == [3]
     assert np.load(tmp_path / "s/mask-0.npy")[:, 0, 0].tolist() == [103]
+
+
+@pytest.mark.parametrize("damage", [b"\x00\xff{\n", b"[1]\n"])
+def test_nothing_behind_a_damaged_line_counts(tmp_path: Path, damage: bytes) -> None:
+    with opened(tmp_path / "s") as journal:
+        for value in range(COMMIT):
+            journal.append(row(value, False))
+    log = tmp_path / "s.journal"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join([*lines[:4], damage, *lines[5:]]))
+    with opened(tmp_path / "s") as journal:
+        assert journal.rows == journal.done == 3 and len(list(journal.entries())) == 3

@@ -293,3 +293,15 @@ def test_a_store_whose_name_clashes_is_not_taken_for_found(
     for fit, key in keys.items():
         again = make(source, tmp_path / "s", fit=fit)
         assert (again.path, again.manifest["key"], again.manifest["fit"]) == (made[fit].path, key, fit)
+
+
+@pytest.mark.parametrize("manifest", ["[]", "null", '{"version": 3}', '{"version": 3, "size": [8, 12]}'])
+def test_a_leftover_folder_hinders_no_other_source(
+    tmp_path: Path, given: Callable[..., Source], manifest: str
+) -> None:
+    left = tmp_path / "s" / "other-8x12-00000000"
+    left.mkdir(parents=True)
+    (left / "manifest.json").write_text(manifest)
+    with pytest.raises(UserError, match="prepare again"):
+        Store.open(left)
+    assert len(make(given("a", films(3)), tmp_path / "s")) == 3

@@ -203,3 +203,18 @@ def test_strata_meet_their_shares_and_the_whole_does() -> None:
     assert found != stratified(persons, 0.1, 0.2, seed=5)
     alone = stratified({f"p{i}": [f"unlike {i}"] for i in range(100)}, 0.1, 0.2, 0)  # a stratum each
     assert Counter(alone.values()) == {"train": 70, "valid": 10, "test": 20}
+
+
+def test_the_papers_rule_parts_no_file_of_several_frames() -> None:
+    films = [
+        replace(sample("s", i), path=f"{i // 5}.tif", id=f"s/{i // 5}.tif#{i % 5 + 1}", frame=i % 5 + 1)
+        for i in range(100)
+    ]
+    parts = defaultdict(set)
+    for film, part in zip(films, PaperSplit().assign(films, []), strict=True):
+        parts[film.path].add(part)
+    assert Counter(str(*mine) for mine in parts.values()) == {
+        "train": 16,
+        "valid": 2,
+        "test": 2,
+    }  # of 20 files

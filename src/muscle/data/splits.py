@@ -127,19 +127,19 @@ class PaperSplit(Split):
         """Part by rank within the stratum, ranked by a hash of (seed, image id)."""
         first = next((t.name for t in targets if t.kind == "labels"), None)
         strata: dict[tuple[str, str], list[int]] = defaultdict(list)
-        for i, sample in enumerate(samples):
-            truth = sample.annotations.get(first) if first else None
-            strata[sample.body_part, str(truth.values) if isinstance(truth, Labels) else ""].append(i)
-        found: list[SplitName] = ["train"] * len(samples)
+        frames: dict[str, int] = {}  # a file of several frames is one picture here: its first stands for all
+        of = [frames.setdefault(s.path, i) if s.frame else i for i, s in enumerate(samples)]
+        for i in sorted(set(of)):
+            truth = samples[i].annotations.get(first) if first else None
+            shown = str(truth.values) if isinstance(truth, Labels) else ""
+            strata[samples[i].body_part, shown].append(i)
+        found: dict[int, SplitName] = {}
         for members in strata.values():
             members.sort(key=lambda i: (chance(self.seed, samples[i].id), samples[i].id))
             tenth = len(members) // 10
-            for rank, i in enumerate(members[: 2 * tenth]):
-                found[i] = "test" if rank < tenth else "valid"
-        file: dict[str, SplitName] = {}  # of several frames: all in the part of one
-        return [
-            file.setdefault(s.path, part) if s.frame else part for s, part in zip(samples, found, strict=True)
-        ]
+            for rank, i in enumerate(members):
+                found[i] = "test" if rank < tenth else "valid" if rank < 2 * tenth else "train"
+        return [found[i] for i in of]
 
 
 class FileSplit(Split):
