@@ -211,7 +211,7 @@ def test_the_papers_rule_parts_no_file_of_several_frames() -> None:
         for i in range(100)
     ]
     parts = defaultdict(set)
-    for film, part in zip(films, PaperSplit().assign(films, []), strict=True):
+    for film, part in zip(films, PaperSplit().assign(films, [TARGET]), strict=True):
         parts[film.path].add(part)
     assert Counter(str(*mine) for mine in parts.values()) == {
         "train": 16,
