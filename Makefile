@@ -25,7 +25,7 @@ test-all: $(READY)  ## everything; tests on real films only where MUSCLE_REAL_DA
 real: $(READY)  ## the recipes on real films: MUSCLE_REAL_DATA=DIR make real
 	@test -n "$$MUSCLE_REAL_DATA" || { \
 	  echo "MUSCLE_REAL_DATA is not set; set it to the folder that holds the real data sets" >&2; exit 2; }
-	$(BIN)/python benchmarks/straight_line.py
+	$(BIN)/python benchmarks/real_films.py
 
 check: $(READY)  ## format, lint with docstrings, strict types, who may import whom
 	$(BIN)/ruff format --check .

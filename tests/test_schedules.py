@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from muscle.errors import UsageError
@@ -17,6 +19,11 @@ def test_one_task_gives_its_epochs_in_order(schedule: Schedule) -> None:
 
 def test_sequential_is_one_round() -> None:
     assert {t.round for t in Sequential(epochs_per_task=2).turns({"a": 1, "b": 2}, seed=0)} == {0}
+
+
+def test_more_steps_come_after_what_epochs_and_least_steps_ask_for() -> None:
+    turns = Sequential(epochs_per_task=2, least_steps=10, more_steps=5).turns({"few": 3, "many": 6}, seed=0)
+    assert Counter(turn.task for turn in turns) == {"few": 4 + 2, "many": 2 + 1}
 
 
 def test_short_epochs_are_as_many_as_reach_the_least_steps() -> None:

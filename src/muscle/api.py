@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from muscle import external, paths
 from muscle.case_table import write_cases
 from muscle.data.audit import read_seen, write_seen
+from muscle.equal_compute import equal_compute as same_compute
 from muscle.errors import UsageError
 from muscle.features import extract
 from muscle.grid import Share, prepare, run_grid
@@ -207,6 +208,7 @@ def compare(
     title: str = "",
     progress: Progress = SILENT,
     leave_one_task_out: bool = False,
+    equal_compute: bool = False,
     cell: str = "",
     keep_weights: bool = False,
 ) -> Compared:
@@ -222,6 +224,7 @@ def compare(
         cell: ``I/N``: only cells I, I + N, ... from 0, for one of N jobs; ``auto``: of torchrun or a Slurm array.
         keep_weights: of every seed; by default those of the first, and of the others scores and predictions.
         leave_one_task_out: a row more for each recipe that learns tasks before fine-tuning: without the task tested.
+        equal_compute: a second table, in which cheaper recipes are fine-tuned until they took as many images in all.
 
     Raises:
         UserError: in one line; cells that were finished are kept.
@@ -231,10 +234,12 @@ def compare(
     found = compared(
         starts, recipes, backbone, seeds, choose_preset(preset, file, progress), tasks, overrides
     )
-    if leave_one_task_out:
-        found += left_out(found, file)
     folder = paths.run_folder(out, "compare")
     where = Path(store) if store else paths.stores()
+    longer = same_compute(found, file, where, machine, progress) if equal_compute else []
+    if leave_one_task_out:
+        found += left_out(found, file)
+    found += longer
     share = Share.parse(cell)
     results = run_grid(
         found, file, folder, where, machine, title or "Comparison", progress, share, keep_weights

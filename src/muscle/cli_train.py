@@ -170,6 +170,14 @@ def compare(
             help="A row more for each recipe that learns tasks in turn: without the one that is tested.",
         ),
     ] = False,
+    equal_compute: Annotated[
+        bool,
+        typer.Option(
+            "--equal-compute",
+            help="A second table: cheaper recipes fine-tuned until they took as many images in all. The films are "
+            "prepared first, also with --plan, for only then can images be counted.",
+        ),
+    ] = False,
     cell: Annotated[
         str,
         typer.Option(
@@ -193,17 +201,19 @@ def compare(
     folder = paths.run_folder(folder, "compare")
     _compare(
         sources, given, names, chosen, backbone, seeds, preset, folder, store, device, threads, change, plan, as_json,
-        leave_one_task_out=leave_one_task_out, cell=cell, keep_weights=keep_weights,
+        leave_one_task_out=leave_one_task_out, equal_compute=equal_compute, cell=cell, keep_weights=keep_weights,
     )  # fmt: skip
 
 
 def _compare(
     sources: list[str], given: list[str], names: list[str], tasks: list[str], backbone: str | None, seeds: int,
     preset: str, folder: Path, store: Path | None, device: str, threads: int, change: list[str], plan: bool,
-    as_json: bool, title: str = "", leave_one_task_out: bool = False, cell: str = "", keep_weights: bool = True,
+    as_json: bool, title: str = "", leave_one_task_out: bool = False, equal_compute: bool = False, cell: str = "",
+    keep_weights: bool = True,
 ) -> None:  # fmt: skip
     """What ``finetune`` does of one start, and ``compare`` of several."""
     from muscle import api
+    from muscle.equal_compute import equal_compute as same_compute
     from muscle.grid import Share
     from muscle.grid_plan import plan_grid
     from muscle.machine import Machine
@@ -217,8 +227,11 @@ def _compare(
             asked = compared(
                 given, names, backbone, seeds, choose_preset(preset, file, progress), tasks, change
             )
+            where = store or paths.stores()
+            longer = same_compute(asked, file, where, machine, progress) if equal_compute else []
             if leave_one_task_out:
                 asked += left_out(asked, file)
+            asked += longer
             plans = [
                 make_plan(recipe, file, folder, store or paths.stores(), machine, progress)
                 for recipe in asked
@@ -227,7 +240,7 @@ def _compare(
             raise typer.Exit(print_plans(plans, as_json, cells))
         made = api.compare(
             sources, given, names, backbone, seeds, folder, preset, tasks, change, store, machine, title, progress,
-            leave_one_task_out, cell, keep_weights,
+            leave_one_task_out, equal_compute, cell, keep_weights,
         )  # fmt: skip
     if as_json:
         out.print_json(json.dumps(made.results.data))

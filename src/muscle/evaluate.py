@@ -98,6 +98,7 @@ def run_cell(
         "predictions": file, "minutes": minutes,
         "minutes_total": minutes + sum(c.about["minutes"] for c in stages),
         "images_seen": seen | {"total": sum(seen.values())}, "settings": settings(recipe),
+        "more_images": recipe.finetune.more_images if recipe.finetune else 0,
         "key": checkpoint.about["key"], **identity(pipeline, task, seed),
         "commit": results.data["provenance"]["commit"], "threads": results.data["provenance"]["threads"],
         "valid": checkpoint.about["best"]["valid"], "best_epoch": checkpoint.about["best"]["turn"] + 1,

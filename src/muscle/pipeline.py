@@ -118,7 +118,8 @@ class Pipeline:
             found = ", found: it was computed before" if there else ""
             said.append(f"backbone rate {stage.optimizer.backbone_rate:g}, {number} of {rates}{found}")
         if epochs > asked and not there:
-            said.append(f"{epochs} epochs instead of {asked}, to reach finetune.least_steps")
+            why = "finetune.more_images" if self.recipe.finetune.more_images else "finetune.least_steps"
+            said.append(f"{epochs} epochs instead of {asked}, to reach {why}")
         if said:
             self.progress.message(f"{stage.name}: {'; '.join(said)}")
 

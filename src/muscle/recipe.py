@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -154,6 +155,7 @@ class Finetune(Part):
     tasks: tuple[Task, ...]
     epochs: int = Field(30, ge=1)  # not in the paper; our choice
     least_steps: int = Field(0, ge=0)  # few films make short epochs: as many more as reach this many steps
+    more_images: int = Field(0, ge=0)  # beyond these, over all rates: see ``equal_compute``
     curve: Curve = StepDecay()
     optimizer: Optimizer = Optimizer()
     backbone_rates: tuple[float, ...] = (
@@ -165,11 +167,14 @@ class Finetune(Part):
 
     def stages(self, task: Task) -> list[Stage]:
         """One stage for each rate of the grid."""
+        more = math.ceil(self.more_images / len(self.backbone_rates) / task.batch_size)
         return [
             Stage(
                 name=f"finetune-{task.data}",
                 tasks=(task,),
-                schedule=Sequential(epochs_per_task=self.epochs, least_steps=self.least_steps),
+                schedule=Sequential(
+                    epochs_per_task=self.epochs, least_steps=self.least_steps, more_steps=more
+                ),
                 curve=self.curve,
                 optimizer=self.optimizer.with_(backbone_rate=rate),
                 select="best",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from muscle import report_checklist as checklist
+from muscle import report_compute as compute
 from muscle import report_differences as differences
 from muscle import report_figures as figures
 from muscle import report_probes as probes
@@ -112,7 +113,11 @@ def plan(results: Results, out: Path, baseline: str | None = None) -> list[Item]
     def load(name: str) -> Predictions:
         return Predictions.load(out / name)
 
-    items += _score_items(results, look, load, differences.baseline_of(results, baseline))
+    compared = compute.without(results)
+    items += _score_items(compared, look, load, differences.baseline_of(compared, baseline))
+    if len(compared["cells"]) < len(results["cells"]):
+        second = partial(_rows, partial(compute.table, results), "the rows to be equal to are not there")
+        items.append(Item("equal-compute", "differences", compute.TITLE, compute.CAPTION, second))
     items += _probe_items(results, out)
     seen = set()
     for stage in results["stages"]:

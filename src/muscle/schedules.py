@@ -38,11 +38,13 @@ class Sequential(Schedule):
 
     epochs_per_task: int = Field(10, ge=1)  # MUSCLE's 10 rounds of one epoch each, paper section 2.2
     least_steps: int = Field(0, ge=0)  # a task whose epochs come to fewer steps takes more epochs
+    more_steps: int = Field(0, ge=0)  # of each task beyond these, rounded up to whole epochs
 
     def turns(self, steps: Mapping[str, int], seed: int) -> list[Turn]:
         """One block a task; ``round`` is 0 throughout. ``seed`` is not used."""
         epochs = {
-            task: max(self.epochs_per_task, math.ceil(self.least_steps / n)) for task, n in steps.items()
+            task: max(self.epochs_per_task, math.ceil(self.least_steps / n)) + math.ceil(self.more_steps / n)
+            for task, n in steps.items()
         }
         return _number([(0, task, epoch) for task in steps for epoch in range(epochs[task])], steps)
 

@@ -1,0 +1,356 @@
+"""The evidence on real films: nine recipes, five tasks over three body parts, five seeds, two networks.
+
+    MUSCLE_REAL_DATA=DIR python benchmarks/real_films.py [--steps classification,dense] [--out runs/real-films]
+
+Writes ``docs/results/real-films.json`` and ``real-films-tables.md`` after each step, from all that is there: command,
+commit, machine, hash of the file list, wall time, tables with intervals. The same command resumes, also beside another
+of its kind: two processes of ``--threads 1`` fill a machine of two cores better than one. Nothing here is tuned to the
+test parts. ``--steps ''`` only writes.
+
+Steps: ``classification`` and ``dense``, the papers' tables; ``frozen``, k-NN and linear probe on few and on all labels;
+``few``, fine-tuning on a tenth of the patients, MUSCLE without the task that is tested; ``tricks``, the ablation of
+MUSCLE's two tricks, and other ways to hold the backbone; ``compute``, at equal total compute; ``resnet50``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from muscle.case_table import write_cases
+from muscle.data.data_file import DataFile
+from muscle.equal_compute import equal_compute
+from muscle.errors import UserError
+from muscle.grid import run_grid
+from muscle.machine import Machine
+from muscle.parts import digest, override
+from muscle.probing import run_probes
+from muscle.progress import Progress
+from muscle.recipe import Recipe
+from muscle.recipes import recipe
+from muscle.report import report
+from muscle.report_scores import COLUMNS
+from muscle.starts import left_out
+
+METHODS = (
+    "scratch",
+    "imagenet",
+    "simclr",
+    "moco",
+    "moco-cxr",
+    "md-moco",
+    "md-moco-raw",
+    "muscle-naive",
+    "muscle",
+)
+TRICKS = ("muscle", "muscle-no-memory", "muscle-constant", "muscle-rounds", "muscle-naive", "muscle-literal",
+          "muscle-ewc", "muscle-lwf", "muscle-replay", "joint")  # fmt: skip
+NO_WEIGHTS = ("imagenet", "moco-cxr")  # begin with weights from the network
+SHARES = (0.01, 0.05, 0.1, 1.0)
+DRAWS = 5
+SEEDS = (0, 1, 2, 3, 4)
+LEAST_TEST = 60  # cases a task must have in its test part
+
+# One person falls in one part wherever he occurs; the 224-pixel films enter the pool without their labels, less the
+# persons whom any part validates or tests on. Every fracture class of the export is one class: it has few boxes.
+DATA = """
+split: {kind: patient, valid: 0.1, test: 0.3}
+sources:
+  chest: {kind: kermany, root: dev/chest_xray}
+  lungs: {kind: v7_lungs, root: dev}
+  chest-224: {kind: kermany, root: chest_xray_224, targets: []}
+  bones:
+    kind: yolo
+    root: dev/bone-fracture-roboflow
+    target: fracture
+    body_part: bones
+    merge: {angle: fracture, line: fracture, messed_up_angle: fracture}
+  teeth: {kind: yolo, root: dev/dental-xray-roboflow, target: teeth, body_part: teeth}
+"""
+
+# The `small` preset cut to what two cores do in some hours; the same for every method.
+EFFORT = (
+    "size=[64, 112]",  # upright, teeth would be a few pixels wide
+    "stages.0.schedule.epochs_per_task=10",
+    "stages.1.schedule.rounds=6",
+    "stages.1.schedule.epochs_per_task=6",
+    "finetune.epochs=10",
+)
+LABELS, MASKS, BOXES = "classification", "segmentation", "detection"
+RATES = {
+    LABELS: (3e-4, 1e-3),
+    MASKS: (1e-3,),
+    BOXES: (1e-3,),
+}  # of the backbone, chosen on validation: METHODS 10
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every step needs."""
+
+    out: Path
+    file: DataFile
+    machine: Machine
+    progress: Progress
+
+    @property
+    def store(self) -> Path:
+        """One store for all steps."""
+        return self.out / "store"
+
+    def compare(self, step: str, title: str, recipes: Sequence[Recipe], keep_weights: bool = False) -> None:
+        """A grid of its own folder; models that a later step asks for again are kept."""
+        run_grid(
+            list(recipes), self.file, self.out / step, self.store, self.machine, title, self.progress,
+            keep_weights=keep_weights,
+        )  # fmt: skip
+
+    def finetuned(
+        self,
+        names: Sequence[str],
+        kinds: Sequence[str],
+        backbone: str = "resnet18",
+        seeds: Sequence[int] = SEEDS,
+    ) -> list[Recipe]:
+        """Shipped recipes cut down, fine-tuned on tasks of some kinds, which share their rates."""
+        found = [effort(recipe(name, "small", backbone)) for name in names]
+        (rates,) = {RATES[kind] for kind in kinds}
+        return [
+            r.with_(
+                seeds=tuple(seeds),
+                finetune=r.finetune.with_(
+                    backbone_rates=rates, tasks=tuple(t for t in r.finetune.tasks if t.kind in kinds)
+                ),
+            )
+            for r in found
+            if r.finetune is not None
+        ]
+
+
+def classification(bench: Bench) -> None:
+    """Table 2 in form."""
+    bench.compare("classification", "Real films: classification", bench.finetuned(METHODS, (LABELS,)), True)
+
+
+def dense(bench: Bench) -> None:
+    """Table 3 in form."""
+    bench.compare("dense", "Real films: lungs and boxes", bench.finetuned(METHODS, (MASKS, BOXES)), True)
+
+
+def frozen(bench: Bench) -> None:
+    """Frozen features; MUSCLE on few labels only where its stages did not learn them."""
+    full = bench.finetuned([name for name in METHODS if name not in NO_WEIGHTS], (LABELS,))
+    random, *others = full
+    without = left_out(bench.finetuned(("muscle",), (LABELS,)), bench.file)
+    named = [r.with_(title=r.name.replace("muscle", "MUSCLE").replace("-", " ")) for r in without]
+    recipes = [random.with_(title="Random init"), *others, *named]
+    run_probes(
+        recipes, bench.file, bench.out / "frozen", bench.store, bench.machine, "Real films: frozen features", SHARES,
+        DRAWS, bench.progress,
+    )  # fmt: skip
+
+
+def few(bench: Bench) -> None:
+    """A tenth of the annotated patients; a seed is a draw of its own."""
+    found = []
+    for kinds in ((LABELS,), (MASKS,)):
+        base = bench.finetuned(("scratch", "md-moco"), kinds)
+        without = left_out(bench.finetuned(("muscle",), kinds), bench.file)
+        found.append(
+            [r.with_(finetune=r.finetune.with_(labels=0.1)) for r in (*base, *without) if r.finetune]
+        )
+    for step, recipes in zip(("few-labels", "few-masks"), found, strict=True):
+        bench.compare(step, f"Real films: a tenth of the {step.removeprefix('few-')}", recipes)
+
+
+def tricks(bench: Bench) -> None:
+    """Schedule x memorization at equal mean rate, rivals of Eq. 2, and the joint upper bound; forgetting of each."""
+    bench.compare("tricks-labels", "MUSCLE's tricks: classification", bench.finetuned(TRICKS, (LABELS,)))
+    bench.compare("tricks-masks", "MUSCLE's tricks: lungs", bench.finetuned(TRICKS, (MASKS,)))
+
+
+def compute(bench: Bench) -> None:
+    """Scratch and MD-MoCo fine-tuned until they took as many images as MUSCLE."""
+    for step, kind in (("compute-labels", LABELS), ("compute-masks", MASKS)):
+        found = bench.finetuned(("scratch", "md-moco", "muscle"), (kind,))
+        every = bench.finetuned(("scratch", "md-moco", "muscle"), (kind,))
+        longer = equal_compute(every, bench.file, bench.store, bench.machine, bench.progress)
+        bench.compare(step, f"At equal total compute: {kind}", [*found, *longer])
+
+
+def resnet50(bench: Bench) -> None:
+    """The larger network."""
+    names = ("scratch", "md-moco", "muscle")
+    for step, kinds in (("resnet50-labels", (LABELS,)), ("resnet50-dense", (MASKS, BOXES))):
+        bench.compare(step, "Real films: ResNet-50", bench.finetuned(names, kinds, "resnet50"))
+
+
+STEPS: dict[str, Callable[[Bench], None]] = {
+    f.__name__: f for f in (classification, dense, frozen, few, tricks, compute, resnet50)
+}
+
+
+def main() -> None:
+    """Runs the steps, checks the test parts, writes the results."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--steps", default=",".join(STEPS))
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("runs/real-films"))
+    arguments = parser.parse_args()
+    asked = [name for name in arguments.steps.split(",") if name]
+    if unknown := [name for name in asked if name not in STEPS]:
+        sys.exit(f"--steps {','.join(unknown)}: known: {', '.join(STEPS)}")
+    root = os.environ.get("MUSCLE_REAL_DATA")
+    if not root or not Path(root).is_dir():
+        sys.exit(
+            f"MUSCLE_REAL_DATA={root or ''}: no such folder; set it to the folder of real films (see README, make real)"
+        )
+    out = arguments.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("MUSCLE_CHECKPOINTS", str(out / "checkpoints"))  # steps share what they pre-train
+    data = out / "data.yaml"
+    data.write_text(DATA.replace("root: ", f"root: {Path(root).resolve().as_posix()}/"))
+    from muscle.console import Shown
+
+    shown = Shown()
+    bench = Bench(out, DataFile.load(data), Machine(threads=arguments.threads), shown)
+    try:
+        for name in asked:
+            STEPS[name](bench)
+            write(out)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    finally:
+        shown.close()
+    write(out)
+
+
+def effort(found: Recipe) -> Recipe:
+    """The recipe with those of the changes that it has a place for."""
+    changed = found
+    for change in EFFORT:
+        path, _, _ = change.partition("=")
+        if has(found.dump(), path.split(".")):
+            changed = override(changed, (change,))
+    return changed
+
+
+def has(data: Any, path: list[str]) -> bool:
+    """Whether plain data have a leaf at a path."""
+    for step in path:
+        if isinstance(data, list) and step.isdigit() and int(step) < len(data):
+            data = data[int(step)]
+        elif isinstance(data, dict) and step in data:
+            data = data[step]
+        else:
+            return False
+    return True
+
+
+def write(out: Path) -> None:
+    """``docs/results/real-films.json`` and ``real-films-tables.md``, of every step that has begun.
+
+    Exits where a test part has fewer than 60 cases.
+    """
+    found = {file.parent.name: json.loads(file.read_text()) for file in sorted(out.glob("*/results.json"))}
+    kept, lines = {}, ["# Real films: every table", ""]
+    for step, data in found.items():
+        few_cases = {
+            c["task"]: n
+            for c in data["cells"]
+            if (n := max(m["n"] for m in c["metrics"].values())) < LEAST_TEST
+        }
+        if few_cases:
+            sys.exit(f"{step}: test parts under {LEAST_TEST} cases: {few_cases}")
+        write_cases(out / step)
+        report(out / step)
+        kept[step] = _kept(data)
+        lines += _page(out / step, data)
+    folder = Path(__file__).resolve().parent.parent / "docs" / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "real-films.json").write_text(_lines(kept) + "\n")
+    (folder / "real-films-tables.md").write_text("\n".join(lines))
+
+
+def _kept(data: dict[str, Any]) -> dict[str, Any]:
+    """What a step's results are judged by: the scores of the tables, not the hundreds beside."""
+    files = sorted((s["name"], s["digest"], s["train"], s["valid"], s["test"]) for s in data["sources"])
+    same = ("recipe", "title", "backbone", "task", "seed")
+    probed = ("start", "title", "task", "probe", "share", "draw", "n_train", "patients", "labels_seen")
+    return {
+        "provenance": data["provenance"],
+        "file_list_sha256": digest([list(f) for f in files]),
+        "sources": [{k: v for k, v in s.items() if k != "store"} for s in data["sources"]],
+        "stages": [{k: v for k, v in s.items() if k not in ("log", "features")} for s in data["stages"]],
+        "forgetting": data["forgetting"],
+        "cells": [
+            {k: c[k] for k in (*same, "status", "why", "valid", "backbone_rate", "minutes", "images_seen", "key")}
+            | {"metrics": {m: v for m, v in c["metrics"].items() if m.partition(":")[0] in COLUMNS[c["kind"]]}}
+            for c in data["cells"]
+        ],
+        "missing": [{k: c[k] for k in (*same, "status", "why")} for c in data["missing"]],
+        "probes": [
+            {k: p[k] for k in probed}
+            | {"metrics": {m: v for m, v in p["metrics"].items() if m == "auc"}}
+            for p in data.get("probes", [])
+        ],
+    }  # fmt: skip
+
+
+def _lines(kept: dict[str, Any]) -> str:
+    """JSON with one line for each entry of a list: small, and readable in a difference."""
+    steps = []
+    for step, parts in kept.items():
+        texts = []
+        for name, value in parts.items():
+            inside = ",\n   ".join(json.dumps(entry) for entry in value) if isinstance(value, list) else ""
+            shown = f"[\n   {inside}\n  ]" if inside else json.dumps(value)
+            texts.append(f"  {json.dumps(name)}: {shown}")
+        steps.append(f" {json.dumps(step)}: {{\n" + ",\n".join(texts) + "\n }")
+    return "{\n" + ",\n".join(steps) + "\n}"
+
+
+def _page(folder: Path, data: dict[str, Any]) -> list[str]:
+    facts = data["provenance"]
+    lines = [
+        f"## {data['title']}",
+        "",
+        f"- Command: `{facts['command']}`",
+        f"- Commit: `{facts['commit']}`",
+        f"- Machine: {facts['machine']}, {facts['threads']} threads, torch {facts['versions']['torch']}",
+        f"- Time of all processes: {facts['wall_s'] / 60:.0f} minutes",
+        f"- Settings: preset `small` with {', '.join(f'`{e}`' for e in EFFORT)}",
+        "",
+    ]
+    tables = folder / "tables"
+    for pattern in ("table2", "table3*", "equal-compute", "differences", "frozen"):
+        for file in sorted(tables.glob(f"{pattern}.md")):
+            lines += [f"### {file.read_text(encoding='utf-8').strip()}", ""]
+    if data["missing"]:
+        why = {(c["title"], c["why"]): None for c in data["missing"]}
+        lines += ["Not run:", "", *(f"- {title}: {reason or 'open'}" for title, reason in why), ""]
+    if data["forgetting"]:
+        lines += [
+            "Forgetting on recomputed batch-norm statistics (on shared ones in brackets); positive is lost:",
+            "",
+        ]
+        lines += [*map(_forgetting, data["forgetting"]), ""]
+    return lines
+
+
+def _forgetting(entry: dict[str, Any]) -> str:
+    fields = ("forgetting", "backward_transfer")
+    lost, moved = (f"{entry.get(k) or 0:+.3f} ({entry.get(k + '_shared') or 0:+.3f})" for k in fields)
+    return f"- {entry['title']}: {lost}, backward transfer {moved}"
+
+
+if __name__ == "__main__":
+    main()
