@@ -144,16 +144,16 @@ def _checked(path: Path, first_frame: bool, frame: int) -> tuple[Any, int, list[
     """The data set of a file that may be a film, which of its frames is taken, and the first steps."""
     from pydicom import dcmread
 
-    header = read_header(path)
-    modality_name = str(header.get("Modality") or "modality unknown")
-    frames: list[str] = []
-    if "Rows" not in header or "Columns" not in header:
-        raise UserError(f"{path}: a DICOM object without pixels ({modality_name}); not an image")
-    chosen = chosen_frame(path, dicom_frames(path, header), first_frame, frame, frames)
-    columns, rows = (whole(path, header, name) for name in ("Columns", "Rows"))
-    check_size(path, columns, rows)
     check_bytes(path)
+    _check_deflated(path)
     ds = dcmread(path, force=True)
+    modality_name = str(ds.get("Modality") or "modality unknown")
+    frames: list[str] = []
+    if "Rows" not in ds or "Columns" not in ds:
+        raise UserError(f"{path}: a DICOM object without pixels ({modality_name}); not an image")
+    chosen = chosen_frame(path, dicom_frames(path, ds), first_frame, frame, frames)
+    columns, rows = (whole(path, ds, name) for name in ("Columns", "Rows"))
+    check_size(path, columns, rows)
     if not any(name in ds for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise UserError(
             f"{path}: a DICOM object without pixels ({modality_name}), or cut off before them; not an image"

@@ -166,7 +166,7 @@ def _aligned(path: Path, ds: Any, values: Values, bits: int, signed: bool, steps
     elif above:
         steps.append(f"High Bit {ds.HighBit}: values shifted down by {above} bits")
     spare = allocated - bits - above
-    if spare and not signed and (words >> (bits + above)).any():
+    if spare and not signed and words.size and int(words.max()) >> (bits + above):
         steps.append(f"bits above the {bits} stored ones are set (an overlay?) and cut off")
     elif not signed and not above:
         return values
