@@ -186,7 +186,7 @@ class Results:
         facts = self.head["provenance"]
         facts["data_sha256"] = digest([row["digest"] for row in rows])
         if corpus.left_out:
-            facts["films excluded"] = len(corpus.left_out)
+            facts["films excluded"] = sum(map(len, corpus.stores)) - len(corpus.all_rows)
         if corpus.file.allow_leaks:
             rules = sorted({pair.rule for pair in corpus.leaks})
             cases = len({pair.first for pair in corpus.leaks})

@@ -123,6 +123,11 @@ class Sample:
         """The path, and ``path#2`` of the second frame of a file of several."""
         return picture(self.path, self.frame)
 
+    @property
+    def names_patient(self) -> bool:
+        """Whether something says whose film it is; else it counts as a person of its own."""
+        return self.patient != f"{self.source}/{self.path}"
+
 
 def picture(path: str, frame: int) -> str:
     """What names one picture below a root."""

@@ -195,6 +195,25 @@ def test_persons_in_two_published_parts(checked: Callable[..., Checked]) -> None
     assert faults(checked(samples, split=OfficialSplit()))[0][0] == "error"
 
 
+def test_films_that_name_no_patient_are_said_once_with_what_to_do(
+    checked: Callable[..., Checked], tmp_path: Path
+) -> None:
+    """Each would count as a person of its own; a source whose fields can name them says which."""
+    found = checked([sound(0), sound(1, patient="a/1.png"), sound(2, patient="a/2.png")])
+    (fault,) = found.faults
+    assert (fault.level, fault.what) == ("warning", "no patient named")
+    assert fault.seen.startswith("2 of 3 images name no patient (first 1.png)")
+    assert fault.do.startswith("the publisher does not say")
+    folder = member(Source, "folder")
+    folder.write_example(tmp_path / "films", 4, 0)
+    for pattern, said in (("", True), (r"(\d+)", False)):
+        source = folder(root=str(tmp_path / "films"), labels="folder", patient_pattern=pattern)
+        (own,) = check(DataFile(sources={"films": source}), workers=0)
+        told = [fault for fault in own.faults if fault.what == "no patient named"]
+        assert bool(told) == said
+        assert not told or told[0].do.startswith("give patient_pattern in the data file")
+
+
 def test_images_without_annotation(checked: Callable[..., Checked]) -> None:
     nothing = dict.fromkeys(("sick", "lung", "find", "tips", "age"))
     few = checked([sound(0), sound(1), sound(2), sound(3, **nothing)])

@@ -9,8 +9,11 @@ import tiny
 
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
+from muscle.data.splits import AllTrain, PatientSplit
+from muscle.datasets.folder import Folder
 from muscle.errors import UserError
 from muscle.progress import Progress
+from muscle.results import Results
 
 
 @pytest.fixture(scope="module")
@@ -54,18 +57,51 @@ def test_external_sources(films: Path) -> None:
         _ = alone.pool
 
 
+class Heard(Progress):
+    def __init__(self) -> None:
+        self.counts: list[tuple[str, int, int]] = []
+        self.messages: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+    def count(self, what: str, done: int, total: int, unit: str) -> None:
+        self.counts.append((what, done, total))
+
+
+def test_films_of_nobody_are_said_where_a_test_part_depends_on_it(tmp_path: Path) -> None:
+    """A folder of labelled films without patient_pattern; nothing is said where it has one, or all is for training."""
+    Folder.write_example(tmp_path / "films", 12, 0)
+    plain = Folder(root=str(tmp_path / "films"), labels="folder")
+    for source, split, said in (
+        (plain, PatientSplit(), True),
+        (plain, AllTrain(), False),
+        (plain.with_(patient_pattern=r"(\d+)"), PatientSplit(), False),
+    ):
+        heard = Heard()
+        file = DataFile(sources={"films": source}, split=split)
+        Corpus.prepare(file, tiny.SIZE, tiny.Decode(), "stretch", tmp_path / "stores", 0, heard)
+        told = [text for text in heard.messages if "name no patient" in text]
+        assert bool(told) == said
+        assert not said or told[0].startswith("warning: films: 12 of 12 images name no patient")
+
+
+def test_ids_to_leave_out_that_name_no_film_are_said(tmp_path: Path) -> None:
+    given = tiny.sources(tmp_path)
+    some = tiny.corpus(tmp_path).all_rows.ids[:2]
+    (tmp_path / "out.txt").write_text("\n".join((*some, "chest/none.png")) + "\n")
+    file = DataFile(sources=dict(given), split=tiny.SPLIT, exclude=(str(tmp_path / "out.txt"),))
+    heard = Heard()
+    corpus = Corpus.prepare(file, tiny.SIZE, tiny.Decode(), "stretch", tmp_path / "stores", 0, heard)
+    corpus.check_leaks()
+    assert any(text.startswith("warning: exclude: 1 of 3 ids name no film here, first chest/none.png")
+               for text in heard.messages)  # fmt: skip
+    results = Results(tmp_path / "run", "", False, tiny.MACHINE)
+    results.put_sources(corpus)
+    assert results.data["provenance"]["films excluded"] == 2
+
+
 def test_preparing_counts_and_says_what_was_set_aside(films: Path, tmp_path: Path) -> None:
-    class Heard(Progress):
-        def __init__(self) -> None:
-            self.counts: list[tuple[str, int, int]] = []
-            self.messages: list[str] = []
-
-        def message(self, text: str) -> None:
-            self.messages.append(text)
-
-        def count(self, what: str, done: int, total: int, unit: str) -> None:
-            self.counts.append((what, done, total))
-
     given = tiny.sources(films)["bones"]
     root = tmp_path / "bones"
     given.write_example(root, 6, 0)

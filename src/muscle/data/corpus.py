@@ -13,11 +13,12 @@ import numpy as np
 from muscle.data.audit import Audit, Pair, Seen, audit, read_left_out, refuse
 from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
+from muscle.data.disagreements import nameless
 from muscle.data.duplicates import near_duplicates
 from muscle.data.held_out import HeldOut, Near, TaskRows, annotated, learnable, pool
 from muscle.data.prepare import prepare
 from muscle.data.rows import Rows, all_rows
-from muscle.data.splits import PaperSplit
+from muscle.data.splits import AllTrain, PaperSplit
 from muscle.data.store import Store
 from muscle.errors import UserError
 from muscle.parts import digest
@@ -49,7 +50,7 @@ class Corpus:
         Raises:
             UserError: what is wrong with any source's records, before the first of them is decoded.
         """
-        file.read()
+        records = file.read()
         stores = []
         for name, source in file.sources.items():
 
@@ -59,6 +60,10 @@ class Corpus:
             stores.append(
                 prepare(name, source, file.split_of(name), size, decode, where, fit, workers, count)
             )
+            samples, targets = records[name]
+            tested = targets and not isinstance(file.split_of(name), AllTrain)
+            for fault in nameless(source, samples) if tested else ():
+                progress.message(f"warning: {name}: {fault.seen}; {fault.do}")
             if stores[-1].quarantine:
                 path, reason = stores[-1].quarantine[0]
                 progress.message(
@@ -122,6 +127,11 @@ class Corpus:
         if not self.file.allow_leaks:
             refuse(self.leaks)
         rows = self.all_rows
+        if unknown := sorted(self.left_out - set(all_rows(self.stores).ids)) if self.left_out else []:
+            self.progress.message(
+                f"warning: exclude: {len(unknown):,} of {len(self.left_out):,} ids name no film here, first "
+                f"{unknown[0]}; ids are source/path, as `muscle data audit --exclude` writes them"
+            )
         twins = int((rows.is_("split", "train") & self.held_out.only_near(rows)).sum())
         if twins:
             self.progress.message(

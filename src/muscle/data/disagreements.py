@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from muscle.data.faults import Fault
+from muscle.data.source import Source
 from muscle.types import BoxList, Labels, Sample, Value
 
 THREADS = 8  # reading files waits for the disk
@@ -80,3 +81,22 @@ def persons_in_two_parts(samples: Sequence[Sample], official: bool) -> Iterator[
             )
             first = next(iter(where.values()))
             yield Fault("error" if official else "warning", "person in two published parts", first, said, do)
+
+
+def nameless(source: Source, samples: Sequence[Sample]) -> Iterator[Fault]:
+    """One warning where images name no patient: then no rule of splitting can keep the films of one person together.
+
+    None where the publisher counts patients: films and persons are then as many.
+    """
+    bare = [sample.picture for sample in samples if not sample.names_patient]
+    if not bare or "patients" in source.published:
+        return
+    fields = [name for name in ("patient_pattern", "patient") if name in type(source).model_fields]
+    seen = (
+        f"{len(bare):,} of {len(samples):,} images name no patient (first {bare[0]}): each counts as one of its own, "
+        "and two films of one person may fall in training and test"
+    )
+    do = "the publisher does not say whose they are: say so beside your numbers"
+    if fields:
+        do = f"give {' or '.join(fields)} in the data file, unless each film is of another person"
+    yield Fault("warning", "no patient named", "images", seen, do)
