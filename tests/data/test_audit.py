@@ -106,6 +106,9 @@ def test_near_duplicates_of_held_out_films_and_their_persons_are_not_learned_fro
     by_image = HeldOut.of(rows, {"a", "b"}, near=near)  # a split that knows no persons
     assert not len(by_image.patients) and by_image.allows(rows)[[0, 2]].tolist() == [False, False]
     assert HeldOut.of(rows, {"a", "b"}).allows(rows)[0]
+    both_tested = HeldOut.of(rows, near=alike(stores, ("a/1.png", "a/4.png")))
+    assert held_out.only_near(rows)[rows.ids.index("b/0.png")]
+    assert not both_tested.only_near(rows).any()  # they are held out anyway, and not for being alike
     everybody = HeldOut()
     free = pool(rows, set(), everybody).ids
     assert free == [f"b/{i}.png" for i in (0, 1, 5, 6, 7)]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from muscle.data.privacy import private_key
 from muscle.data.store import Store
 from muscle.errors import UserError
 from muscle.types import Annotation, BoxList, Labels, MaskFiles, Sample, Target, Value
@@ -24,7 +25,13 @@ TARGETS = [
 def store(stored: Callable[..., Store]) -> Store:
     samples = [
         Sample(
-            id="", source="", path=f"{i}.png", patient=f"p{i}", view="PA", split="test" if i == 3 else "train"
+            id="",
+            source="",
+            path=f"{i}.png",
+            patient=f"p{i}",
+            study="visit 1",
+            view="PA",
+            split="test" if i == 3 else "train",
         )
         for i in range(4)
     ]
@@ -58,6 +65,7 @@ def test_what_went_in_comes_out(store: Store) -> None:
     np.testing.assert_allclose(table.xyxy, [[0, 0, 6, 4], [6, 4, 12, 8]])
     assert store.known("boxes").tolist() == [False, False, True, True]
     assert store.strings("split") == ["train"] * 3 + ["test"] and set(store.strings("view")) == {"PA"}
+    assert set(store.strings("study")) == {private_key("visit 1")} and private_key("visit 1") != "visit 1"
     assert not store.images.flags.writeable
 
 
@@ -92,6 +100,14 @@ def test_folders_that_are_no_store(store: Store, tmp_path: Path) -> None:
     manifest.write_text(text)
     np.save(store.path / "images.npy", np.zeros((2, 2), np.uint8))
     with pytest.raises(UserError, match=r"holds \(2, 2\) uint8, not \(4, 8, 12\)"):
+        Store.open(store.path)
+    np.save(store.path / "images.npy", np.zeros((4, 8, 12), np.int16))
+    with pytest.raises(UserError, match=r"holds \(4, 8, 12\) int16, not \(4, 8, 12\) uint8"):
+        Store.open(store.path)
+    for name in ("images.npy", "mask-1.npy"):
+        np.save(store.path / name, np.zeros((3, 8, 12), np.uint8))
+    manifest.write_text(json.dumps(json.loads(text) | {"rows": 3}))
+    with pytest.raises(UserError, match="has 4 rows, not 3"):
         Store.open(store.path)
 
 

@@ -2,7 +2,7 @@
 
 Columns: ``id path source modality body_part view patient study split image_hash`` (of the decoded pixels)
 ``file_hash`` (of a frame: ``film.of_frame``) ``row_hash`` (of the stored picture and masks) strings; ``image_key
-file_key patient_key`` int64, see ``keys``; ``width height`` (of the source image) ``inner_width inner_height`` (in the
+patient_key`` int64, see ``keys``; ``width height`` (of the source image) ``inner_width inner_height`` (in the
 store, without the border of ``pad``) ``pixel_count pixel_sum pixel_square_sum`` int64; ``mean sd`` float32 of the
 stored pixels; a target's truth as ``labels:<t>`` float32 [C] (NaN unknown), ``value:<t>`` float32 (NaN unknown),
 ``has:<t>`` bool for masks, ``boxes:<t>`` lists of float32 [4] in store pixels with ``box_labels:<t>``, ``points:<t>``
@@ -108,7 +108,6 @@ def _schema(targets: Sequence[Target]) -> pa.Schema:
     hashes = ("image_hash", "file_hash", "row_hash")
     numbers = (
         "image_key",
-        "file_key",
         "patient_key",
         "width",
         "height",
@@ -147,8 +146,7 @@ def _row(
     row |= {k: v for k, v in entry.items() if k not in ("has", "boxes", "points")}
     row |= {
         "patient": patient, "study": private_key(sample.study), "split": split,
-        "image_key": key_of(entry["image_hash"]), "file_key": key_of(entry["file_hash"]),
-        "patient_key": key_of(patient),
+        "image_key": key_of(entry["image_hash"]), "patient_key": key_of(patient),
         "mean": mean, "sd": math.sqrt(max(variance, 0.0)), "stamp": stamp[0], "timeless": stamp[1],
     }  # fmt: skip
     for t in targets:

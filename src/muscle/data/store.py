@@ -21,7 +21,7 @@ from muscle.data.index import FILE, read_index
 from muscle.errors import UserError
 from muscle.types import Target
 
-VERSION = 3
+VERSION = 4
 MANIFEST = "manifest.json"
 
 Floats = NDArray[np.float32]
