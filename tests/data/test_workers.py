@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -127,3 +128,12 @@ def test_one_thing_in_a_process_of_its_own(tmp_path: Path) -> None:
         bounded(os._exit, 3)
     with pytest.raises(UserError, match=r"^9: decoding took more than 1 s$"):
         bounded(time.sleep, 9, Limits(seconds=1))
+
+
+def test_an_element_longer_than_its_file_is_damage_and_no_lack_of_memory(tmp_path: Path) -> None:
+    """Room for what it claims, 2 GB, is more than a process may take."""
+    (tmp_path / "words.dcm").write_bytes(
+        bytes(128) + b"DICM" + struct.pack("<HHI", 8, 0x103E, 2**31 - 16) + b"hello"
+    )
+    (said,) = films([Job(str(tmp_path), "words.dcm", (8, 8), Decode(), "stretch")], workers=1)
+    assert isinstance(said, str) and said.startswith("not DICOM, or damaged")

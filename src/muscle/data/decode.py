@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 from pydantic import Field
 
-from muscle.data.dicom import decode_dicom, dicom_frames, is_dicom, read_header
+from muscle.data.dicom import decode_dicom, dicom_frames, dicom_size, is_dicom, read_header
 from muscle.data.grey import (
     MAX_FRAMES,
     MAX_PIXELS,
@@ -160,8 +160,7 @@ def image_size(path: Path, frame: int = 0) -> tuple[int, int]:
     """
     try:
         if is_dicom(path):
-            header = read_header(path)
-            return int(header.Columns), int(header.Rows)
+            return dicom_size(path)
         if is_raw_img(path):
             return raw_img_size(path)
         with _opened(path) as image:

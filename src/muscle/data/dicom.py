@@ -52,12 +52,22 @@ def read_header(path: Path) -> Any:
     """The DICOM data set without its pixels.
 
     Raises:
-        UserError: a deflated file that unpacks to more than a film.
+        UserError: a deflated file that unpacks to more than a film, or one that is damaged.
     """
+    return _read(path, pixels=False)
+
+
+def _read(path: Path, pixels: bool) -> Any:
     from pydicom import dcmread  # 0.2 s that folders of PNG need not pay
 
     _check_deflated(path)
-    return dcmread(path, stop_before_pixels=True, force=True)
+    try:
+        return dcmread(path, stop_before_pixels=not pixels, force=True)
+    except MemoryError:  # room is made for as much as an element says it holds
+        raise UserError(
+            f"{path}: not DICOM, or damaged: something in it says it is longer than the file; get it again, or leave "
+            "it out"
+        ) from None
 
 
 def dicom_frames(path: Path, header: Any) -> int:
@@ -67,6 +77,24 @@ def dicom_frames(path: Path, header: Any) -> int:
         UserError: what it says is no whole number.
     """
     return whole(path, header, "NumberOfFrames", 1)
+
+
+def dicom_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels, from the header alone.
+
+    Raises:
+        UserError: the header states none.
+    """
+    return _size(path, read_header(path))
+
+
+def _size(path: Path, ds: Any) -> tuple[int, int]:
+    if "Rows" not in ds or "Columns" not in ds:
+        modality_name = str(ds.get("Modality") or "modality unknown")
+        raise UserError(
+            f"{path}: no image: DICOM without pixels ({modality_name}), or not DICOM; leave it out"
+        )
+    return whole(path, ds, "Columns"), whole(path, ds, "Rows")
 
 
 def _check_deflated(path: Path) -> None:
@@ -142,21 +170,16 @@ def decode_dicom(path: Path, unified: bool, window: int, first_frame: bool, fram
 
 def _checked(path: Path, first_frame: bool, frame: int) -> tuple[Any, int, list[str]]:
     """The data set of a file that may be a film, which of its frames is taken, and the first steps."""
-    from pydicom import dcmread
-
     check_bytes(path)
-    _check_deflated(path)
-    ds = dcmread(path, force=True)
+    ds = _read(path, pixels=True)
     modality_name = str(ds.get("Modality") or "modality unknown")
     frames: list[str] = []
-    if "Rows" not in ds or "Columns" not in ds:
-        raise UserError(f"{path}: a DICOM object without pixels ({modality_name}); not an image")
+    columns, rows = _size(path, ds)
     chosen = chosen_frame(path, dicom_frames(path, ds), first_frame, frame, frames)
-    columns, rows = (whole(path, ds, name) for name in ("Columns", "Rows"))
     check_size(path, columns, rows)
     if not any(name in ds for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise UserError(
-            f"{path}: a DICOM object without pixels ({modality_name}), or cut off before them; not an image"
+            f"{path}: no image: DICOM without pixels ({modality_name}), or cut off before them; leave it out"
         )
     photometric = str(ds.get("PhotometricInterpretation") or "")
     if not photometric:
