@@ -11,7 +11,9 @@ import pytest
 import tiny
 
 from muscle.data.corpus import Corpus
-from muscle.evaluate import scores
+from muscle.data.data_file import DataFile
+from muscle.datasets.table import Table
+from muscle.evaluate import described, scores
 from muscle.grid import run_pipelines
 from muscle.metrics import score
 from muscle.pipeline import Pipeline
@@ -31,6 +33,20 @@ def predictions(n: int) -> Predictions:
         task="t", kind="labels", classes=("finding",), exclusive=False, ids=names, patients=names, truth=truth,
         output=output, pictures=pictures,
     )  # fmt: skip
+
+
+def test_what_no_store_keeps_is_read_anew_for_each_case(tmp_path: Path) -> None:
+    Table.write_example(tmp_path / "films", 6, 0)
+    table = tmp_path / "films/table.csv"
+    head, *lines = table.read_text(encoding="utf-8-sig").splitlines()
+    told = [f"{line},{'FM'[i % 2]},{30 + i},maker {i}" for i, line in enumerate(lines)]
+    table.write_text("\n".join((f"{head},sex,age,machine", *told)))
+    source = Table(root=str(tmp_path / "films"), label="finding", sex="sex", age="age", scanner="machine")
+    corpus = tiny.prepared(tmp_path, DataFile(sources={"a": source}))
+    ids = [sample.id for sample in source.read("a")[0]]
+    made = described(replace(predictions(7), ids=["not here", *ids[:6]]), corpus)
+    assert made.columns["scanner"] == ["", *(f"maker {i}" for i in range(6))]
+    assert made.columns["sex"] == ["", *"FMFMFM"] and made.columns["age"][1:3] == ["30", "31"]
 
 
 def test_every_score_has_its_interval() -> None:

@@ -17,7 +17,7 @@ from muscle.paths import atomic_write
 from muscle.predictions import Predictions
 
 FILE = "cases.parquet"
-KNOWN = ("source", "body_part", "view", "sex", "age")  # of each case; empty where unknown
+KNOWN = ("source", "body_part", "view", "sex", "age", "scanner")  # of each case; empty where unknown
 CERTAIN = 0.5  # the score from which a box counts
 NAMES = ("recipe", "title", "backbone", "task", "kind", "seed")
 

@@ -81,7 +81,7 @@ def run_cell(
     model, module = pipeline.load(checkpoint, pipeline.tasks()[task], rows.target)
     device = pipeline.machine.torch_device()
     test = predict(model, module, rows.test, rows.target, recipe.normalization, device)
-    test = known_persons(test, corpus)
+    test = described(test, corpus)
     test.save(results.out / file)
     chosen = {"threshold": None, "temperature": None}
     if rows.target.kind == "labels" and len(
@@ -137,11 +137,12 @@ def _refuse_nan(made: Predictions) -> None:
         raise NotScored("NaN predictions", str(error)) from None
 
 
-def known_persons(made: Predictions, corpus: Corpus) -> Predictions:
-    """The same predictions with the sex and age of each case."""
-    told = [corpus.persons.get(name, ("", "")) for name in made.ids]
+def described(made: Predictions, corpus: Corpus) -> Predictions:
+    """The same predictions with sex, age and scanner of each case."""
+    told = [corpus.unstored.get(name, ("", "", "")) for name in made.ids]
+    columns = ("sex", "age", "scanner")
     return replace(
-        made, columns=made.columns | {"sex": [sex for sex, _ in told], "age": [age for _, age in told]}
+        made, columns=made.columns | {name: [t[i] for t in told] for i, name in enumerate(columns)}
     )
 
 

@@ -18,7 +18,7 @@ from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
 from muscle.data.rows import Rows
 from muscle.errors import UserError
-from muscle.evaluate import known_persons, scored
+from muscle.evaluate import described, scored
 from muscle.machine import Machine
 from muscle.parts import digest
 from muscle.pipeline import Pipeline
@@ -106,7 +106,7 @@ def validate(
         )
     device = machine.torch_device()
     model, module = _load(made, recipe, trained, int(about["train_images"]))
-    predictions = known_persons(
+    predictions = described(
         predict(model.to(device), module.to(device), rows, target, recipe.normalization, device), corpus
     )
     results = Results(out, f"External validation of {about['title']}", file.synthetic, machine)

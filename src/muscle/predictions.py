@@ -37,7 +37,8 @@ class Predictions:
         output: labels -> probabilities [N, C] float32; mask -> [N, H, W] uint8; boxes -> N times (xyxy [m, 4]
             float32, score [m] float32, label [m] int64); value -> [N, 1] float32.
         pictures: the first k <= 6 cases as stored, [k, H, W] uint8, for figures; may be empty.
-        columns: what else is known of each case, as text by name ("" unknown): source, body_part, view, sex, age.
+        columns: what else is known of each case, as text by name ("" unknown): source, body_part, view, sex, age,
+            scanner.
 
     Raises:
         ValueError: lengths or shapes that do not fit together.

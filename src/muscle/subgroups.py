@@ -1,4 +1,4 @@
-"""Scores by sex, age band, view, body part and source: where a model is worst, and where too few cases say so."""
+"""Scores by sex, age, view, body part, source and scanner: where a model is worst, where too few cases say so."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from muscle.predictions import Predictions
 from muscle.statistics import Interval, intervals
 from muscle.types import TargetKind
 
-COLUMNS = ("sex", "age", "view", "body_part", "source")
+COLUMNS = ("sex", "age", "view", "body_part", "source", "scanner")
 AGES = (18, 40, 65)  # first years of the bands after the first: 0-17, 18-39, 40-64, 65+
 FEW = 20  # patients; a group of fewer is stamped
 SCORE: dict[TargetKind, str] = {"labels": "auc", "mask": "dice", "boxes": "ap50"}

@@ -100,8 +100,9 @@ class Sample:
     means the same person wherever it occurs in the data file (adapters prefix it with the collection, so that two
     sources cut from one collection agree); without one, the image's own id, or that of its file. ``split`` is the
     publisher's part or None. ``annotations`` maps a target's name to this image's truth; a target that is missing
-    here is unknown for this image. ``sex``: F, M or empty; ``age`` in years, None where unknown: for subgroups alone,
-    read from the tables when needed and kept in no store, so they stay out of ``repr``, which store keys are made of.
+    here is unknown for this image. ``sex``: F, M or empty; ``age`` in years, None where unknown; ``scanner``: maker
+    and model. These are for subgroups alone, read from tables and headers when needed and kept in no store, so they
+    stay out of ``repr``, which store keys are made of.
     """
 
     id: str
@@ -117,6 +118,7 @@ class Sample:
     frame: int = 0
     sex: Literal["F", "M", ""] = field(default="", repr=False)
     age: float | None = field(default=None, repr=False)
+    scanner: str = field(default="", repr=False)
 
     @property
     def picture(self) -> str:

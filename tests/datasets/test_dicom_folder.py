@@ -70,6 +70,20 @@ def test_headers_give_person_study_view_and_part(tmp_path: Path) -> None:
     ]
 
 
+def test_headers_give_sex_age_and_scanner_for_subgroups(tmp_path: Path) -> None:
+    film(
+        tmp_path / "1.dcm",
+        "1.2.1.1",
+        PatientSex="F",
+        PatientAge="067Y",
+        Manufacturer="Acme ",
+        ManufacturerModelName="X1",
+    )
+    film(tmp_path / "2.dcm", "1.2.1.2", PatientSex="O", Manufacturer="Acme")
+    samples, _ = DicomFolder(root=tmp_path.as_posix()).read("d")
+    assert [(s.sex, s.age, s.scanner) for s in samples] == [("F", 67.0, "Acme X1"), ("", None, "Acme")]
+
+
 def test_what_is_no_radiograph_is_left_out(tmp_path: Path) -> None:
     film(tree(tmp_path) / "ct.dcm", "1.3.1.1", Modality="CT")
     film(tmp_path / "none.dcm", "1.3.1.2", Modality=None)

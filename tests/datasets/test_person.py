@@ -37,13 +37,20 @@ def test_tables_that_tell(kind: type[Source], age: set[float], tmp_path: Path) -
 def test_the_columns_of_a_table_of_ones_own(tmp_path: Path) -> None:
     Table.write_example(tmp_path, 2, 0)
     text = (tmp_path / "table.csv").read_text(encoding="utf-8-sig").splitlines()
-    told = [f"{line},{more}" for line, more in zip(text, ("Gender,Years", "female,31", ",055Y"), strict=True)]
+    told = [
+        f"{line},{more}"
+        for line, more in zip(text, ("Gender,Years,Machine", "female,31,A 1", ",055Y,"), strict=True)
+    ]
     (tmp_path / "table.csv").write_text("\n".join(told))
-    samples, _ = Table(root=str(tmp_path), label="finding", sex="Gender", age="Years").read("x")
-    assert [(s.sex, s.age) for s in samples] == [("F", 31.0), ("", 55.0)]
+    samples, _ = Table(
+        root=str(tmp_path), label="finding", sex="Gender", age="Years", scanner="Machine"
+    ).read("x")
+    assert [(s.sex, s.age, s.scanner) for s in samples] == [("F", 31.0, "A 1"), ("", 55.0, "")]
 
 
 def test_they_are_in_no_store_key() -> None:
-    """A store's key is made of ``repr``; these two are read anew instead."""
+    """A store's key is made of ``repr``; these three are read anew instead."""
     plain = Sample(id="x/1", path="1", source="x", patient="1")
-    assert repr(plain) == repr(Sample(id="x/1", path="1", source="x", patient="1", sex="F", age=3.0))
+    assert repr(plain) == repr(
+        Sample(id="x/1", path="1", source="x", patient="1", sex="F", age=3.0, scanner="A 1")
+    )

@@ -82,10 +82,10 @@ class Corpus:
         return read_left_out(self.file.exclude)
 
     @cached_property
-    def persons(self) -> Mapping[str, tuple[str, str]]:
-        """Sex and age of each image by its id, as text, empty where unknown: read anew, for no store holds them."""
+    def unstored(self) -> Mapping[str, tuple[str, str, str]]:
+        """Sex, age and scanner of each image by its id, as text, empty where unknown: no store holds them."""
         return {
-            s.id: (s.sex, "" if s.age is None else f"{s.age:g}")
+            s.id: (s.sex, "" if s.age is None else f"{s.age:g}", s.scanner)
             for samples, _ in self.file.read().values()
             for s in samples
         }

@@ -14,9 +14,11 @@ from muscle.datasets._columns import Columns, Row
 from muscle.datasets._example import drawn, save, windows_text
 from muscle.datasets._frames import Framed
 from muscle.datasets._patients import hidden
+from muscle.datasets._person import sex_of, years_of
 from muscle.errors import UsageError, UserError
 from muscle.types import Annotation, Sample, Target
 
+_SCANNER = ("Manufacturer", "ManufacturerModelName")
 _TAGS = {"sop": "SOPInstanceUID", "study": "StudyInstanceUID", "path": "path"}
 
 
@@ -120,7 +122,9 @@ class DicomFolder(Columns, Framed):
             patient = self.person("dicom", f"study-{study}")
         return Sample(id=f"{name}/{path}", path=path, source=name, patient=patient, study=study, split=part_of(path),
                       view=_said(header, "ViewPosition"), body_part=_said(header, "BodyPartExamined").lower(),
-                      annotations=truth)  # fmt: skip
+                      annotations=truth, sex=sex_of(_said(header, "PatientSex")),
+                      age=years_of(_said(header, "PatientAge")),
+                      scanner=" ".join(filter(None, (_said(header, tag) for tag in _SCANNER))))  # fmt: skip
 
     @classmethod
     def write_example(cls, root: Path, n: int, seed: int) -> None:

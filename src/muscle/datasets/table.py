@@ -24,7 +24,8 @@ class Table(Columns):
         images: the folder of the films, relative to the root.
         study, split_column, view, part_column: columns with the study, the published part (train, valid, test), the
             projection and the body part.
-        sex, age: columns with what begins with F or M, and years (``68``, ``068Y``), for subgroups.
+        sex, age, scanner: columns with what begins with F or M, years (``68``, ``068Y``), and the machine; for
+            subgroups.
     """
 
     kind: ClassVar[str] = "table"
@@ -39,6 +40,7 @@ class Table(Columns):
     part_column: str = ""
     sex: str = ""
     age: str = ""
+    scanner: str = ""
 
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:
         """One sample a row.
@@ -48,7 +50,7 @@ class Table(Columns):
         """
         file = self.one_table(name, self.file, "file")
         asked = (self.image, *self.named, self.study, self.split_column, self.view, self.part_column, self.sex,
-                 self.age)  # fmt: skip
+                 self.age, self.scanner)  # fmt: skip
         rows = read_table(file, tuple(column for column in asked if column), self.sheet)
         targets = self.taught(name, [row for _, row in rows])
         found, missing = [], []
@@ -63,6 +65,7 @@ class Table(Columns):
                                 view=row.get(self.view, ""), study=row.get(self.study, ""),
                                 split=self._part(row, where),
                                 sex=sex_of(row.get(self.sex, "")), age=years_of(row.get(self.age, "")),
+                                scanner=row.get(self.scanner, ""),
                                 annotations=self.truths(row, targets, where)))  # fmt: skip
         if missing:
             raise UserError(f"{file}: {len(missing)} of {len(found)} images are missing, such as {missing[0]}; "
