@@ -32,14 +32,16 @@ def test_keys_are_timms_and_maps_have_the_strides(name: str, channels: tuple[int
         assert [m.shape[1] for m in maps] == list(channels)
 
 
-def test_initial_weights_are_kaiming_normal_and_batch_norm_starts_at_one() -> None:
+@pytest.mark.parametrize("last", [True, False])
+def test_initial_weights_are_kaiming_normal_and_a_block_may_begin_as_the_identity(last: bool) -> None:
     torch.manual_seed(0)
-    for name, part in ResNet().build().net.named_modules():
+    for name, part in ResNet(zero_init_last=last).build().net.named_modules():
         if isinstance(part, nn.Conv2d):
             expected = (2 / (part.out_channels * part.kernel_size[0] ** 2)) ** 0.5
             assert part.weight.std().item() == pytest.approx(expected, rel=0.05), name
         if isinstance(part, nn.BatchNorm2d):
-            assert (part.weight == 1).all() and (part.bias == 0).all(), name
+            gain = 0 if last and name.endswith("bn2") else 1  # two convolutions a block
+            assert (part.weight == gain).all() and (part.bias == 0).all(), name
 
 
 def test_a_dilated_pass_leaves_the_network_as_it_was_even_when_it_fails() -> None:

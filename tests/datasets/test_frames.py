@@ -193,7 +193,8 @@ def test_check_scan_and_histogram_speak_of_frames(tmp_path: Path) -> None:
     seen = [(fault.level, fault.what, fault.path) for fault in found.faults]
     assert seen == [
         ("error", "cannot be used", "yes/g.dcm#1"), ("error", "cannot be used", "yes/g.dcm#2"),
-        ("error", "duplicate file", "yes/copy.tif"), ("warning", "text burned in", "yes/e.dcm"),
+        ("error", "duplicate file", "yes/copy.tif"), ("warning", "no patient named", "images"),
+        ("warning", "text burned in", "yes/e.dcm"),
     ]  # fmt: skip
     each = "; to take each for a film, set frames: each and take it out of exclude"
     aside = dict(scan(tmp_path / "f").set_aside)
