@@ -14,9 +14,9 @@ class ResNet(Backbone):
     """ResNet-18 or ResNet-50 without classifier, one grey channel in.
 
     ``in_chans``: 1, or 3 for a network that is to be handed on to others who feed it colour; it then sees the
-    grey image three times. ``zero_init_last``: the last batch norm of each block starts at 0, so that a block begins as
-    the identity (Goyal et al. 2017, arXiv 1706.02677, section 5.1; timm's default), or at 1 (He et al. 2016). The papers
-    do not say; features of MoCo were better from 0 (docs/papers/muscle.md).
+    grey image three times. ``zero_init_last``: the last batch norm of each block starts at 0, so that a block begins
+    as the identity (Goyal et al. 2017, arXiv 1706.02677, section 5.1; timm's default), or at 1 (He et al. 2016). The
+    papers do not say; features of MoCo were better from 0 (docs/papers/muscle.md).
     """
 
     kind: ClassVar[str] = "resnet"
