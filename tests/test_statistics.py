@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from muscle.bootstrap import draws
 from muscle.errors import UserError
-from muscle.influence import influences, of_scorer
+from muscle.influence import Influence, average, influences, of_scorer
 from muscle.metrics import Scorer, score
 from muscle.predictions import Predictions
 from muscle.statistics import describe, interval, intervals
@@ -117,13 +118,58 @@ def test_miou_is_left_out_patient_by_patient() -> None:
     assert (found.clusters, found.effective, found.df) == (12, 12.0, 11.0)
 
 
-def test_many_patients_are_left_out_in_groups() -> None:
-    rng = np.random.default_rng(0)
-    x = rng.normal(5, 1, 5000)
+@pytest.mark.parametrize("ordered", [False, True])
+def test_many_patients_are_left_out_in_groups(ordered: bool) -> None:
+    """In order of their values too, in which groups of every 200th patient would hardly differ."""
+    x = np.random.default_rng(0).normal(5, 1, 5000)
+    x = np.sort(x) if ordered else x
     mean = Scorer(lambda w: {"mae": w @ x / w.sum(1)}, {"mae": 5000}, {"mae": (0.0, np.inf)})
     found = of_scorer(mean, np.arange(5000))["mae"]
     assert found.by_cluster is not None and len(found.by_cluster) == 200
     assert found.variance == pytest.approx(x.var() / 5000, rel=0.25) and found.df == 199
+
+
+def test_scores_that_move_in_steps_take_the_bootstraps_spread_and_their_rounding() -> None:
+    """Oracle: the variance of the resampled scores, as of a sample of so few clusters, and of a rounded number."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 1, 9)
+    of = np.repeat(np.arange(5), [1, 2, 2, 2, 2])
+    weighed = Scorer(lambda w: dict.fromkeys(("ap50", "froc"), w @ x / w.sum(1)), {"ap50": 9, "froc": 9})
+    found = of_scorer(weighed, of)
+    tried = draws(np.random.default_rng(0), 200, 5)[:, of]
+    spread = (tried @ x / tried.sum(1)).var(ddof=1) * 5 / 4
+    assert found["froc"].variance == pytest.approx(spread)
+    assert found["ap50"].variance == pytest.approx(spread + 1 / 101**2 / 12)
+
+
+def test_a_score_of_one_class_stands_on_the_cases_that_have_it() -> None:
+    """Three of twelve masks have the second class, two of ten images a box of it: what is sure of it rests on these."""
+    truth = np.zeros((12, 8, 8), np.uint8)
+    truth[:, 1:4, 1:4] = 1
+    truth[:3, 5:7, 5:7] = 2
+    ids = [str(i) for i in range(12)]
+    p = Predictions(task="m", kind="mask", classes=("a", "b"), exclusive=True, ids=ids, patients=ids, truth=truth,
+                    output=np.roll(truth, 1, axis=1))  # fmt: skip
+    found = influences(p)
+    assert [(found[n].n, found[n].clusters) for n in ("dice:b", "hd95:a", "hd95:b", "asd:b", "hd95")] == [
+        (12, 12), (12, 12), (3, 3), (3, 3), (12, 12)
+    ]  # fmt: skip
+    box = np.array([[0, 0, 10, 10], [20, 20, 30, 30]], np.float32)
+    both = [(box, np.array([1, 2 if i < 2 else 1])) for i in range(10)]
+    said = [(b, np.full(2, 0.5 + i / 20, np.float32), label) for i, (b, label) in enumerate(both)]
+    boxed = Predictions(task="b", kind="boxes", classes=("a", "b"), exclusive=True, ids=ids[:10], patients=ids[:10],
+                        truth=both, output=said)  # fmt: skip
+    sure = influences(boxed)
+    assert [sure[n].clusters for n in ("ap50", "ap50:a", "ap50:b", "froc:b")] == [10, 10, 2, 2]
+
+
+def test_the_mean_of_several_trainings_is_as_sure_as_the_least_sure() -> None:
+    one = Influence(0.5, np.array([0.1, -0.1]), 0.02, 5.0, 8.0, 20, 10)
+    other = Influence(0.7, np.array([0.1, 0.1]), 0.04, 9.0, 6.0, 20, 10)
+    mean = average([one, other])
+    assert (mean.value, mean.df, mean.effective) == (0.6, 5.0, 6.0)
+    assert mean.by_cluster is not None and mean.by_cluster.tolist() == [0.1, 0.0]
+    assert mean.variance == pytest.approx(0.1**2 * (0.02 + 0.04) / 0.04)  # drawn as much as the two are
 
 
 def test_films_of_one_person_do_not_count_as_many() -> None:

@@ -83,19 +83,35 @@ def influences(
 
 
 def entering(p: Predictions) -> dict[str, NDArray[np.bool_]]:
-    """On which cases a score stands: name (before any `:`) -> [N]; "" for all others, where that is not every case.
+    """On which cases a score stands: its name, or that before any `:`, -> [N]; "" for all others, if not every case.
 
-    An average precision stands on the images with boxes; the others only add false alarms.
+    An average precision of boxes stands on the images with boxes (of its class); the others only add false alarms. A
+    distance stands on the cases that have the class in truth or prediction.
     """
     if p.kind == "boxes":
-        return dict.fromkeys(
-            ("ap50", "map", "froc"), np.array([len(label) > 0 for _, label in p.boxes[0]], bool)
-        )
+        there = {
+            c: np.array([(label == i).any() for _, label in p.boxes[0]]) for i, c in enumerate(p.classes, 1)
+        }
+        every = np.array([len(label) > 0 for _, label in p.boxes[0]], bool)
+        each = {f"{name}:{c}": found for name in ("ap50", "froc") for c, found in there.items()}
+        return dict.fromkeys(("ap50", "map", "froc"), every) | each
     if p.kind == "mask":
-        return {"": (p.arrays[0] != IGNORE).any(axis=(1, 2))}
-    truth, _ = judged(p)
-    known: NDArray[np.bool_] = np.asarray(~np.isnan(truth).all(1))
-    return {"": known, "sensitivity": (truth == 1).any(1), "specificity": (truth == 0).any(1)}
+        truth, output = p.arrays
+        counted = truth != IGNORE
+        measured = {
+            c: (((truth == i) | (output == i)) & counted).any(axis=(1, 2)) for i, c in enumerate(p.classes, 1)
+        }
+        far = dict.fromkeys(("hd95", "asd", "one_empty"), np.any([*measured.values()], axis=0))
+        far |= {f"{name}:{c}": found for name in ("hd95", "asd") for c, found in measured.items()}
+        return {"": counted.any(axis=(1, 2))} | far
+    labels, _ = judged(p)
+    known: NDArray[np.bool_] = np.asarray(~np.isnan(labels))
+    each = (
+        {f"average_precision:{c}": known[:, i] for i, c in enumerate(p.classes)}
+        if known.shape[1] == len(p.classes)
+        else {}
+    )
+    return {"": known.any(1), "sensitivity": (labels == 1).any(1), "specificity": (labels == 0).any(1)} | each
 
 
 def of_scorer(
@@ -113,11 +129,12 @@ def of_scorer(
     result = {}
     for name, value in values.items():
         kind = name.partition(":")[0]
-        who = (enters or {}).get(kind, (enters or {}).get(""))
+        stands = enters or {}
+        who = stands.get(name, stands.get(kind, stands.get("")))
         sizes = np.bincount(of if who is None else of[who])
-        n = int(sizes.sum()) if enters and kind in enters and kind not in STEPS else scores.cases[name]
+        n = int(sizes.sum()) if kind in stands and kind not in STEPS else scores.cases[name]
         clusters = int((sizes > 0).sum())
-        effective = float(sizes.sum() ** 2 / (sizes**2).sum())
+        effective = float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0
         moved = moves.get(name)
         bounds = scores.bounds.get(name, (0.0, 1.0))
         if clusters < 2 or moved is None or not np.isfinite(moved).all():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from muscle.metrics import froc_curves, iou, match, score
+from muscle.metrics import froc_curves, iou, match, score, scorer
 from muscle.predictions import BoxOutput, BoxTruth, Predictions
 
 
@@ -61,3 +61,36 @@ def test_classes_without_boxes_and_images_without_detections() -> None:
     found = score(boxes([there], [no_detection]))
     assert found == {"ap50": 0, "map": 0, "froc": 0, "ap50:a": 0, "froc:a": 0}
     assert score(boxes([], [])) == {}
+
+
+def test_a_weight_of_zero_leaves_an_image_out() -> None:
+    """As the jackknife does: false alarms are then an image of those that are left."""
+    rng = np.random.default_rng(0)
+    images = []
+    for _ in range(6):
+        corner = rng.integers(0, 20, (2, 2)).astype(np.float32)
+        there = np.concatenate([corner, corner + 10], 1)
+        said = np.concatenate([there + rng.integers(-3, 4, there.shape), rng.integers(30, 60, (1, 4))])
+        said[-1, 2:] = said[-1, :2] + 5
+        images.append(
+            (
+                (there, np.array([1, 2])),
+                (said.astype(np.float32), rng.random(3, np.float32), rng.integers(1, 3, 3)),
+            )
+        )
+    truth, output = map(list, zip(*images, strict=True))
+    weighed = scorer(boxes(truth, output)).values(1 - np.eye(6))
+    for left in range(6):
+        rest = score(boxes(truth[:left] + truth[left + 1 :], output[:left] + output[left + 1 :]))
+        assert rest == pytest.approx({n: v[left] for n, v in weighed.items() if not np.isnan(v[left])})
+        assert 0 < rest["froc"] < 1
+
+
+@pytest.mark.parametrize(("rank", "ap"), [(100, 1 / 100), (101, 0.0)])
+def test_only_the_hundred_best_detections_of_an_image_count(rank: int, ap: float) -> None:
+    """COCO's maxDets; one true box, and the hit is the detection of that rank."""
+    there = (np.array([[0, 0, 10, 10]], np.float32), np.array([1]))
+    said = np.tile(np.array([50, 50, 60, 60], np.float32), (150, 1))
+    said[rank - 1] = there[0]
+    output = (said, np.linspace(0.9, 0.1, 150, dtype=np.float32), np.ones(150, np.int64))
+    assert score(boxes([there], [output]))["ap50"] == pytest.approx(ap)
