@@ -157,11 +157,11 @@ def test_a_stamp_is_of_everything_that_makes_a_row(tmp_path: Path) -> None:
         replace(job, runs={"m": (2, 2, ((0, 1),), 1)}),
         replace(job, masks={"m": (("0.png", ((255, 1),)),)}),
     ]
-    stamps = [reuse.stamp(j, key) for j in jobs for key in ("decoder", "another")]
+    stamps = [reuse.stamp(j, key, j.root) for j in jobs for key in ("decoder", "another")]
     assert len({timed for timed, _ in stamps}) == len({timeless for _, timeless in stamps}) == 16
     (tmp_path / "other").mkdir()
     os.link(tmp_path / "0.png", tmp_path / "other" / "0.png")
-    exact, timeless = reuse.stamp(replace(job, root=str(tmp_path / "other")), "decoder")
+    exact, timeless = reuse.stamp(replace(job, root=str(tmp_path / "other")), "decoder", "other")
     assert (
         timeless == stamps[0][1] and exact != stamps[0][0]
     )  # of another root: only if the bytes are the same

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muscle.data.decode import Decode, decode, decode_mask
-from muscle.data.grey import Crop, check_bytes, check_regular, reason
+from muscle.data.grey import Crop, check_bytes, check_regular, counted, reason
 from muscle.data.keys import hash_of, hash_of_file
 from muscle.errors import UserError
 
@@ -130,8 +130,7 @@ def _film(job: Job) -> Film:
     masks = {n: _mask(Path(job.root), files, frame, n in job.scaled) for n, files in job.masks.items()}
     masks |= {name: _runs(given, frame) for name, given in job.runs.items()}
     small = np.ascontiguousarray(shrink(decoded.pixels, frame.inner))
-    counts = np.bincount(small.ravel(), minlength=256)
-    levels = np.arange(256)
+    counts, levels = counted(small, 0, 255), np.arange(256)
     pixels = frame.place(small)
     record = {
         "image_hash": hash_of(f"{height}x{width}:".encode(), decoded.pixels),

@@ -160,8 +160,8 @@ class Films(Sequence[Job]):
 
     def stamps(self) -> Iterator[Stamp]:
         """The stamp of each row."""
-        decoder = self.decode.key()
-        return (stamp(job, decoder) for job in self)
+        decoder, place = self.decode.key(), place_of(self.root)
+        return (stamp(job, decoder, place) for job in self)
 
 
 def film_job(root: Path, sample: Sample, size: tuple[int, int], decode: Decode, fit: Fit) -> Job:

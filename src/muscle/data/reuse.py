@@ -46,12 +46,12 @@ def _stat(path: Path) -> Stat:
     return [found.st_size, found.st_mtime_ns]
 
 
-def stamp(job: Job, decode: str) -> Stamp:
-    """The stamp of a row; ``decode`` is the key of the job's decoder settings."""
+def stamp(job: Job, decode: str, place: str) -> Stamp:
+    """The stamp of a row; ``decode`` is the key of the job's decoder settings, ``place`` its root's (``place_of``)."""
     film, *masks = stats(job)
     drawn = (job.masks, sorted(job.scaled), job.runs, job.boxes, job.points)
     made = repr((decode, (picture(job.path, job.frame), job.size, job.fit, *drawn, masks), film[:1])).encode()
-    return _hash(made + repr((film, place_of(job.root))).encode()), _hash(made)
+    return _hash(made + repr((film, place)).encode()), _hash(made)
 
 
 def place_of(root: str | Path) -> str:
