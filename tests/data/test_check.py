@@ -214,6 +214,17 @@ def test_films_that_name_no_patient_are_said_once_with_what_to_do(
         assert not told or told[0].do.startswith("give patient_pattern in the data file")
 
 
+def test_classes_that_differ_in_case_or_blanks_alone(given: Callable[..., Source]) -> None:
+    target = Target(name="sick", kind="labels", classes=("Normal", "pneumonia", "normal ", "pneu monia"))
+    samples = [
+        Sample(id="", path="0.png", source="", patient="p", annotations={"sick": Labels((1, 0, 0, 0))})
+    ]
+    (found,) = check(DataFile(sources={"a": given("a", samples, [target])}), workers=0)
+    assert [(f.level, f.what, f.path, f.seen) for f in found.faults] == [
+        ("warning", "classes alike", "sick", "'Normal' and 'normal ' are learned as two classes")
+    ]
+
+
 def test_images_without_annotation(checked: Callable[..., Checked]) -> None:
     nothing = dict.fromkeys(("sick", "lung", "find", "tips", "age"))
     few = checked([sound(0), sound(1), sound(2), sound(3, **nothing)])

@@ -12,7 +12,7 @@ from typing import Literal
 
 from muscle.data.faults import Fault
 from muscle.data.source import Source
-from muscle.types import BoxList, Labels, Sample, Value
+from muscle.types import BoxList, Labels, Sample, Target, Value
 
 THREADS = 8  # reading files waits for the disk
 
@@ -100,3 +100,20 @@ def nameless(source: Source, samples: Sequence[Sample]) -> Iterator[Fault]:
     if fields:
         do = f"give {' or '.join(fields)} in the data file, unless each film is of another person"
     yield Fault("warning", "no patient named", "images", seen, do)
+
+
+def classes_alike(targets: Sequence[Target]) -> Iterator[Fault]:
+    """Classes of one target that differ in case or blanks alone: mostly one class, written in two ways."""
+    for target in targets:
+        written: dict[str, list[str]] = defaultdict(list)
+        for name in target.classes:
+            written[" ".join(name.split()).casefold()].append(name)
+        for names in (names for names in written.values() if len(names) > 1):
+            said = " and ".join(map(repr, names))
+            yield Fault(
+                "warning",
+                "classes alike",
+                target.name,
+                f"{said} are learned as two classes",
+                "write one of them",
+            )
