@@ -217,7 +217,8 @@ def test_films_that_name_no_patient_are_said_once_with_what_to_do(
 def test_classes_that_differ_in_case_or_blanks_alone(given: Callable[..., Source]) -> None:
     target = Target(name="sick", kind="labels", classes=("Normal", "pneumonia", "normal ", "pneu monia"))
     samples = [
-        Sample(id="", path="0.png", source="", patient="p", annotations={"sick": Labels((1, 0, 0, 0))})
+        Sample(id="", path=f"{i}.png", source="", patient="p", annotations={"sick": Labels(truth)})
+        for i, truth in enumerate(((1, 0, 0, 0), (0, 1, 0, 0)))
     ]
     (found,) = check(DataFile(sources={"a": given("a", samples, [target])}), workers=0)
     assert [(f.level, f.what, f.path, f.seen) for f in found.faults] == [
