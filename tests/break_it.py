@@ -490,7 +490,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a sensitivity counts the healthy", "influence.py",
-        '"sensitivity": (truth == 1).any(1)', '"sensitivity": (truth >= 0).any(1)',
+        '"sensitivity": (labels == 1).any(1)', '"sensitivity": (labels >= 0).any(1)',
         "test_statistics.py::test_values_are_the_plain_scores_and_lie_inside",
     ),
     Mutation(
