@@ -30,7 +30,7 @@ from muscle.equal_compute import equal_compute
 from muscle.errors import UserError
 from muscle.grid import run_grid
 from muscle.machine import Machine
-from muscle.parts import digest, override
+from muscle.parts import digest, has_leaf, override
 from muscle.probing import run_probes
 from muscle.progress import Progress
 from muscle.recipe import Recipe
@@ -236,24 +236,7 @@ def main() -> None:
 
 def effort(found: Recipe) -> Recipe:
     """The recipe with those of the changes that it has a place for."""
-    changed = found
-    for change in EFFORT:
-        path, _, _ = change.partition("=")
-        if has(found.dump(), path.split(".")):
-            changed = override(changed, (change,))
-    return changed
-
-
-def has(data: Any, path: list[str]) -> bool:
-    """Whether plain data have a leaf at a path."""
-    for step in path:
-        if isinstance(data, list) and step.isdigit() and int(step) < len(data):
-            data = data[int(step)]
-        elif isinstance(data, dict) and step in data:
-            data = data[step]
-        else:
-            return False
-    return True
+    return override(found, tuple(change for change in EFFORT if has_leaf(found, change)))
 
 
 def write(out: Path) -> None:

@@ -17,6 +17,7 @@ from muscle.datasets.table import Table
 from muscle.errors import UserError
 from muscle.external import validate
 from muscle.predictions import Predictions
+from muscle.report import report
 from muscle.results import Results
 
 
@@ -69,6 +70,11 @@ def test_films_of_elsewhere_are_all_scored_at_the_models_own_threshold(place: Pa
     assert found["metrics"]["accuracy"]["n"] == 24 and found["external"] is True
     assert found["threshold"] == cell(place)["threshold"] and "sensitivity@youden" in found["metrics"]
     assert (tmp_path / "v" / found["predictions"]).is_file()
+    report(tmp_path / "v")
+    table1 = (tmp_path / "v/tables/table1.csv").read_text().splitlines()[1]
+    assert ",0,0,24,24," in table1  # train, valid, test, total: all of it is tested
+    checklist = (tmp_path / "v/tables/checklist.md").read_text()
+    assert "of films that no stage has seen" in checklist
 
 
 def test_on_its_own_test_part_it_answers_as_in_its_cell(place: Path, tmp_path: Path) -> None:

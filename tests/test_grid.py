@@ -307,6 +307,17 @@ def test_the_plan_of_a_grid_is_what_the_grid_does(films: Path, tmp_path: Path) -
     after = planned()
     assert [r["state"] for r in after[:2]] == ["exists", "exists"]
     assert [r["state"] for r in after[2:]] == ["exists", "another job"] * 3
+    scratch(films, tmp_path, recipes=recipes)
+    shutil.rmtree(tmp_path / "checkpoints")
+    assert [r["state"] for r in planned()] == ["not needed", "shared with md-moco", *["exists"] * 6]
+
+
+def test_time_counts_where_a_run_was_interrupted_before_it_gave_a_result(tmp_path: Path) -> None:
+    results = Results(tmp_path, "", False, tiny.MACHINE)
+    results.since -= 60
+    with pytest.raises(KeyboardInterrupt), results.timed():
+        raise KeyboardInterrupt
+    assert json.loads((tmp_path / "results.json").read_text())["provenance"]["wall_s"] >= 60
 
 
 def test_the_report_needs_no_checkpoint(films: Path, tmp_path: Path) -> None:

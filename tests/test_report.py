@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from pathlib import Path
 
@@ -97,6 +98,51 @@ def test_names_from_data_are_text_and_never_markup(tmp_path: Path) -> None:
     assert all(
         line.count(" | ") <= 10 for line in (tmp_path / "tables" / "table1.md").read_text().splitlines()
     )
+
+
+def test_what_was_asked_for_and_is_not_there_is_a_table_and_so_are_groups(tmp_path: Path) -> None:
+    results = write_results(tmp_path)
+    report(tmp_path)
+    assert not any("Not in the tables" in name or name == "Subgroups" for name in dict(check(tmp_path)))
+    assert (tmp_path / "tables/table2.md").read_text().startswith("Classification (synthetic radiographs)\n")
+    cell = results["cells"][0]
+    open_ = {k: cell[k] for k in ("recipe", "title", "backbone", "task", "seed")} | {
+        "seed": 7,
+        "status": "not run",
+    }
+    results["missing"] = [open_ | {"why": ""}, open_ | {"seed": 8, "why": "no room | on the disk"}]
+    score = {"value": 0.8, "low": 0.6, "high": 0.9, "n": 30}
+    for one, value in zip(results["cells"][:2], (0.8, 0.6), strict=True):
+        assert (one["recipe"], one["task"]) == ("scratch", "pneumonia")
+        one["subgroups"] = [
+            {
+                "column": "sex",
+                "value": "F",
+                "n": 30,
+                "patients": 25,
+                "score": score | {"value": value},
+                "why": "",
+            },
+            {
+                "column": "sex",
+                "value": "M",
+                "n": 3,
+                "patients": 3,
+                "score": None,
+                "why": "few patients (3, needed 20)",
+            },
+        ]
+        one["worst"] = {"sex": "F"}
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    report(tmp_path)
+    listed = dict(check(tmp_path))
+    assert listed["Not in the tables: 2 cells that were asked for"] == 2 and listed["Subgroups"] == 2
+    groups = (tmp_path / "tables/subgroups.md").read_text().splitlines()[4:]
+    assert groups == [
+        "| pneumonia | resnet18 | Scratch | sex | F | AUC | 70.00 (60.00–90.00) | 30 | 25 | worst |",
+        "| pneumonia | resnet18 | Scratch | sex | M | AUC | – (few patients (3, needed 20)) | 3 | 3 | – |",
+    ]
+    assert "no room" in (tmp_path / "tables/missing.md").read_text()
 
 
 def test_missing_pieces_say_why_and_nothing_falls(tmp_path: Path) -> None:

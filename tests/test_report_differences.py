@@ -104,9 +104,26 @@ def test_what_was_not_run_or_not_kept_is_no_number() -> None:
     assert found["germ", "MUSCLE", "SCRATCH"].sentence == "MUSCLE not run"
     assert found["germ", "MUSCLE", "MD-MOCO"].sentence == "MUSCLE not run"
     assert found["germ", "MD-MOCO", "SCRATCH"].sentence == "MD-MOCO: no predictions kept"
-    assert "evaluate again" in found["germ", "MUSCLE-NAIVE", "SCRATCH"].sentence
+    assert "predictions cannot be used (germ: " in found["germ", "MUSCLE-NAIVE", "SCRATCH"].sentence
     shown = {row[3].text: row for row in table(list(found.values())).rows if row[0].text == "germ"}
     assert all(cell.numbers in (("",), ("0 / 2",), ("2 / 0",), ("2",)) for cell in shown["MUSCLE"][6:])
+
+
+def test_recipes_of_one_title_that_share_no_task_are_one_row() -> None:
+    """As those that each leave one task out: on the task of the other they are not "not run"."""
+    run = Run(("pne", "germ"), seeds=1)
+    for cell in run.cells:
+        if cell["recipe"] in ("muscle", "muscle-naive"):
+            cell["title"] = "WITHOUT"
+    mine = {"muscle": "germ", "muscle-naive": "pne"}
+    run.cells = [c for c in run.cells if mine.get(c["recipe"], c["task"]) == c["task"]]
+    found = [(p.task, *p.names) for p in run.pairs() if "WITHOUT" in p.names]
+    assert found == [
+        ("pne", "WITHOUT", "SCRATCH"),
+        ("germ", "WITHOUT", "SCRATCH"),
+        ("germ", "WITHOUT", "MD-MOCO"),
+    ]
+    assert not any(p.why for p in run.pairs())
 
 
 def test_models_that_saw_other_cases_are_not_compared() -> None:

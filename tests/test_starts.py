@@ -14,6 +14,7 @@ from muscle.errors import UsageError
 from muscle.parts import from_yaml
 from muscle.recipe import Recipe, assign_roles
 from muscle.recipes import recipe
+from muscle.schedules import Sequential
 from muscle.starts import compared, left_out, start_recipe
 from muscle.weights import save_backbone
 
@@ -36,6 +37,16 @@ def test_rivals_take_over_network_and_pixels_of_the_run(tmp_path: Path) -> None:
     for r in asked:
         assert (r.backbone, r.size, r.fit) == (ResNet(name="resnet50"), (64, 48), "pad")
         assert r.seeds == (0, 1)
+
+
+def test_a_change_goes_to_every_recipe_that_has_a_place_for_it() -> None:
+    """Scratch has no stages; what has a place nowhere is a mistake."""
+    change = "stages.0.schedule.epochs_per_task=3"
+    scratch, moco = compared(["scratch"], ["md-moco"], None, 1, "demo", (), (change, "size=[64,48]"))
+    assert not scratch.stages and moco.stages[0].schedule == Sequential(epochs_per_task=3)
+    assert scratch.size == moco.size == (64, 48)
+    with pytest.raises(UsageError, match="no '0'"):
+        compared(["scratch"], (), None, 1, "demo", (), (change,))
 
 
 def test_runs_that_differ_do_not_compare(tmp_path: Path) -> None:

@@ -43,7 +43,10 @@ def named(pipeline: Pipeline, task: str, seed: int) -> dict[str, Any]:
 def found(pipeline: Pipeline, task: str, seed: int, results: Results) -> dict[str, Any] | None:
     """The finished cell, its weights there or not: of the same jobs, test part and intervals, with its predictions."""
     there = results.cell(pipeline.recipe.name, pipeline.recipe.backbone.architecture, task, seed)
-    if there is None or not (results.out / there["predictions"]).is_file():
+    if (
+        there is None
+        or Predictions.ids_in(results.out / there["predictions"]) != pipeline.corpus.tasks[task].test.ids
+    ):
         return None
     return there if identity(pipeline, task, seed).items() <= there.items() else None
 
@@ -97,10 +100,10 @@ def run_cell(
     cell |= scored(test, chosen) | {
         "predictions": file, "minutes": minutes,
         "minutes_total": minutes + sum(c.about["minutes"] for c in stages),
-        "images_seen": seen | {"total": sum(seen.values())}, "settings": settings(recipe),
+        "images_seen": seen | {"total": sum(seen.values()), "tasks": _tested(pipeline)}, "settings": settings(recipe),
         "more_images": recipe.finetune.more_images if recipe.finetune else 0,
         "key": checkpoint.about["key"], **identity(pipeline, task, seed),
-        "commit": results.data["provenance"]["commit"], "threads": results.data["provenance"]["threads"],
+        "commit": results.head["provenance"]["commit"], "threads": results.head["provenance"]["threads"],
         "valid": checkpoint.about["best"]["valid"], "best_epoch": checkpoint.about["best"]["turn"] + 1,
         "backbone_rate": checkpoint.about["stage"]["optimizer"]["backbone_rate"],
         "train_images": len(pipeline.learned(task, seed).train),
@@ -110,6 +113,11 @@ def run_cell(
         if made.about["key"] not in kept:
             made.drop()
     return cell
+
+
+def _tested(pipeline: Pipeline) -> int:
+    """How many tasks share one pre-training."""
+    return sum(len(pipeline.corpus.tasks[name].test) > 0 for name in pipeline.tasks())
 
 
 def scored(test: Predictions, chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -116,14 +116,14 @@ def validate(
         facts["leaks allowed"] = f"the model has seen {len(leaks)} of these films, so scores flatter"
     name = f"predictions/{recipe.name}-{recipe.backbone.architecture}-{target.name}-{about['seed']}.npz"
     predictions.save(results.out / name)
-    results.put_sources(corpus)
+    results.put_sources(corpus, tested=True)
     results.put_cell({
         "recipe": recipe.name, "title": about["title"], "backbone": recipe.backbone.architecture, "task": target.name,
         "kind": target.kind, "classes": list(target.classes), "seed": about["seed"], "external": True,
         **scored(predictions, {k: about[k] for k in ("threshold", "temperature")}),
         "predictions": name, "minutes": 0.0, "data": corpus.digest, "key": made.about["key"],
         "test": rows.digest(target), "intervals": describe(), "settings": digest(about["recipe"]),
-        "commit": results.data["provenance"]["commit"], "threads": results.data["provenance"]["threads"],
+        "commit": results.head["provenance"]["commit"], "threads": results.head["provenance"]["threads"],
         "train_images": about["train_images"],
     })  # fmt: skip
     return results

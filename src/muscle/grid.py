@@ -154,7 +154,8 @@ def run_grid(
         file_name = recipe.name if alone else f"{recipe.name}-{recipe.backbone.architecture}"
         paths.atomic_write(out / f"{file_name}.yaml", recipe.yaml())
         results.put_start(recipe, pipeline.corpus)
-    run_pipelines(pipelines, results, progress, share, keep_weights)
+    with results.timed():
+        run_pipelines(pipelines, results, progress, share, keep_weights)
     return results
 
 

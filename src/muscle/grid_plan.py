@@ -43,14 +43,15 @@ def plan_grid(
 
     Returns:
         Rows of a table: ``cell`` (its number, or ``stage``), ``recipe``, ``backbone``, ``task`` (of a stage its
-        name), ``seed``, ``state`` (``exists``, ``to compute``, ``shared with RECIPE``, ``another job``), ``minutes``
-        that it will take, 0 where nothing is computed.
+        name), ``seed``, ``state`` (``exists``, ``to compute``, ``not needed`` (all its cells exist), ``shared with
+        RECIPE``, ``another job``), ``minutes`` that it will take, 0 where nothing is computed.
     """
     corpora = _corpora(recipes, file, store)
     results = Results(out, "", file.synthetic, machine)
     taken = _minutes(results)
     rows: list[Row] = []
-    stages: dict[str, str] = {}  # a stage and all before it -> the recipe that is the first to have it
+    stages: dict[str, list[Recipe]] = {}  # a stage and all before it -> the recipes that have it
+    asked: list[list[Recipe]] = []  # of each row so far
     pipelines = [_pipeline(r, corpora, machine, paths.checkpoints(out)) for r in recipes]
     for recipe, pipeline, timed in zip(recipes, pipelines, plans, strict=True):
         keys = [job.key for job in pipeline.stage_jobs()] if pipeline else []
@@ -59,7 +60,9 @@ def plan_grid(
                 name="x", title="", stages=recipe.stages[: index + 1], finetune=None, seeds=(0,)
             )
             same = digest(before.dump())
-            first = stages.setdefault(same, recipe.name)
+            asked.append(stages.setdefault(same, []))
+            asked[-1].append(recipe)
+            first = asked[-1][0].name
             hours = sum(row["hours"] for row in timed["stages"] if row["stage"] == stage.name)
             state = "to compute" if first == recipe.name else f"shared with {first}"
             if keys and Checkpoint.there(paths.checkpoints(out), keys[index]):
@@ -72,13 +75,20 @@ def plan_grid(
         if seed in recipe.seeds
         for task in _tasks(recipe, file, timed)
     ]
+    needed = set()  # recipes with cells that are not there
     for number, (recipe, pipeline, timed, task, seed) in enumerate(every):
         state = "to compute" if number % share.jobs == share.job else "another job"
         if pipeline and found(pipeline, task, seed, results):
             state = "exists"
+        else:
+            needed.add((recipe.name, recipe.backbone.architecture))
         hours = sum(row["hours"] for row in timed["stages"] if row["stage"] == f"finetune-{task}")
         minutes = taken.get((recipe.backbone.architecture, task), 60 * hours / len(recipe.seeds))
         rows.append(_row(str(number), recipe, task, str(seed), state, minutes))
+    for row, sharing in zip(rows, asked, strict=False):  # the stages come first
+        open_ = any((recipe.name, recipe.backbone.architecture) in needed for recipe in sharing)
+        if row["state"] == "to compute" and not open_ and every:
+            row |= {"state": "not needed", "minutes": 0.0}
     return rows
 
 

@@ -310,6 +310,20 @@ def override(part: P, assignments: list[str] | tuple[str, ...]) -> P:
     return type(part).parse(data)
 
 
+def has_leaf(part: Part, assignment: str) -> bool:
+    """Whether a part has a place for ``path=value``."""
+    data = part.dump()
+    data.pop("kind", None)
+    for step in assignment.partition("=")[0].split("."):
+        if isinstance(data, list) and step.isdigit() and int(step) < len(data):
+            data = data[int(step)]
+        elif isinstance(data, dict) and step in data:
+            data = data[step]
+        else:
+            return False
+    return True
+
+
 def _assign(data: Any, path: str, value: Any) -> None:
     steps = path.split(".")
     for depth, step in enumerate(steps):

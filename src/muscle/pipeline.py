@@ -19,7 +19,7 @@ from muscle.errors import UsageError, UserError
 from muscle.job import Job, Start, start_key
 from muscle.machine import Machine
 from muscle.progress import SILENT, Progress
-from muscle.recipe import Recipe, Stage, assign_roles
+from muscle.recipe import Recipe, Stage, Weights, assign_roles
 from muscle.tasks import Task, TaskModule
 from muscle.types import Target
 
@@ -79,7 +79,9 @@ class Pipeline:
 
     def check(self) -> None:
         """Raises, before the first step, what a later stage or the fine-tuning would raise after hours of others."""
-        start = self._start(self.recipe.seed)
+        start, backbone = self._start(self.recipe.seed), self.recipe.backbone
+        if isinstance(self.recipe.init, Weights):
+            self.recipe.init.load(backbone.build(), str(getattr(backbone, "name", "")))
         for index in range(len(self.recipe.stages)):
             self._job(index, start)
         if self.recipe.finetune is not None:

@@ -76,6 +76,8 @@ def plan(
     """
     recipe.check()
     machine.settle()
+    if isinstance(recipe.init, Weights):
+        recipe.init.load(recipe.backbone.build(), str(getattr(recipe.backbone, "name", "")))
     records = file.read()
     seen = _seen_before(recipe, file, records, store)
     with tempfile.TemporaryDirectory(prefix="muscle-plan-") as scratch:

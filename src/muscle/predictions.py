@@ -163,12 +163,22 @@ class Predictions:
                 about["classes"] = tuple(about["classes"])
                 return cls(**about, truth=truth, output=output, pictures=file["pictures"])
         except FileNotFoundError:
-            raise UserError(f"{path}: no such file of predictions; evaluate again to write it") from None
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(
-                f"{path}: not a file of predictions ({reason}); evaluate again to write it"
+                f"{path}: no such file of predictions; the command of the run writes it again"
             ) from None
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"{path}: not a file of predictions ({type(error).__name__}); the command of the run writes it again"
+            ) from None
+
+    @classmethod
+    def ids_in(cls, path: Path) -> list[str] | None:
+        """The cases of a file that ``save`` wrote, without reading what was said of them; None of any other file."""
+        try:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                return list(json.loads(str(file["about"][()]))["ids"])
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+            return None
 
 
 _SHAPE: dict[str, tuple[type[Any], tuple[int, ...]]] = {

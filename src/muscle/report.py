@@ -72,12 +72,12 @@ def report(out: Path, baseline: str | None = None) -> Path:
             old.unlink()
     for block in blocks:
         if block.table:
+            title = block.item.title + (" (synthetic radiographs)" if results["synthetic"] else "")
             atomic_write(
-                out / "tables" / f"{block.item.name}.md",
-                f"{plain(block.item.title)}\n\n{block.table.markdown()}",
+                out / "tables" / f"{block.item.name}.md", f"{plain(title)}\n\n{block.table.markdown()}"
             )
             atomic_write(out / "tables" / f"{block.item.name}.csv", block.table.csv())
-            tex = latex(block.table, block.item.title, block.item.caption)
+            tex = latex(block.table, title, block.item.caption)
             atomic_write(out / "tables" / f"{block.item.name}.tex", tex)
     path = out / "report.html"
     atomic_write(path, _page(results, [b for b in blocks if b.item.listed]))
@@ -91,6 +91,8 @@ def load_results(out: Path) -> Results:
         UserError: it is missing, not JSON, of another version, or lacks what each entry must have.
     """
     path = out / "results.json"
+    if out.is_file():
+        raise UserError(f"{out}: a file; give the folder of the run")
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -98,18 +100,20 @@ def load_results(out: Path) -> Results:
             f"{path}: no results here; give a folder of `muscle run`, `compare` or `finetune`"
         ) from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); evaluate again to write it") from None
+        raise UserError(f"{path}: cannot be read ({error}); the command of the run writes it again") from None
     if not isinstance(results, dict) or results.get("version") != VERSION:
-        raise UserError(f"{path}: not results of version {VERSION}; evaluate again to write them")
+        raise UserError(f"{path}: not results of version {VERSION}; the command of the run writes them again")
     needed = {"sources": ("name",), "cells": ("recipe", "task", "kind", "seed", "metrics"),
               "stages": ("recipe", "name"), "forgetting": ("recipe", "tasks", "turns"),
               "probes": ("start", "backbone", "task", "probe", "share", "draw", "patients", "metrics"),
-              "embeddings": ("start", "backbone", "file", "n")}  # fmt: skip
+              "embeddings": ("start", "backbone", "file", "n"), "missing": ("task", "status")}  # fmt: skip
     for part, keys in needed.items():
         for i, entry in enumerate(results.setdefault(part, [])):
             lacking = [key for key in keys if key not in entry]
             if lacking:
-                raise UserError(f"{path}: {part} entry {i + 1} lacks {', '.join(lacking)}; evaluate again")
+                raise UserError(
+                    f"{path}: {part} entry {i + 1} lacks {', '.join(lacking)}; the command of the run writes it again"
+                )
     for cell in results["cells"]:
         cell.setdefault("backbone", "")
         cell.setdefault("classes", [])

@@ -12,6 +12,10 @@ SOURCES = (
     "Films that this run could read, by part. Quarantined files could not be read or did not fit their annotation; "
     "the store lists each with its reason."
 )
+MISSING = (
+    "A comparison is whole when this table is not there. `not run` without a reason: its turn has not come, or another "
+    "job's; the command of the run goes on."
+)
 SCORES = (
     "Test part, in percent, mean over seeds, with the 95 % interval beneath (each seed's interval, averaged: it speaks "
     "of the test cases, not of the spread over seeds, which the next figure shows). Bold: the interval lies wholly "

@@ -29,9 +29,7 @@ LEFT = (
     ("Reference standard", "who annotated, with what qualification, how often, how they agreed"),
     ("Participants", "age, sex, disease spectrum of each part; a flow diagram"),
     ("Sample size", "why it is enough for the claim"),
-    ("Fairness", "performance in subgroups, and what was done about differences"),
     ("Failure analysis", "which cases go wrong, and why"),
-    ("External validation", "on data of other sites, or that there is none"),
     ("Limitations and clinical meaning", "what these numbers do not show"),
     ("Funding and interests", "who paid, and their role"),
 )
@@ -150,6 +148,22 @@ def _machine(r: Results) -> list[str]:
     ]
 
 
+def _subgroups(r: Results) -> list[str]:
+    """By what there are scores, and the worst groups."""
+    by = sorted({group["column"] for cell in r["cells"] for group in cell.get("subgroups", ())})
+    worst = {f"{name} {value}" for cell in r["cells"] for name, value in cell.get("worst", {}).items()}
+    return [
+        f"scores by {', '.join(by)}" if by else "",
+        f"worst in some cell: {', '.join(sorted(worst))}" if worst else "",
+    ]
+
+
+def _external(r: Results) -> list[str]:
+    cells = [cell for cell in r["cells"] if cell.get("external")]
+    sources = ", ".join(s["name"] for s in r["sources"] if cells or s.get("external"))
+    return [f"of films that no stage has seen: {sources}" if sources else ""]
+
+
 def _code(r: Results) -> list[str]:
     facts = r["provenance"]
     commit = str(facts.get("commit") or "")
@@ -184,6 +198,8 @@ KNOWN: tuple[tuple[str, Callable[[Results], list[str]], str], ...] = (
     ("Selection of the final model", _chosen, ""),
     ("Seeds and repetition", _seeds, ""),
     ("Performance with uncertainty", _intervals, "which score was the primary one, named before the run"),
+    ("Fairness", _subgroups, "what was done about differences; groups that the data do not name"),
+    ("External validation", _external, "data of other sites, or that there is none"),
     ("Operating point", _threshold, "whether it suits the intended use"),
     ("Software and machine", _machine, ""),
     ("Code and data to repeat it", _code, "where code, weights and data can be had"),

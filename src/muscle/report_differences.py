@@ -84,10 +84,15 @@ def pairs(results: Results, baseline: str, load: Load) -> list[Pair]:
     for task, backbone in dict.fromkeys((g.task, g.backbone) for g in groups):
         here = {g.recipe: g for g in groups if (g.task, g.backbone) == (task, backbone)}
         kind = next(iter(here.values())).kind
+        # Recipes of one title may stand for one row, each on a task of its own: only this task's is missing or not
+        stands = {g.title: g.recipe for g in here.values()}
+        here_wanted = [
+            (a, b) for a, b in wanted if all(stands.get(titles[side], side) == side for side in (a, b))
+        ]
         judged = _Judged(MAIN[kind], load)
         made += [
             judged.pair(Pair(task, backbone, MAIN[kind], here.get(a, titles[a]), here.get(b, titles[b])))
-            for a, b in wanted
+            for a, b in here_wanted
         ]
     tested = [i for i, pair in enumerate(made) if pair.found is not None]
     adjusted = holm([pair.found.p for pair in made if pair.found is not None])
@@ -123,8 +128,8 @@ class _Judged:
         if group.recipe not in self.known:
             try:
                 self.known[group.recipe] = self._judge(group.cells)
-            except UserError:
-                self.known[group.recipe] = "predictions cannot be used; evaluate again"
+            except UserError as error:
+                self.known[group.recipe] = f"predictions cannot be used ({str(error).partition(';')[0]})"
         return self.known[group.recipe]
 
     def _judge(self, cells: Sequence[Results]) -> tuple[int, list[Influence]] | str:

@@ -19,6 +19,7 @@ from muscle import report_probes as probes
 from muscle import report_quality as quality
 from muscle import report_quoted as quoted
 from muscle import report_scores as scores
+from muscle import report_subgroups as subgroups
 from muscle import report_tables as tables
 from muscle.data.store import Store
 from muscle.predictions import Predictions
@@ -31,6 +32,7 @@ from muscle.report_captions import (
     FOREST,
     FROC,
     MATRIX,
+    MISSING,
     MODELS,
     OVERLAYS,
     RANDOM,
@@ -103,6 +105,9 @@ def plan(results: Results, out: Path, baseline: str | None = None) -> list[Item]
         items.append(
             Item("table1", "data", "Data sets as counted here", SOURCES, partial(tables.sources, results))
         )
+    if missing := results["missing"]:
+        title = f"Not in the tables: {len(missing)} cells that were asked for"
+        items.append(Item("missing", "data", title, MISSING, partial(tables.missing, results)))
     for s in results["sources"]:
         caption = "As they lie in the store, evenly spaced over its rows, not chosen."
         items.append(
@@ -116,8 +121,13 @@ def plan(results: Results, out: Path, baseline: str | None = None) -> list[Item]
     compared = compute.without(results)
     items += _score_items(compared, look, load, differences.baseline_of(compared, baseline))
     if len(compared["cells"]) < len(results["cells"]):
-        second = partial(_rows, partial(compute.table, results), "the rows to be equal to are not there")
+        second = partial(
+            _rows, partial(compute.table, results, load), "the rows to be equal to are not there"
+        )
         items.append(Item("equal-compute", "differences", compute.TITLE, compute.CAPTION, second))
+    if any(cell.get("subgroups") for cell in results["cells"]):
+        groups = partial(_rows, partial(subgroups.table, results), "no case has a group")
+        items.append(Item("subgroups", "differences", subgroups.TITLE, subgroups.CAPTION, groups))
     items += _probe_items(results, out)
     seen = set()
     for stage in results["stages"]:

@@ -77,7 +77,8 @@ def _rivals(group: Group, groups: list[Group]) -> list[Group]:
     return [g for g in groups if (g.task, g.backbone) == (group.task, group.backbone) and g is not group]
 
 
-def _score(group: Group | None, metric: str, groups: list[Group]) -> Cell:
+def score_cell(group: Group | None, metric: str, groups: list[Group]) -> Cell:
+    """A score in percent with its interval, stamped where that is not to be believed; bold above all its rivals'."""
     found = group.mean(metric) if group else None
     if group is None:
         return Cell("not run", numbers=("", "", ""))
@@ -112,7 +113,7 @@ def classification(results: Results, beside: Beside | None = None) -> Table:
     """Table 2: data set x backbone x pre-training; accuracy, sensitivity, specificity, AUC, difference of the AUC."""
     groups = grouped(results, ("labels",))
     rows = [
-        (word(g.task), word(g.backbone), word(g.title), *(_score(g, m, groups) for m in COLUMNS["labels"]),
+        (word(g.task), word(g.backbone), word(g.title), *(score_cell(g, m, groups) for m in COLUMNS["labels"]),
          *([beside.of(g)] if beside else []), number(len(g.cells)), word(_cases([g])))
         for g in groups
     ]  # fmt: skip
@@ -150,7 +151,7 @@ def dense(results: Results, columns: dict[str, list[str]], beside: Beside | None
         row = [word(backbone), word(titles[backbone, recipe])]
         for task, metrics in columns.items():
             group = mine.get(task)
-            row += [_score(group, metric, groups) for metric in metrics]
+            row += [score_cell(group, metric, groups) for metric in metrics]
             if beside:
                 row.append(beside.of(group) if group else Cell("not run", numbers=("", "", "")))
         rows.append(tuple(row))

@@ -139,6 +139,15 @@ def sources(results: Results) -> Table:
     return Table(head, tuple(rows), words=6)
 
 
+def missing(results: Results) -> Table:
+    """Cells that were asked for and have no scores, each with why."""
+    rows = [
+        tuple(word(cell.get(k)) for k in ("title", "backbone", "task", "seed", "status", "why"))
+        for cell in results["missing"]
+    ]
+    return Table(("Start", "Backbone", "Task", "Seed", "Status", "Why"), tuple(rows), words=6)
+
+
 def _count(source: Results, part: str) -> int:
     value = source.get(part)
     return len(value) if isinstance(value, list) else int(value or 0)

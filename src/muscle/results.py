@@ -95,6 +95,15 @@ class Results:
             self.data["provenance"]["wall_s"] = round(self.before, 1)
             atomic_write(self.out / "results.json", json.dumps(self.data, indent=1))
 
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Counts the time of what is done within, also where it is interrupted before it gave a result."""
+        try:
+            yield
+        finally:
+            with self.changing():
+                pass
+
     def cell(self, recipe: str, backbone: str, task: str, seed: int) -> dict[str, Any] | None:
         """The cell that is there."""
         mine = (recipe, backbone, task, seed)
@@ -168,12 +177,13 @@ class Results:
                 for part in ("probes", "embeddings"):
                     data[part] = [e for e in data.get(part, []) if e["data"] in known]
 
-    def put_sources(self, corpus: Corpus) -> None:
-        """Table 1 as counted here, and what identifies the data."""
+    def put_sources(self, corpus: Corpus, tested: bool = False) -> None:
+        """Table 1 as counted here, and what identifies the data; ``tested``: all of it is, whatever its part."""
         rows = []
         for store in corpus.stores:
             source = corpus.file.sources[store.name]
-            splits, modalities = store.counts("split"), store.counts("modality")
+            splits = {"test": len(store)} if tested else store.counts("split")
+            modalities = store.counts("modality")
             parts = sorted(set(store.counts("body_part")) - {""})
             rows.append({
                 "name": store.name, "kind": source.kind, "body_part": ", ".join(parts),
@@ -296,7 +306,7 @@ def provenance(machine: Machine) -> dict[str, Any]:
     device = machine.torch_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([_program(), *sys.argv[1:]]),
         "commit": _commit(),
         "machine": f"{name}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
         "device": str(device),
@@ -304,6 +314,12 @@ def provenance(machine: Machine) -> dict[str, Any]:
         "versions": {p: version(p) for p in PACKAGES} | {"python": platform.python_version()},
         "started": STARTED,
     }  # fmt: skip
+
+
+def _program() -> str:
+    """What a shell would be given: ``python -m muscle`` has its name in a file of another."""
+    given = Path(sys.argv[0])
+    return given.parent.name if given.name == "__main__.py" else given.name
 
 
 def _cpu_name() -> str:

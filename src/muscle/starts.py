@@ -13,7 +13,7 @@ from muscle.data.data_file import DataFile, shared_targets
 from muscle.data.decode import Decode
 from muscle.data.normalization import Normalization
 from muscle.errors import UsageError, UserError
-from muscle.parts import from_yaml, override
+from muscle.parts import from_yaml, has_leaf, override
 from muscle.progress import SILENT, Progress
 from muscle.recipe import ImageNet, Recipe, Weights, assign_roles
 from muscle.recipes import RECIPES, recipe
@@ -175,7 +175,16 @@ def compared(
             shown = ", ".join(f"{name} {value}" for name, value in values.items())
             raise UsageError(f"starts of different {field} do not compare ({shown}); pre-train them alike")
         found = [r.with_(**{field: first}) for r in found]
-    found = [override(_restrict(r, tasks).with_(seeds=tuple(range(seeds))), tuple(overrides)) for r in found]
+    for change in overrides:  # scratch has no stages: what has no place in one recipe may have it in others
+        if not any(has_leaf(r, change) for r in found):
+            override(found[0], (change,))
+    found = [
+        override(
+            _restrict(r, tasks).with_(seeds=tuple(range(seeds))),
+            tuple(change for change in overrides if has_leaf(r, change)),
+        )
+        for r in found
+    ]
     for r in found:
         r.check()
     return found

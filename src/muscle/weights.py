@@ -13,7 +13,6 @@ import hashlib
 import json
 import logging
 import os
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,6 @@ from typing import Any
 import safetensors.torch
 import timm
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from muscle.backbones import BackboneModule
@@ -116,16 +114,8 @@ def read_state(source: Path | str) -> dict[str, Tensor]:
                 [argparse.Namespace]
             ):  # the options that timm's trainer stores
                 found = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        SafetensorError,
-        RuntimeError,
-        pickle.UnpicklingError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-    ) as error:
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+    except Exception as error:  # of a file that is no pickle the reader raises anything
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
         raise UserError(
             f"weights {path}: cannot be read ({reason}); the file is cut short, or holds more than tensors and "
             "plain values: fetch it again or save its state_dict() alone"

@@ -54,12 +54,17 @@ def test_two_jobs_fill_one_table_and_a_lost_cell_alone_is_computed_again(films: 
 
     # One cell is lost: it alone is computed again, to the same numbers.
     before = cells()
-    (OUT / before[1]["predictions"]).unlink()
+    (OUT / before[1]["predictions"]).write_bytes(b"cut short")
     assert states() == ["exists", "to compute"]
     again = command.muscle(*WORDS)
     assert "seed 1" in again.done() + again.err
     after = cells()
     assert after[0] == before[0] and after[1]["metrics"] == before[1]["metrics"]
+
+    # What holds no weights is found before anything is decoded or trained.
+    for more in ((), ("--plan",)):
+        refused = command.muscle(*WORDS[:2], "--from", "films.yaml", *WORDS[4:], *more)
+        assert "weights films.yaml: cannot be read (" in refused.refused(1)
 
     # Every checkpoint is lost: the report does not need them, and the comparison does not compute anything.
     kept = {file.name: file.read_bytes() for file in (OUT / "tables").iterdir()}
