@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -212,7 +213,9 @@ def test_a_cell_that_another_process_is_at_is_left_for_later(
         slept.append(seconds)
         lock.release()
 
-    monkeypatch.setattr(grid.time, "sleep", sleep)
+    monkeypatch.setattr(
+        grid, "time", SimpleNamespace(sleep=sleep)
+    )  # not the module's own: other threads sleep too
     made = scratch(films, tmp_path)
     assert [c["seed"] for c in made.data["cells"]] == [1, 0] and len(slept) == 1
 

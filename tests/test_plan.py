@@ -22,6 +22,7 @@ from muscle.parts import override
 from muscle.recipe import Recipe, Weights
 from muscle.recipes import recipe as shipped
 from muscle.results import Results
+from muscle.weights import save_backbone
 
 OTHER = PatientSplit(valid=0.25, test=0.25, seed=1)
 
@@ -72,7 +73,7 @@ def test_weights_that_have_seen_test_films_are_refused_as_the_run_refuses_them(
     scratch = tiny.small("scratch")
     recipe = scratch.with_(init=Weights(file=str(weights / "backbone.safetensors")))
     weights.mkdir()
-    (weights / "backbone.safetensors").write_bytes(b"weights")
+    save_backbone(scratch.backbone.build(), weights / "backbone.safetensors", {})
     allowed = annotated.with_(allow_leaks=True)
 
     def said(recipe: Recipe, file: DataFile) -> str:

@@ -44,8 +44,14 @@ def _read(file: Path, say: Callable[[Any], str]) -> str:
 
 
 def _run(data: Any) -> str:
-    recipes = ", ".join(sorted({c["recipe"] for c in data["cells"]}))
-    return f"{data['title']}: {len(data['cells'])} cells of {recipes or 'nothing yet'}"
+    found = [f"{len(data['cells'])} cells of {_names(data['cells'], 'recipe')}"] if data["cells"] else []
+    if probes := data.get("probes"):
+        found.append(f"{len(probes)} probes of {_names(probes, 'start')}")
+    return f"{data['title']}: {'; '.join(found) or 'nothing yet'}"
+
+
+def _names(entries: Any, key: str) -> str:
+    return ", ".join(sorted({entry[key] for entry in entries}))
 
 
 def _backbone(data: Any) -> str:

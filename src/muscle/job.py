@@ -80,7 +80,8 @@ class Job:
         for name, found in rows.items():
             if len(found) < 2:
                 raise UserError(
-                    f"stage {stage.name}: {name} has {len(found)} training images; at least 2 are needed"
+                    f"stage {stage.name}: {name} has {len(found)} training images; at least 2 are needed, of persons "
+                    "of whom no film is validated or tested on; give more films, or other persons, for training"
                 )
         tasks = {name: task.resolve(len(rows[name])) for name, task in tasks.items()}
         annotated = {name: known[name] for name, task in tasks.items() if task.needs}

@@ -182,6 +182,7 @@ def run_probes(
     for recipe in recipes:
         corpus = corpora[recipe.size, recipe.decode, recipe.fit]
         results.put_start(recipe, corpus)
+        paths.atomic_write(out / f"{recipe.name}-{recipe.backbone.architecture}.yaml", recipe.yaml())
         start = Start(recipe.init, recipe.seed, key=start_key(recipe.backbone, recipe.init, recipe.seed))
         if recipe.stages:
             pipeline = Pipeline(recipe.with_(finetune=None), corpus, machine, root, progress)

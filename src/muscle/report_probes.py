@@ -101,11 +101,13 @@ def scores(results: Results) -> Table:
             word(metric),
             *(Cell(str(f[k]), numbers=("" if f[k] is None else f[k],)) for k in ENDS),
             number(f["n"]),
+            word(f.get("method")),
+            word(f.get("why")),
         )
         for e in results["probes"]
         for metric, f in e["metrics"].items()
     ]
-    return Table((*names, "score", *ENDS, "n"), tuple(rows), words=4)
+    return Table((*names, "score", *ENDS, "n", "method", "unreliable"), tuple(rows), words=4)
 
 
 def _patients(mine: Sequence[Line], share: float) -> Cell:
