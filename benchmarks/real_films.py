@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from muscle.case_table import write_cases
+from muscle.console import Shown
 from muscle.data.data_file import DataFile
 from muscle.equal_compute import equal_compute
 from muscle.errors import UserError
@@ -180,8 +181,7 @@ def compute(bench: Bench) -> None:
     """Scratch and MD-MoCo fine-tuned until they took as many images as MUSCLE."""
     for step, kind in (("compute-labels", LABELS), ("compute-masks", MASKS)):
         found = bench.finetuned(("scratch", "md-moco", "muscle"), (kind,))
-        every = bench.finetuned(("scratch", "md-moco", "muscle"), (kind,))
-        longer = equal_compute(every, bench.file, bench.store, bench.machine, bench.progress)
+        longer = equal_compute(found, bench.file, bench.store, bench.machine, bench.progress)
         bench.compare(step, f"At equal total compute: {kind}", [*found, *longer])
 
 
@@ -219,8 +219,6 @@ def main() -> None:
     os.environ.setdefault("MUSCLE_CHECKPOINTS", str(out / "checkpoints"))  # steps share what they pre-train
     data = out / "data.yaml"
     data.write_text(DATA.replace("root: ", f"root: {Path(root).resolve().as_posix()}/"))
-    from muscle.console import Shown
-
     shown = Shown()
     bench = Bench(out, DataFile.load(data), Machine(threads=arguments.threads), shown)
     try:

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 from muscle import external, paths
 from muscle.case_table import write_cases
 from muscle.data.audit import read_seen, write_seen
-from muscle.equal_compute import equal_compute as same_compute
 from muscle.errors import UsageError
 from muscle.features import extract
 from muscle.grid import Share, prepare, run_grid
@@ -31,8 +30,8 @@ from muscle.starts import (
     choose_preset,
     compared,
     data_file,
-    left_out,
     load_recipe,
+    more_rows,
     probed,
     start_recipe,
 )
@@ -231,15 +230,12 @@ def compare(
     """
     machine = machine or Machine()
     file = data_file(sources)
+    folder = paths.run_folder(out, "compare")
+    where = Path(store) if store else paths.stores()
     found = compared(
         starts, recipes, backbone, seeds, choose_preset(preset, file, progress), tasks, overrides
     )
-    folder = paths.run_folder(out, "compare")
-    where = Path(store) if store else paths.stores()
-    longer = same_compute(found, file, where, machine, progress) if equal_compute else []
-    if leave_one_task_out:
-        found += left_out(found, file)
-    found += longer
+    found += more_rows(found, file, where, machine, progress, leave_one_task_out, equal_compute)
     share = Share.parse(cell)
     results = run_grid(
         found, file, folder, where, machine, title or "Comparison", progress, share, keep_weights

@@ -213,12 +213,11 @@ def _compare(
 ) -> None:  # fmt: skip
     """What ``finetune`` does of one start, and ``compare`` of several."""
     from muscle import api
-    from muscle.equal_compute import equal_compute as same_compute
     from muscle.grid import Share
     from muscle.grid_plan import plan_grid
     from muscle.machine import Machine
     from muscle.plan import plan as make_plan
-    from muscle.starts import choose_preset, compared, data_file, left_out
+    from muscle.starts import choose_preset, compared, data_file, more_rows
 
     machine, share = Machine(device=device, threads=threads), Share.parse(cell)
     with shown() as progress:
@@ -228,15 +227,9 @@ def _compare(
                 given, names, backbone, seeds, choose_preset(preset, file, progress), tasks, change
             )
             where = store or paths.stores()
-            longer = same_compute(asked, file, where, machine, progress) if equal_compute else []
-            if leave_one_task_out:
-                asked += left_out(asked, file)
-            asked += longer
-            plans = [
-                make_plan(recipe, file, folder, store or paths.stores(), machine, progress)
-                for recipe in asked
-            ]
-            cells = plan_grid(asked, file, folder, store or paths.stores(), machine, plans, share)
+            asked += more_rows(asked, file, where, machine, progress, leave_one_task_out, equal_compute)
+            plans = [make_plan(recipe, file, folder, where, machine, progress) for recipe in asked]
+            cells = plan_grid(asked, file, folder, where, machine, plans, share)
             raise typer.Exit(print_plans(plans, as_json, cells))
         made = api.compare(
             sources, given, names, backbone, seeds, folder, preset, tasks, change, store, machine, title, progress,

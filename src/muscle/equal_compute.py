@@ -9,11 +9,9 @@ from muscle.data.data_file import DataFile
 from muscle.errors import UsageError
 from muscle.grid import prepare_all
 from muscle.machine import Machine
-from muscle.pipeline import Pipeline, tested
+from muscle.pipeline import Pipeline
 from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe
-
-SHORT_OF = 0.02  # a recipe whose pre-training took less than 98 % of the longest gets a row
 
 
 def equal_compute(
@@ -48,9 +46,8 @@ def equal_compute(
             if other.recipe.backbone == recipe.backbone
         ]
         lacking = max(rivals) - images
-        if lacking > SHORT_OF * max(rivals) and recipe.finetune is not None:
-            test = {name: len(rows.test) for name, rows in pipeline.corpus.tasks.items()}
-            more = round(lacking / len(tested(pipeline.tasks(), test)))
+        if lacking and recipe.finetune is not None:
+            more = round(lacking / len(pipeline.tested()))
             found.append(
                 recipe.with_(
                     name=f"{recipe.name}-same-compute",

@@ -100,10 +100,10 @@ def run_cell(
     cell |= scored(test, chosen) | {
         "predictions": file, "minutes": minutes,
         "minutes_total": minutes + sum(c.about["minutes"] for c in stages),
-        "images_seen": seen | {"total": sum(seen.values()), "tasks": _tested(pipeline)}, "settings": settings(recipe),
-        "more_images": recipe.finetune.more_images if recipe.finetune else 0,
+        "images_seen": seen | {"total": sum(seen.values()), "tasks": len(pipeline.tested())},
+        "settings": settings(recipe), "more_images": recipe.finetune.more_images if recipe.finetune else 0,
         "key": checkpoint.about["key"], **identity(pipeline, task, seed),
-        "commit": results.head["provenance"]["commit"], "threads": results.head["provenance"]["threads"],
+        "commit": results.data["provenance"]["commit"], "threads": results.data["provenance"]["threads"],
         "valid": checkpoint.about["best"]["valid"], "best_epoch": checkpoint.about["best"]["turn"] + 1,
         "backbone_rate": checkpoint.about["stage"]["optimizer"]["backbone_rate"],
         "train_images": len(pipeline.learned(task, seed).train),
@@ -113,11 +113,6 @@ def run_cell(
         if made.about["key"] not in kept:
             made.drop()
     return cell
-
-
-def _tested(pipeline: Pipeline) -> int:
-    """How many tasks share one pre-training."""
-    return sum(len(pipeline.corpus.tasks[name].test) > 0 for name in pipeline.tasks())
 
 
 def scored(test: Predictions, chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -79,10 +79,7 @@ class Job:
         }
         for name, found in rows.items():
             if len(found) < 2:
-                raise UserError(
-                    f"stage {stage.name}: {name} has {len(found)} training images; at least 2 are needed, of persons "
-                    "of whom no film is validated or tested on; give more films, or other persons, for training"
-                )
+                raise too_few(stage.name, name, len(found))
         tasks = {name: task.resolve(len(rows[name])) for name, task in tasks.items()}
         annotated = {name: known[name] for name, task in tasks.items() if task.needs}
         return cls(
@@ -131,6 +128,14 @@ class Job:
         turns = self.stage.schedule.turns(self.steps, self.seed)
         steps = [Counter(turn.order) if turn.order else Counter({turn.task: turn.steps}) for turn in turns]
         return sum(batch[task] * number for turn in steps for task, number in turn.items())
+
+
+def too_few(stage: str, task: str, images: int) -> UserError:
+    """A stage with fewer than two films to learn from, as the plan and the run say it."""
+    return UserError(
+        f"stage {stage}: {task} has {images} training images; at least 2 are needed, of persons of whom no film is "
+        "validated or tested on; give more films, or other persons, for training"
+    )
 
 
 def start_key(backbone: Backbone, init: Init, seed: int) -> str:

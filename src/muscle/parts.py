@@ -314,13 +314,10 @@ def has_leaf(part: Part, assignment: str) -> bool:
     """Whether a part has a place for ``path=value``."""
     data = part.dump()
     data.pop("kind", None)
-    for step in assignment.partition("=")[0].split("."):
-        if isinstance(data, list) and step.isdigit() and int(step) < len(data):
-            data = data[int(step)]
-        elif isinstance(data, dict) and step in data:
-            data = data[step]
-        else:
-            return False
+    try:
+        _assign(data, assignment.partition("=")[0], None)
+    except UsageError:
+        return False
     return True
 
 

@@ -19,7 +19,7 @@ from muscle.errors import UsageError, UserError
 from muscle.job import Job, Start, start_key
 from muscle.machine import Machine
 from muscle.progress import SILENT, Progress
-from muscle.recipe import Recipe, Stage, Weights, assign_roles
+from muscle.recipe import Recipe, Stage, assign_roles
 from muscle.tasks import Task, TaskModule
 from muscle.types import Target
 
@@ -79,14 +79,12 @@ class Pipeline:
 
     def check(self) -> None:
         """Raises, before the first step, what a later stage or the fine-tuning would raise after hours of others."""
-        start, backbone = self._start(self.recipe.seed), self.recipe.backbone
-        if isinstance(self.recipe.init, Weights):
-            self.recipe.init.load(backbone.build(), str(getattr(backbone, "name", "")))
+        self.recipe.check_weights()
+        start = self._start(self.recipe.seed)
         for index in range(len(self.recipe.stages)):
             self._job(index, start)
         if self.recipe.finetune is not None:
-            test = {name: len(rows.test) for name, rows in self.corpus.tasks.items()}
-            for task in tested(self.tasks(), test).values():
+            for task in self.tested().values():
                 self._finetuning(self.recipe.finetune.stages(task)[0], start, self.recipe.seed)
 
     def tasks(self) -> dict[str, Task]:
@@ -100,6 +98,14 @@ class Pipeline:
                 f"recipe {self.recipe.name}: it has no finetune; nothing can be scored on a test part"
             )
         return assign_roles(self.recipe.finetune.tasks, self.corpus.targets, self.corpus.file)
+
+    def tested(self) -> dict[str, Task]:
+        """Those of ``tasks`` that have a test part: they share one pre-training.
+
+        Raises:
+            UserError: none has one.
+        """
+        return tested(self.tasks(), {name: len(rows.test) for name, rows in self.corpus.tasks.items()})
 
     def finetune_grid(self, name: str, seed: int) -> list[Checkpoint]:
         """Fine-tunes one task from the last stage: the model of each rate of the grid, computed or found."""

@@ -24,7 +24,7 @@ from muscle.data.rows import all_rows
 from muscle.data.sampling import steps_of
 from muscle.data.source import Source
 from muscle.data.splits import AllTrain, PaperSplit
-from muscle.errors import UserError
+from muscle.job import too_few
 from muscle.learner import Learner
 from muscle.machine import DTYPES, Machine
 from muscle.optim import Optimizer
@@ -76,8 +76,7 @@ def plan(
     """
     recipe.check()
     machine.settle()
-    if isinstance(recipe.init, Weights):
-        recipe.init.load(recipe.backbone.build(), str(getattr(recipe.backbone, "name", "")))
+    recipe.check_weights()
     records = file.read()
     seen = _seen_before(recipe, file, records, store)
     with tempfile.TemporaryDirectory(prefix="muscle-plan-") as scratch:
@@ -247,9 +246,7 @@ def _time_stages(
             part = task.data.partition(":")[2]
             rows = train[task.data] if task.needs else sum(part in ("", p) for p in counts.pool)
             if rows < 2:
-                raise UserError(
-                    f"stage {stage.name}: {name} has {rows} training images; at least 2 are needed"
-                )
+                raise too_few(stage.name, name, rows)
             task = task.resolve(rows)
             turns = stage.schedule.turns({name: steps_of(rows, task.batch_size)}, recipe.seed)
             steps = sum(turn.steps for turn in turns) * runs

@@ -227,6 +227,11 @@ class Recipe(Part):
         if found := self.mistakes():
             raise UsageError(f"recipe {self.name}: " + "; ".join(found))
 
+    def check_weights(self) -> None:
+        """Raises UserError where a file to start from does not fill the backbone."""
+        if isinstance(self.init, Weights):
+            self.init.load(self.backbone.build(), self.backbone.architecture)
+
 
 def assign_roles(
     tasks: tuple[Task, ...], targets: Mapping[str, Target], data: DataFile | None = None

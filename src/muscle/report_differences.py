@@ -84,15 +84,14 @@ def pairs(results: Results, baseline: str, load: Load) -> list[Pair]:
     for task, backbone in dict.fromkeys((g.task, g.backbone) for g in groups):
         here = {g.recipe: g for g in groups if (g.task, g.backbone) == (task, backbone)}
         kind = next(iter(here.values())).kind
-        # Recipes of one title may stand for one row, each on a task of its own: only this task's is missing or not
-        stands = {g.title: g.recipe for g in here.values()}
-        here_wanted = [
-            (a, b) for a, b in wanted if all(stands.get(titles[side], side) == side for side in (a, b))
-        ]
+        # Recipes of one title may be one row, each on tasks of its own: another of them has this task
+        shown = {g.title for g in here.values()}
+        elsewhere = {recipe for recipe in titles if recipe not in here and titles[recipe] in shown}
         judged = _Judged(MAIN[kind], load)
         made += [
             judged.pair(Pair(task, backbone, MAIN[kind], here.get(a, titles[a]), here.get(b, titles[b])))
-            for a, b in here_wanted
+            for a, b in wanted
+            if not elsewhere & {a, b}
         ]
     tested = [i for i, pair in enumerate(made) if pair.found is not None]
     adjusted = holm([pair.found.p for pair in made if pair.found is not None])

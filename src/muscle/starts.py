@@ -12,7 +12,9 @@ from typing import Any
 from muscle.data.data_file import DataFile, shared_targets
 from muscle.data.decode import Decode
 from muscle.data.normalization import Normalization
+from muscle.equal_compute import equal_compute as same_compute
 from muscle.errors import UsageError, UserError
+from muscle.machine import Machine
 from muscle.parts import from_yaml, has_leaf, override
 from muscle.progress import SILENT, Progress
 from muscle.recipe import ImageNet, Recipe, Weights, assign_roles
@@ -269,6 +271,15 @@ def left_out(recipes: Sequence[Recipe], file: DataFile) -> list[Recipe]:
             "and data with two targets"
         )
     return found
+
+
+def more_rows(
+    recipes: Sequence[Recipe], file: DataFile, store: Path, machine: Machine, progress: Progress,
+    leave_one_task_out: bool, equal_compute: bool,
+) -> list[Recipe]:  # fmt: skip
+    """What ``compare`` adds to its recipes when asked: see ``left_out`` and ``same_compute``."""
+    found = left_out(recipes, file) if leave_one_task_out else []
+    return found + (same_compute(recipes, file, store, machine, progress) if equal_compute else [])
 
 
 def _without(recipe: Recipe, target: Target, task: Task) -> Recipe:
