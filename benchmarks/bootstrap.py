@@ -20,7 +20,7 @@ import numpy as np
 from muscle.machine import Machine
 from muscle.predictions import Predictions
 from muscle.results import provenance
-from muscle.statistics import Method, intervals
+from muscle.statistics.intervals import Method, intervals
 
 
 def drawn(cases: int) -> Predictions:

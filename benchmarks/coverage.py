@@ -28,14 +28,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from muscle.bootstrap import percentiles
-from muscle.comparison import difference
-from muscle.influence import Influence, of_area, of_scorer
 from muscle.machine import Machine
 from muscle.metrics import Scorer, auc
 from muscle.metrics.boxes import RECALLS
 from muscle.results import provenance
-from muscle.statistics import LEVEL, PAPER_TRIALS, interval
+from muscle.statistics.bootstrap import percentiles
+from muscle.statistics.comparison import difference
+from muscle.statistics.influence import Influence, of_area, of_scorer
+from muscle.statistics.intervals import LEVEL, PAPER_TRIALS, interval
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = 0.5  # of the variance of what a model says is the patient's

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from muscle.case_table import write_cases
-from muscle.console import Shown
+from muscle.cli.console import Shown
 from muscle.data.data_file import DataFile
 from muscle.equal_compute import equal_compute
 from muscle.errors import UserError
@@ -36,8 +36,8 @@ from muscle.probing import run_probes
 from muscle.progress import Progress
 from muscle.recipe import Recipe
 from muscle.recipes import recipe
-from muscle.report import report
-from muscle.report_scores import COLUMNS
+from muscle.report.page import report
+from muscle.report.scores import COLUMNS
 from muscle.starts import left_out
 
 METHODS = (

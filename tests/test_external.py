@@ -17,7 +17,7 @@ from muscle.datasets.table import Table
 from muscle.errors import UserError
 from muscle.external import validate
 from muscle.predictions import Predictions
-from muscle.report import report
+from muscle.report.page import report
 from muscle.results import Results
 
 

@@ -25,8 +25,8 @@ from muscle.grid import Share
 from muscle.grid_plan import plan_grid
 from muscle.predictions import Predictions
 from muscle.recipe import Recipe
-from muscle.report import report
-from muscle.report_scores import classification
+from muscle.report.page import report
+from muscle.report.scores import classification
 from muscle.results import Results
 from muscle.starts import left_out
 from muscle.tasks.classification import Classification

@@ -33,7 +33,7 @@ PINS = {
 
 
 def test_both_commands_are_the_same() -> None:
-    assert PROJECT["scripts"] == {"muscle": "muscle.cli:main", "muscle-xray": "muscle.cli:main"}
+    assert PROJECT["scripts"] == {"muscle": "muscle.cli.main:main", "muscle-xray": "muscle.cli.main:main"}
 
 
 def test_python_dash_m_is_the_command() -> None:

@@ -26,7 +26,7 @@ from muscle.job import Start, start_key
 from muscle.predictions import Predictions
 from muscle.probing import Probing, embedding, labels_seen, plan_probes, run_probes
 from muscle.recipe import Kaiming, Recipe, Weights
-from muscle.report import check, report
+from muscle.report.page import check, report
 from muscle.results import Results
 from muscle.starts import probed
 from muscle.weights import save_backbone

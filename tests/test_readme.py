@@ -60,7 +60,7 @@ for name, p in recipes.PRESETS.items():
         annotated=small(p.annotated), finetune=finetune,
     )
 """
-COMMAND = "from muscle.cli import main\nmain()\n"
+COMMAND = "from muscle.cli.main import main\nmain()\n"
 SCRIPT = "runpy.run_path(sys.argv[1], run_name='__main__')\n"
 
 EXAMPLES = {"xrays": "folder", "wrist": "folder", "elsewhere": "folder", "chest": "table", "lungs": "masks",

@@ -9,7 +9,7 @@ import cv2
 import pytest
 from runs import labels, mask, write_results
 
-from muscle.report import report
+from muscle.report.page import report
 
 SPEC = importlib.util.spec_from_file_location(
     "screenshots", Path(__file__).parents[1] / "benchmarks" / "screenshots.py"

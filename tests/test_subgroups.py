@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from muscle.predictions import Predictions
-from muscle.statistics import intervals
+from muscle.statistics.intervals import intervals
 from muscle.subgroups import age_band, as_rows, subgroups, worst
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from muscle.cli import main
+from muscle.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -88,7 +88,7 @@ class Probed:
 
 
 def _report(out: Path) -> Path:
-    from muscle.report import report  # matplotlib takes a second to import, and only a report needs it
+    from muscle.report.page import report  # matplotlib takes a second to import, and only a report needs it
 
     return report(out)
 

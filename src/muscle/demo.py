@@ -16,7 +16,7 @@ from muscle.grid import run_grid
 from muscle.machine import Machine
 from muscle.progress import SILENT, Progress
 from muscle.recipes import recipe
-from muscle.report import report
+from muscle.report.page import report
 from muscle.types import BoxList, Labels, Sample, Target
 
 METHODS = ("scratch", "md-moco", "muscle-naive", "muscle")

@@ -17,7 +17,7 @@ from muscle.predictions import Predictions
 from muscle.recipe import Recipe
 from muscle.results import Results
 from muscle.scoring import predict
-from muscle.statistics import Interval, describe, intervals
+from muscle.statistics.intervals import Interval, describe, intervals
 from muscle.subgroups import as_rows, plain, subgroups, worst
 
 

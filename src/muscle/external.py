@@ -26,7 +26,7 @@ from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe, Stage, Weights
 from muscle.results import Results
 from muscle.scoring import predict
-from muscle.statistics import describe
+from muscle.statistics.intervals import describe
 from muscle.tasks import Task, TaskModule
 from muscle.types import Target
 

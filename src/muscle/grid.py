@@ -24,7 +24,7 @@ from muscle.machine import Machine
 from muscle.pipeline import Pipeline
 from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe
-from muscle.report_scores import COLUMNS
+from muscle.report.scores import COLUMNS
 from muscle.results import Results
 
 WAIT = 5.0  # seconds until cells that other processes are at are looked for again

@@ -12,7 +12,7 @@ from muscle.calibration import calibrated, temperature
 from muscle.metrics import operating_point
 from muscle.metrics.labels import judged
 from muscle.predictions import Predictions
-from muscle.statistics import Interval, intervals
+from muscle.statistics.intervals import Interval, intervals
 
 RULE = "youden"
 DECIDED = ("accuracy", "sensitivity", "specificity")  # what a threshold decides

@@ -34,7 +34,7 @@ from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe, Weights, assign_roles
 from muscle.results import Results
 from muscle.scoring import subset
-from muscle.statistics import describe
+from muscle.statistics.intervals import describe
 
 SHARES = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)  # of the labelled patients of the training part
 DRAWS = 3

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from muscle.predictions import Predictions
-from muscle.statistics import Interval, intervals
+from muscle.statistics.intervals import Interval, intervals
 from muscle.types import TargetKind
 
 COLUMNS = ("sex", "age", "view", "body_part", "source", "scanner")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from muscle.delong import area, binormal, components
+from muscle.statistics.delong import area, binormal, components
 
 pytestmark = pytest.mark.oracle
 

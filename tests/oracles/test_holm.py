@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from muscle.comparison import holm
+from muscle.statistics.comparison import holm
 
 pytestmark = pytest.mark.oracle
 

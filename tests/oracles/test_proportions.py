@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 from scipy.special import betainc
 
-from muscle.proportions import all_alike, logit, wilson
-from muscle.quantiles import incomplete_beta, student_p, student_quantile
+from muscle.statistics.proportions import all_alike, logit, wilson
+from muscle.statistics.quantiles import incomplete_beta, student_p, student_quantile
 
 pytestmark = pytest.mark.oracle
 

@@ -33,7 +33,7 @@ from muscle.optim import CyclicCosine, Optimizer
 from muscle.predictions import Predictions
 from muscle.recipe import Kaiming, Stage
 from muscle.schedules import Cyclic, Sequential
-from muscle.statistics import intervals
+from muscle.statistics.intervals import intervals
 from muscle.tasks import TaskModule
 from muscle.tasks.classification import Classification
 from muscle.tasks.moco import MoCo, _MoCo

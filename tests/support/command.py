@@ -15,7 +15,7 @@ import numpy as np
 import pydicom
 from PIL import Image
 
-from muscle import cli
+from muscle.cli import main as cli
 from muscle.phantom import PARTS, draw
 
 # The least that still trains: one thread, 32 x 32 pixels, batches of 8.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from muscle.predictions import Predictions
-from muscle.statistics import intervals
+from muscle.statistics.intervals import intervals
 
 RECIPES = {"scratch": "Scratch", "md-moco": "MD-MoCo", "muscle": "MUSCLE"}
 

@@ -1,0 +1,1 @@
+"""The command line: parses and calls the API, nothing more."""

@@ -1,0 +1,364 @@
+"""The commands that train: folders to a backbone, a backbone to a model, models to a table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from muscle import paths
+from muscle.cli.console import out, shown, table
+from muscle.errors import UsageError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Pre-training on radiographs across data sets, tasks and body parts.",
+)
+
+Sources = Annotated[
+    list[str], typer.Argument(metavar="SOURCE...", help="A folder, KIND=ROOT, or a data file.")
+]
+Overrides = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change a leaf of the recipe, e.g. stages.0.schedule.epochs_per_task=5.",
+    ),
+]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder of the run; ./runs/NAME by default.")]
+Store = Annotated[
+    Path | None,
+    typer.Option("--store", help="Folder of the stores; $MUSCLE_STORE or ./muscle-store by default."),
+]
+Backbone = Annotated[
+    str | None, typer.Option(help="resnet18 or resnet50; the run's own after --from, else resnet18.")
+]
+PresetName = Annotated[
+    str, typer.Option("--preset", help="paper, small, demo, or auto by the number of images.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")]
+Threads = Annotated[
+    int, typer.Option(min=0, help="Threads to compute with; 0: all cores. Bits are equal at equal count.")
+]
+Plan = Annotated[
+    bool,
+    typer.Option("--plan", help="Decode 64 files, time a few steps, print sizes and hours; train nothing."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def pretrain(
+    sources: Sources,
+    method: Annotated[
+        str, typer.Option(help="A shipped recipe, see `muscle show`, or a YAML file.")
+    ] = "md-moco",
+    backbone: Backbone = None,
+    init: Annotated[str | None, typer.Option(help="imagenet, or a file of weights to start from.")] = None,
+    preset: PresetName = "auto",
+    folder: Out = None,
+    store: Store = None,
+    plan: Plan = False,
+    device: Device = "auto",
+    threads: Threads = 0,
+    change: Overrides = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Folders of films to a backbone. Prepares by itself; the same command resumes.
+
+    Example: muscle pretrain /data/films --plan
+    """
+    from muscle import api, starts
+    from muscle.machine import Machine
+    from muscle.plan import plan as make_plan
+
+    machine = Machine(device=device, threads=threads)
+    with shown() as progress:
+        if plan:
+            file = starts.data_file(sources)
+            recipe = starts.load_recipe(
+                method, starts.choose_preset(preset, file, progress), backbone, change, init
+            ).with_(finetune=None)
+            where = paths.run_folder(folder, recipe.name)
+            made_plan = make_plan(recipe, file, where, store or paths.stores(), machine, progress)
+            raise typer.Exit(print_plans([made_plan], as_json))
+        made = api.pretrain(sources, method, backbone, folder, init, preset, change, store, machine, progress)
+    if as_json:
+        out.print_json(
+            json.dumps(
+                {
+                    "out": str(made.out),
+                    "backbone": str(made.backbone_file),
+                    "sha256": made.sha256,
+                    **made.about,
+                }
+            )
+        )
+    else:
+        out.print(f"{made.backbone_file}\nsha256 {made.sha256}")
+
+
+@app.command()
+def finetune(
+    sources: Sources,
+    task: Annotated[
+        str,
+        typer.Option(
+            "--task",
+            "--tasks",
+            help="classification, segmentation, detection, or KIND:TARGET; all by default.",
+        ),
+    ] = "",
+    start: Annotated[
+        str, typer.Option("--from", help="A run's folder, a file of weights, imagenet, or scratch.")
+    ] = "scratch",
+    backbone: Backbone = None,
+    preset: PresetName = "auto",
+    folder: Out = None,
+    store: Store = None,
+    seeds: Annotated[int, typer.Option(min=1)] = 1,
+    device: Device = "auto",
+    threads: Threads = 0,
+    change: Overrides = [],  # noqa: B006
+    plan: Plan = False,
+    as_json: AsJson = False,
+) -> None:
+    """One task's model, its scores on the test part with intervals, and a report.
+
+    Example: muscle finetune wrist.yaml --task classification --from runs/md-moco
+    """
+    folder = paths.run_folder(folder, f"finetune-{task.replace(':', '-') or 'annotated'}")
+    _compare(
+        sources, [start], [], [task] if task else [], backbone, seeds, preset, folder, store, device, threads, change,
+        plan, as_json, f"Fine-tuning {task}".strip(),
+    )  # fmt: skip
+
+
+@app.command()
+def compare(
+    sources: Sources,
+    starts: Annotated[
+        str, typer.Option("--from", help="Comma-separated: scratch, imagenet, run folders, files of weights.")
+    ] = "",
+    recipes: Annotated[str, typer.Option(help="Comma-separated recipes, run whole.")] = "",
+    backbone: Annotated[
+        str | None, typer.Option(help="resnet18, resnet50, or both with a comma; the runs' own by default.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1)] = 1,
+    tasks: Annotated[
+        str, typer.Option("--tasks", "--task", help="Comma-separated kinds or KIND:TARGET; all by default.")
+    ] = "",
+    preset: PresetName = "auto",
+    folder: Out = None,
+    store: Store = None,
+    plan: Plan = False,
+    device: Device = "auto",
+    threads: Threads = 0,
+    change: Overrides = [],  # noqa: B006
+    as_json: AsJson = False,
+    leave_one_task_out: Annotated[
+        bool,
+        typer.Option(
+            "--leave-one-task-out",
+            help="A row more for each recipe that learns tasks in turn: without the one that is tested.",
+        ),
+    ] = False,
+    equal_compute: Annotated[
+        bool,
+        typer.Option(
+            "--equal-compute",
+            help="A second table: cheaper recipes fine-tuned until they took as many images in all. The films are "
+            "prepared first, also with --plan, for only then can images be counted.",
+        ),
+    ] = False,
+    cell: Annotated[
+        str,
+        typer.Option(
+            "--cell",
+            metavar="I/N",
+            help="Only cells I, I + N, ... from 0, for job I of N; auto under torchrun or in a Slurm array.",
+        ),
+    ] = "",
+    keep_weights: Annotated[
+        bool,
+        typer.Option("--keep-weights", help="Keep the models of every seed; by default those of the first."),
+    ] = False,
+) -> None:
+    """Was it worth it? Every start fine-tuned alike on every task, with intervals. Interruptible; finished cells stay.
+
+    With --plan every cell is listed: there or to compute, and its minutes. Several jobs may fill one folder.
+
+    Example: muscle compare wrist.yaml --from scratch,imagenet,runs/md-moco --seeds 3
+    """
+    given, names, chosen = ([word for word in text.split(",") if word] for text in (starts, recipes, tasks))
+    folder = paths.run_folder(folder, "compare")
+    _compare(
+        sources, given, names, chosen, backbone, seeds, preset, folder, store, device, threads, change, plan, as_json,
+        leave_one_task_out=leave_one_task_out, equal_compute=equal_compute, cell=cell, keep_weights=keep_weights,
+    )  # fmt: skip
+
+
+def _compare(
+    sources: list[str], given: list[str], names: list[str], tasks: list[str], backbone: str | None, seeds: int,
+    preset: str, folder: Path, store: Path | None, device: str, threads: int, change: list[str], plan: bool,
+    as_json: bool, title: str = "", leave_one_task_out: bool = False, equal_compute: bool = False, cell: str = "",
+    keep_weights: bool = True,
+) -> None:  # fmt: skip
+    """What ``finetune`` does of one start, and ``compare`` of several."""
+    from muscle import api
+    from muscle.grid import Share
+    from muscle.grid_plan import plan_grid
+    from muscle.machine import Machine
+    from muscle.plan import plan as make_plan
+    from muscle.starts import choose_preset, compared, data_file, more_rows
+
+    machine, share = Machine(device=device, threads=threads), Share.parse(cell)
+    with shown() as progress:
+        if plan:
+            file = data_file(sources)
+            asked = compared(
+                given, names, backbone, seeds, choose_preset(preset, file, progress), tasks, change
+            )
+            where = store or paths.stores()
+            asked += more_rows(asked, file, where, machine, progress, leave_one_task_out, equal_compute)
+            plans = [make_plan(recipe, file, folder, where, machine, progress) for recipe in asked]
+            cells = plan_grid(asked, file, folder, where, machine, plans, share)
+            raise typer.Exit(print_plans(plans, as_json, cells))
+        made = api.compare(
+            sources, given, names, backbone, seeds, folder, preset, tasks, change, store, machine, title, progress,
+            leave_one_task_out, equal_compute, cell, keep_weights,
+        )  # fmt: skip
+    if as_json:
+        out.print_json(json.dumps(made.results.data))
+    elif made.report_file.is_file():
+        out.print(made.table(), markup=False)
+        out.print(str(made.report_file))
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe or a YAML file.")],
+    change: Annotated[list[str], typer.Argument(metavar="[PATH=VALUE...]", help="Leaves to change.")] = [],  # noqa: B006
+    data: Annotated[
+        list[str], typer.Option("--data", help="A data file, a folder or KIND=ROOT; may be given again.")
+    ] = [],  # noqa: B006
+    backbone: Backbone = None,
+    preset: PresetName = "auto",
+    folder: Out = None,
+    store: Store = None,
+    plan: Plan = False,
+    device: Device = "auto",
+    threads: Threads = 0,
+    as_json: AsJson = False,
+) -> None:
+    """A whole recipe: its stages, its fine-tuning, its scores, a report. The same command resumes.
+
+    Example: muscle run muscle --data data.yaml stages.1.schedule.rounds=5
+    """
+    from muscle import api, starts
+    from muscle.machine import Machine
+    from muscle.plan import plan as make_plan
+
+    machine = Machine(device=device, threads=threads)
+    with shown() as progress:
+        if not data:
+            raise UsageError(
+                "--data is missing; give a data file, a folder or KIND=ROOT, such as --data data.yaml"
+            )
+        file = starts.data_file(data)
+        found = starts.load_recipe(recipe, starts.choose_preset(preset, file, progress), backbone, change)
+        where = paths.run_folder(folder, found.name)
+        if plan:
+            made_plan = make_plan(found, file, where, store or paths.stores(), machine, progress)
+            raise typer.Exit(print_plans([made_plan], as_json))
+        made = api.run(found, file, where, store, machine, progress)
+    if as_json:
+        out.print_json(json.dumps(made.results.data))
+        return
+    out.print(made.table(), markup=False)
+    for stage in made.results.data["stages"]:
+        out.print(f"{stage['name']}: sha256 {stage['sha256']}", markup=False)
+    out.print(str(made.report_file))
+
+
+@app.command()
+def show(
+    recipe: Annotated[
+        str, typer.Argument(help="A shipped recipe or a YAML file; without one, their names.")
+    ] = "",
+    change: Annotated[list[str], typer.Argument(metavar="[PATH=VALUE...]")] = [],  # noqa: B006
+    backbone: Backbone = None,
+    preset: PresetName = "paper",
+) -> None:
+    """A recipe as YAML, every field resolved; `muscle run FILE` takes it back.
+
+    Example: muscle show muscle --preset small > mine.yaml
+    """
+    from muscle import starts
+    from muscle.recipes import PRESETS, RECIPES
+
+    if not recipe:
+        for name, make in RECIPES.items():
+            found = make(PRESETS["paper"])
+            out.print(
+                f"{name}: {found.title}: {', then '.join(s.name for s in found.stages) or 'no pre-training'}",
+                markup=False,
+            )
+        return
+    sys.stdout.write(starts.load_recipe(recipe, preset, backbone, change).yaml())
+
+
+@app.command()
+def embed(
+    sources: Sources,
+    start: Annotated[
+        str, typer.Option("--from", help="A run's folder, a file of weights, imagenet, or scratch.")
+    ],
+    to: Annotated[Path, typer.Option("--to", help="The Parquet file to write.")] = Path("features.parquet"),
+    backbone: Backbone = None,
+    store: Store = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Frozen features of every image, as Parquet.
+
+    Example: muscle embed /data/films --from runs/md-moco --to features.parquet
+    """
+    from muscle import api
+    from muscle.machine import Machine
+
+    with shown() as progress:
+        made = api.embed(
+            sources, start, to, backbone, store, Machine(device=device, threads=threads), progress
+        )
+    out.print(str(made))
+
+
+def print_plans(plans: list[dict[str, Any]], as_json: bool, cells: Sequence[dict[str, Any]] = ()) -> int:
+    """Prints the plan of each recipe, as JSON one of them alone or a list; the exit code.
+
+    Args:
+        cells: of a comparison, see ``grid_plan``; in JSON each recipe has its own.
+    """
+    if as_json:
+        for made in plans if cells else ():
+            mine = (made["recipe"], made["backbone"])
+            made["cells"] = [row for row in cells if (row["recipe"], row["backbone"]) == mine]
+        out.print_json(json.dumps(plans[0] if len(plans) == 1 else plans))
+    for made in plans if not as_json else ():
+        table(("plan", ""), [(name, value) for name, value in made.items() if name != "stages"])
+        if made["stages"]:
+            table(tuple(made["stages"][0]), [tuple(stage.values()) for stage in made["stages"]])
+    if cells and not as_json:
+        table(tuple(cells[0]), [tuple(row.values()) for row in cells])
+        there = sum(row["state"] == "exists" for row in cells)
+        minutes = sum(row["minutes"] for row in cells)
+        out.print(f"{len(cells)} stages and cells, {there} exist; about {minutes / 60:.1f} hours to compute")
+    return 0 if all(made["fits"] == "yes" for made in plans) else 1

@@ -1,0 +1,1 @@
+"""How far scores can be trusted: intervals, paired tests, and when neither holds. NumPy only."""

@@ -1,0 +1,56 @@
+"""The checklist. Oracle: a run written by hand, and what it does not say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from muscle.report.checklist import AUTHORS, KNOWN, LEFT, table
+
+RUN: dict[str, Any] = {
+    "provenance": {"commit": "abc+changes", "command": "muscle run", "versions": {"torch": "2.15"}, "films excluded": 3,
+                   "leaks allowed": "4 test or validation films were seen in training, so scores flatter"},
+    "sources": [{"name": "kermany", "kind": "kermany", "licence": "CC BY 4.0", "train": 30, "valid": 5, "test": 40,
+                 "total": 75, "quarantined": 2}, {"name": "mine"}],
+    "cells": [{"recipe": "muscle", "title": "MUSCLE", "backbone": "resnet18", "task": "pne", "kind": "labels",
+               "seed": seed, "key": f"k{seed}", "valid": 0.9, "intervals": "95 % intervals over patients",
+               "metrics": {"auc": {"n": 40, "clusters": 21}, "sensitivity": {"n": 20, "clusters": 11}}}
+              for seed in (0, 1)],
+    "stages": [{"recipe": "muscle", "name": "pretrain"}],
+}  # fmt: skip
+
+
+def said(run: dict[str, Any]) -> dict[str, str]:
+    return {row[0].text: row[1].text for row in table(run).rows}
+
+
+def test_each_topic_says_what_the_run_says() -> None:
+    found = said(RUN)
+    assert found["Data sources"] == "kermany: 75 films (kermany); mine: 0 films (adapter not recorded)"
+    assert found["Licences of the data"] == "kermany: CC BY 4.0; mine: not recorded"
+    assert found["Partition into parts"].startswith("kermany: train 30, valid 5, test 40")
+    assert found["Independence of cases"] == "pne: 40 test cases of 21 persons"
+    assert (
+        found["Exclusions"] == "kermany: 2 unreadable or unfit files set aside; 3 films left out by request"
+    )
+    assert "were seen in training" in found["Leakage between parts"]
+    assert found["Model"] == "backbones resnet18; starts: MUSCLE"
+    assert found["Training"].startswith("stages before fine-tuning: pretrain; 2 fine-tuned models")
+    assert found["Seeds and repetition"] == "fine-tuning seeds 0, 1; pre-training once"
+    assert found["Performance with uncertainty"] == "95 % intervals over patients"
+    assert found["Operating point"] == "positive from probability 0.5 on"
+    assert found["Software and machine"] == "torch 2.15"
+    assert (
+        found["Code and data to repeat it"] == "commit abc (the source differed from it); command: muscle run"
+    )
+
+
+def test_what_the_run_does_not_say_is_not_made_up() -> None:
+    found = said({"provenance": {}, "sources": [], "cells": [], "stages": []})
+    told = {topic for topic, text in found.items() if text not in ("not recorded", AUTHORS)}
+    assert told == {"Leakage between parts"}  # what a run does about leaks is true of each
+
+
+def test_topics_stand_once_and_have_no_invented_numbers() -> None:
+    topics = [topic for topic, *_ in (*KNOWN, *LEFT)]
+    assert len(topics) == len(set(topics)) == len(table(RUN).rows)
+    assert not any(sign.isdigit() for topic in topics for sign in topic)

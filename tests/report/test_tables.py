@@ -1,0 +1,81 @@
+"""Rows, Markdown and CSV. Oracle: the values put in, and the csv module reading them back."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from muscle.report.tables import Cell, Table, forgetting, number, sources, stages, word
+
+
+def test_markdown_keeps_signs_as_text_and_csv_keeps_numbers() -> None:
+    rows = (
+        (
+            Cell("a|b *x* <b>\nc", numbers=("a|b",)),
+            Cell("81.00", "70.00–90.00", (0.81, 0.7, 0.9), strong=True),
+        ),
+    )
+    table = Table(("Name", "AUC"), rows, (("", 1), ("lungs", 1)), words=1)
+    assert table.markdown().splitlines() == [
+        "| Name | lungs: AUC |",
+        "| --- | --: |",
+        r"| a\|b \*x\* &lt;b> c | **81.00 (70.00–90.00)** |",
+    ]
+    assert list(csv.reader(io.StringIO(table.csv()))) == [
+        ["Name", "lungs: AUC", "lungs: AUC low", "lungs: AUC high"],
+        ["a|b", "0.81", "0.7", "0.9"],
+    ]
+
+
+def test_a_score_that_is_not_there_leaves_its_three_fields_empty() -> None:
+    rows = ((word("a"), Cell("1", "0–1", (1.0, 0.0, 1.0))), (word("b"), Cell("–")))
+    lines = list(csv.reader(io.StringIO(Table(("n", "v"), rows).csv())))
+    assert lines[2] == ["b", "", "", ""]
+
+
+def test_numbers_and_words() -> None:
+    assert (number(1234.5, 1).text, number(None).text, number(True).text) == ("1,234.5", "–", "–")
+    assert (word(["a", "b"]).text, word(None).text, word("").text) == ("a, b", "–", "–")
+
+
+def test_table_1_sums_what_it_lists() -> None:
+    one = {
+        "name": "a",
+        "train": 8,
+        "valid": 1,
+        "test": 1,
+        "total": 10,
+        "quarantined": [["x", "why"], ["y", "why"]],
+    }
+    table = sources({"sources": [one, one | {"name": "b", "quarantined": 3}]})
+    assert [cell.text for cell in table.rows[-1]] == ["All", "", "", "", "", "", "16", "2", "2", "20", "5"]
+    assert len(sources({"sources": [one]}).rows) == 1
+
+
+def test_a_stage_with_one_key_is_one_row_of_several_recipes() -> None:
+    given = [{"recipe": r, "name": "pretrain", "key": "k", "minutes": 2.0} for r in ("a", "b", "a")]
+    (row,) = stages({"stages": given}).rows
+    assert [cell.text for cell in row] == ["pretrain", "a, b", "k", "2.0"]
+
+
+def test_the_matrix_shows_both_statistics_and_masks_untrained_heads() -> None:
+    turns = [
+        {"turn": 0, "round": 0, "task": "x", "shared": {"x": 0.5, "y": None}, "recomputed": {"x": 0.6, "y": None},
+         "n": {"x": 64}},
+        {"turn": 1, "round": 0, "task": "y", "shared": {"x": 0.4, "y": 0.9}, "recomputed": {"x": 0.6, "y": 0.9},
+         "n": {"x": 64, "y": 10}},
+    ]  # fmt: skip
+    table = forgetting({"tasks": ["x", "y"], "metric": {"x": "auc", "y": "dice"}, "turns": turns})
+    assert table.groups == (("", 3), ("x (AUC, n 64)", 2), ("y (Dice, n 10)", 2))
+    assert [[c.text for c in row] for row in table.rows] == [
+        ["1", "1", "x", "0.500", "0.600", "·", "·"],
+        ["2", "1", "y", "0.400", "0.600", "0.900", "0.900"],
+    ]
+    assert [[c.mark for c in row[3:]] for row in table.rows] == [
+        ["own", "own", "masked", "masked"],
+        ["", "", "own", "own"],
+    ]
+    assert [c.tint for c in table.rows[1][3:]] == [pytest.approx(0), pytest.approx(1), 0.5, 0.5]
+    assert table.csv().splitlines()[1].endswith(",,")
