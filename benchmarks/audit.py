@@ -41,7 +41,7 @@ from muscle.data.splits import chance
 from muscle.data.store import MANIFEST, VERSION, Store, file_sha256
 from muscle.machine import Machine
 from muscle.paths import atomic_write
-from muscle.results import provenance
+from muscle.provenance import provenance
 from muscle.types import Sample, SplitName
 
 SIZE = (256, 160)  # of the preset `small`

@@ -19,7 +19,7 @@ import numpy as np
 
 from muscle.machine import Machine
 from muscle.predictions import Predictions
-from muscle.results import provenance
+from muscle.provenance import provenance
 from muscle.statistics.intervals import Method, intervals
 
 

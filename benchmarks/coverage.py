@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from muscle.machine import Machine
 from muscle.metrics import Scorer, auc
 from muscle.metrics.boxes import RECALLS
-from muscle.results import provenance
+from muscle.provenance import provenance
 from muscle.statistics.bootstrap import percentiles
 from muscle.statistics.comparison import difference
 from muscle.statistics.influence import Influence, of_area, of_scorer

@@ -35,7 +35,7 @@ from muscle.data.sampling import batches
 from muscle.data.splits import chance
 from muscle.data.store import MANIFEST, VERSION
 from muscle.machine import Machine
-from muscle.results import provenance
+from muscle.provenance import provenance
 from muscle.types import Labels, Sample, SplitName, Target
 
 TARGET = Target(name="finding", kind="labels", classes=("no", "yes"))

@@ -30,6 +30,7 @@ from muscle.data.data_file import DataFile
 from muscle.equal_compute import equal_compute
 from muscle.errors import UserError
 from muscle.grid import run_grid
+from muscle.leave_one_out import left_out
 from muscle.machine import Machine
 from muscle.parts import digest, has_leaf, override
 from muscle.probing import run_probes
@@ -38,7 +39,6 @@ from muscle.recipe import Recipe
 from muscle.recipes import recipe
 from muscle.report.page import report
 from muscle.report.scores import COLUMNS
-from muscle.starts import left_out
 
 METHODS = (
     "scratch",

@@ -77,7 +77,7 @@ MUTATIONS = (
         "data/test_label_draws.py",
     ),
     Mutation(
-        "probes: features of other films", "probing.py",
+        "probes: features of other films", "frozen.py",
         "order[np.searchsorted(mine[order], _codes(rows))]", "np.arange(len(rows))",
         "test_probing.py::test_features_are_those_of_the_film",
     ),
@@ -230,9 +230,9 @@ MUTATIONS = (
         f"{ORACLES}schedule.py::test_joint_training_gives_each_task_its_epoch_a_round_step_by_step",
     ),
     Mutation(
-        "forward transfer against the end", "results.py",
+        "forward transfer against the end", "forgetting.py",
         'before = turns[first - 1].get("frozen", {})', 'before = turns[-1].get("frozen", {})',
-        "test_results.py::test_average_and_forward_transfer_by_hand",
+        "test_forgetting.py::test_average_and_forward_transfer_by_hand",
     ),
     Mutation(
         "schedule: every round in one order", "schedules.py",

@@ -130,13 +130,13 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: str) -> None:
 
 
 def test_the_tables_are_those_of_the_report(tmp_path: Path) -> None:
-    """Tables 2 and 3, not the others."""
+    """Tables 2 and 3, also in parts, and frozen features; not the others."""
     (tmp_path / "tables").mkdir()
-    for name in ("table1", "table2", "table3", "scores"):
+    for name in ("table1", "table2", "table3-1", "table3-2", "frozen", "scores"):
         (tmp_path / "tables" / f"{name}.md").write_text(f"{name} – é\n")
     results = SimpleNamespace(data={"cells": []})
-    made = api.Compared(tmp_path, results, tmp_path / "report.html")  # type: ignore[arg-type]
-    assert made.table() == "table2 – é\n\ntable3 – é"
+    made = api.Finished(tmp_path, results, tmp_path / "report.html")  # type: ignore[arg-type]
+    assert made.table() == "\n\n".join(f"{name} – é" for name in ("table2", "table3-1", "table3-2", "frozen"))
 
 
 @pytest.mark.parametrize(("end", "better", "advised"), [(0.5, 0, True), (0.7, 1, False)])

@@ -23,12 +23,12 @@ from muscle.data.data_file import DataFile
 from muscle.errors import UsageError, UserError
 from muscle.grid import Share
 from muscle.grid_plan import plan_grid
+from muscle.leave_one_out import left_out
 from muscle.predictions import Predictions
 from muscle.recipe import Recipe
 from muscle.report.page import report
 from muscle.report.scores import classification
 from muscle.results import Results
-from muscle.starts import left_out
 from muscle.tasks.classification import Classification
 from muscle.tasks.segmentation import Segmentation
 

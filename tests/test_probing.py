@@ -13,7 +13,7 @@ import tiny
 from sklearn.metrics import roc_auc_score
 
 import muscle
-from muscle import probing
+from muscle import frozen, probing
 from muscle.backbones.resnet import ResNet
 from muscle.data.audit import write_seen
 from muscle.data.corpus import Corpus
@@ -22,13 +22,15 @@ from muscle.data.label_draws import label_draw
 from muscle.data.splits import PatientSplit
 from muscle.datasets.kermany import Kermany
 from muscle.errors import UsageError, UserError
+from muscle.features import extract
+from muscle.frozen import Frozen, embedding, labels_seen
 from muscle.job import Start, start_key
+from muscle.lineup import probed
 from muscle.predictions import Predictions
-from muscle.probing import Probing, embedding, labels_seen, plan_probes, run_probes
+from muscle.probing import plan_probes, run_probes
 from muscle.recipe import Kaiming, Recipe, Weights
 from muscle.report.page import check, report
 from muscle.results import Results
-from muscle.starts import probed
 from muscle.weights import save_backbone
 
 SHARES, DRAWS = (0.2, 0.5, 1.0), 2
@@ -113,7 +115,8 @@ def test_all_labels_of_drawn_chests_beat_chance(made: Results) -> None:
 
 
 def test_a_second_call_computes_nothing(made: Results, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("extract", "knn_outputs", "linear_probe", "embedding"):
+    monkeypatch.setattr(frozen, "extract", lambda *_: pytest.fail("computed again"))
+    for name in ("knn_outputs", "linear_probe", "embedding"):
         monkeypatch.setattr(probing, name, lambda *_, **__: pytest.fail("computed again"))
     again = run(place, [RANDOM, other(place)])
     assert again.data["probes"] == made.data["probes"]
@@ -123,7 +126,7 @@ def test_a_second_call_computes_nothing(made: Results, place: Path, monkeypatch:
 def test_a_lost_file_is_made_again_alone_and_features_serve_other_runs(
     made: Results, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probing, "extract", lambda *_: pytest.fail("features computed again"))
+    monkeypatch.setattr(frozen, "extract", lambda *_: pytest.fail("features computed again"))
     monkeypatch.setattr(probing, "linear_probe", lambda *_: pytest.fail("computed again"))
     lost = made.out / next(e["predictions"] for e in made.data["probes"] if e["probe"] == "k-NN")
     before = Predictions.load(lost).arrays[1]
@@ -132,7 +135,7 @@ def test_a_lost_file_is_made_again_alone_and_features_serve_other_runs(
     np.testing.assert_array_equal(Predictions.load(lost).arrays[1], before)
     assert sorted(map(str, again.data["probes"])) == sorted(map(str, made.data["probes"]))
     monkeypatch.undo()
-    monkeypatch.setattr(probing, "extract", lambda *_: pytest.fail("features computed again"))
+    monkeypatch.setattr(frozen, "extract", lambda *_: pytest.fail("features computed again"))
     alone = [e for e in again.data["probes"] if e["start"] == "scratch"]
     assert sorted(map(str, run(place, [RANDOM], "b").data["probes"])) == sorted(map(str, alone))
 
@@ -147,11 +150,9 @@ def test_features_are_those_of_the_film(made: Results, place: Path) -> None:
     """Asked for in another order, each row is what the network says of that film alone."""
     data = corpus(place)
     start = Start(RANDOM.init, RANDOM.seed, key=start_key(RANDOM.backbone, RANDOM.init, RANDOM.seed))
-    one = Probing(RANDOM, data, tiny.MACHINE, place / "runs" / "checkpoints", start)
+    one = Frozen(RANDOM, data, tiny.MACHINE, place / "runs" / "checkpoints", start)
     rows = data.tasks["germ"].test.take(np.array([5, 0, 3]))
-    alone = probing.extract(
-        start.load(RANDOM.backbone), rows, RANDOM.normalization, tiny.MACHINE.torch_device()
-    )
+    alone = extract(start.load(RANDOM.backbone), rows, RANDOM.normalization, tiny.MACHINE.torch_device())
     np.testing.assert_allclose(one.of(rows), alone, rtol=1e-4, atol=1e-5)
 
 

@@ -22,9 +22,9 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from muscle.api import compared
 from muscle.data.data_file import DataFile
 from muscle.data.source import Source
+from muscle.lineup import compared
 from muscle.parts import member
 from muscle.recipes import PRESETS, RECIPES
 from muscle.tasks.moco import MoCo

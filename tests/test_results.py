@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tiny
@@ -17,7 +16,7 @@ from muscle.grid import run_pipelines
 from muscle.predictions import Predictions
 from muscle.progress import Progress
 from muscle.recipe import Weights
-from muscle.results import Results, forgetting
+from muscle.results import Results
 from muscle.tasks.classification import Classification
 
 
@@ -28,56 +27,6 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 def _results(out: Path) -> Results:
     return Results(out, "a title", True, tiny.MACHINE)
-
-
-def _turn(index: int, task: str, **scores: float | None) -> dict[str, Any]:
-    shared = {name: None if value is None else value - 0.1 for name, value in scores.items()}
-    return {"turn": index, "round": 0, "task": task, "recomputed": scores, "shared": shared}
-
-
-def test_transfer_and_forgetting_by_hand() -> None:
-    found = forgetting([
-        _turn(0, "a", a=0.8, b=None, c=None),
-        _turn(1, "b", a=0.9, b=0.7, c=None),
-        _turn(2, "c", a=0.6, b=0.75, c=0.5),
-    ])  # fmt: skip
-    # a: from .8 to .6, best .9; b: from .7 to .75, best before the end .7; c came last and is left out
-    assert found["backward_transfer"] == pytest.approx(((0.6 - 0.8) + (0.75 - 0.7)) / 2)
-    assert found["forgetting"] == pytest.approx(((0.9 - 0.6) + (0.7 - 0.75)) / 2)
-    assert found["backward_transfer_shared"] == pytest.approx(found["backward_transfer"])
-    assert found["tasks"] == ["a", "b", "c"] and len(found["turns"]) == 3
-
-
-def test_average_and_forward_transfer_by_hand() -> None:
-    """b is visited second, c third: what came before moved their frozen features by -.1 and +.15; a came first."""
-    turns = [
-        _turn(0, "a", a=0.8, b=None, c=None) | {"frozen": {"b": 0.6}},
-        _turn(1, "b", a=0.9, b=0.7, c=None) | {"frozen": {"c": 0.65}},
-        _turn(2, "c", a=0.6, b=0.75, c=0.5) | {"frozen": {}},
-        _turn(3, "b", a=0.7, b=0.8, c=0.6) | {"frozen": {}},
-    ]
-    found = forgetting(turns, {"a": 0.9, "b": 0.7, "c": 0.5})
-    assert found["forward_transfer"] == pytest.approx(((0.6 - 0.7) + (0.65 - 0.5)) / 2)
-    assert found["average"] == pytest.approx((0.7 + 0.8 + 0.6) / 3) == found["average_shared"] + 0.1
-    assert found["backward_transfer"] == pytest.approx(((0.7 - 0.8) + (0.6 - 0.5)) / 2)  # as without
-    assert "forward_transfer" not in forgetting(turns) and "forward_transfer" not in forgetting(
-        turns, {"b": None}
-    )
-
-
-def test_joint_training_has_an_average_and_no_transfer() -> None:
-    found = forgetting([_turn(0, "a + b", a=0.8, b=0.6), _turn(1, "a + b", a=0.9, b=0.7)], {})
-    assert found["average"] == pytest.approx(0.8)
-    assert not {"backward_transfer", "forgetting", "forward_transfer"} & set(found)
-
-
-def test_what_a_task_learned_in_its_own_block_is_no_transfer() -> None:
-    """Blocks: a learns .5, .7, .9 by itself, then b costs it .15."""
-    found = forgetting([
-        _turn(0, "a", a=0.5, b=None), _turn(1, "a", a=0.7, b=None), _turn(2, "a", a=0.9, b=None),
-        _turn(3, "b", a=0.75, b=0.6),
-    ])  # fmt: skip
-    assert found["backward_transfer"] == pytest.approx(-0.15) == -found["forgetting"]
 
 
 def test_a_start_that_saw_the_test_films_is_told_on(corpus: Corpus, tmp_path: Path) -> None:
@@ -111,11 +60,6 @@ def test_a_start_that_saw_another_film_of_a_tested_person_is_refused(corpus: Cor
     method = tiny.small("scratch").with_(name="mine", init=Weights(file=str(weights)))
     with pytest.raises(UserError, match=r"elsewhere/0.png \(weights\), rule patient"):
         _results(tmp_path).put_start(method, corpus)
-
-
-def test_one_task_forgets_nothing_and_says_nothing() -> None:
-    found = forgetting([_turn(0, "a", a=0.8), _turn(1, "a", a=0.9)])
-    assert "forgetting" not in found and "backward_transfer" not in found
 
 
 def test_cells_are_replaced_not_doubled(tmp_path: Path) -> None:
@@ -188,9 +132,3 @@ def test_a_lost_prediction_file_is_written_again(corpus: Corpus, tmp_path: Path)
     file = tmp_path / "out" / cell["predictions"]
     file.unlink()
     assert run_cell(run, "germ", 0, results) == cell and file.is_file()
-
-
-def test_a_task_that_is_not_scored_at_the_end_has_lost_nothing_that_is_known() -> None:
-    turns = [_turn(0, "a", a=0.5, b=0.1), _turn(1, "a", a=0.9, b=0.1), _turn(2, "b", a=None, b=0.7)]
-    found = forgetting(turns)
-    assert not {"forgetting", "backward_transfer", "average"} & set(found)

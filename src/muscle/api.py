@@ -17,30 +17,29 @@ from muscle.data.audit import read_seen, write_seen
 from muscle.errors import UsageError
 from muscle.features import extract
 from muscle.grid import Share, prepare, run_grid
+from muscle.lineup import compared, more_rows, probed
 from muscle.machine import Machine
 from muscle.pipeline import Pipeline
 from muscle.probing import DRAWS, SHARES, run_probes
 from muscle.progress import SILENT, Progress
+from muscle.provenance import provenance
 from muscle.recipe import Recipe, Weights
 from muscle.recipes import RECIPES
-from muscle.results import Results, provenance
+from muscle.results import Results
 from muscle.starts import (
     Pretrained,
     Sources,
     choose_preset,
-    compared,
     data_file,
     load_recipe,
-    more_rows,
-    probed,
     start_recipe,
 )
 from muscle.tasks import ANNOTATED
 
 
 @dataclass(frozen=True)
-class Compared:
-    """A finished grid: ``results`` as in ``results.json``, ``report_file`` to look at."""
+class Finished:
+    """A comparison, a validation or probes: ``results`` as in ``results.json``, ``report_file`` to look at."""
 
     out: Path
     results: Results
@@ -52,39 +51,27 @@ class Compared:
         found: list[dict[str, Any]] = self.results.data["cells"]
         return found
 
+    @property
+    def probes(self) -> list[dict[str, Any]]:
+        """One entry for each start, target, kind of probe, share of the labels and draw."""
+        found: list[dict[str, Any]] = self.results.data.get("probes", [])
+        return found
+
     def table(self) -> str:
-        """The tables in the paper's form, as Markdown."""
-        files = sorted((self.out / "tables").glob("table[23].md"))
+        """The tables in the paper's form, and AUC by share of the labels, as Markdown."""
+        tables = self.out / "tables"
+        files = [*sorted(tables.glob("table[23]*.md")), *tables.glob("frozen.md")]
         return "\n\n".join(file.read_text(encoding="utf-8").strip() for file in files)
 
 
-def _compared(out: Path, results: Results, progress: Progress, share: Share = Share()) -> Compared:  # noqa: B008
+def _finished(out: Path, results: Results, progress: Progress, share: Share = Share()) -> Finished:  # noqa: B008
     """The report, and the long-form table; of one job of several the last to finish writes them."""
     open_ = [cell for cell in results.data["missing"] if cell["status"] == "not run" and not cell["why"]]
     if share.jobs > 1 and open_:
         progress.message(f"{len(open_)} cells are still open; the job that finishes last writes the report")
-        return Compared(out, results, out / "report.html")
+        return Finished(out, results, out / "report.html")
     write_cases(out)
-    return Compared(out, results, _report(out))
-
-
-@dataclass(frozen=True)
-class Probed:
-    """Finished probes: ``results`` as in ``results.json``, ``report_file`` to look at."""
-
-    out: Path
-    results: Results
-    report_file: Path
-
-    @property
-    def probes(self) -> list[dict[str, Any]]:
-        """One entry for each start, target, kind of probe, share of the labels and draw."""
-        found: list[dict[str, Any]] = self.results.data["probes"]
-        return found
-
-    def table(self) -> str:
-        """AUC by share of the labels, as Markdown."""
-        return (self.out / "tables" / "frozen.md").read_text(encoding="utf-8").strip()
+    return Finished(out, results, _report(out))
 
 
 def _report(out: Path) -> Path:
@@ -177,7 +164,7 @@ def _last_features(matrix: list[dict[str, Any]]) -> dict[str, Any]:
 def run(
     recipe: Recipe, sources: Sources, out: Path, store: str | Path | None = None, machine: Machine | None = None,
     progress: Progress = SILENT,
-) -> Compared:  # fmt: skip
+) -> Finished:  # fmt: skip
     """A whole recipe: stages, fine-tuning of every task at every seed, scores, report."""
     where = Path(store) if store else paths.stores()
     results = run_grid(
@@ -189,7 +176,7 @@ def run(
         recipe.title or recipe.name,
         progress=progress,
     )
-    return _compared(out, results, progress)
+    return _finished(out, results, progress)
 
 
 def compare(
@@ -210,7 +197,7 @@ def compare(
     equal_compute: bool = False,
     cell: str = "",
     keep_weights: bool = False,
-) -> Compared:
+) -> Finished:
     """Was it worth it? Every start (or recipe) fine-tuned alike on every task, with intervals; and the report.
 
     Args:
@@ -240,7 +227,7 @@ def compare(
     results = run_grid(
         found, file, folder, where, machine, title or "Comparison", progress, share, keep_weights
     )
-    return _compared(folder, results, progress, share)
+    return _finished(folder, results, progress, share)
 
 
 def finetune(
@@ -250,7 +237,7 @@ def finetune(
     backbone: str | None = None,
     out: str | Path | None = None,
     **settings: Any,
-) -> Compared:
+) -> Finished:
     """One start fine-tuned on one task (or on all): model, scores, report. ``settings`` as in ``compare``."""
     tasks = (task,) if task else ()
     folder = paths.run_folder(out, f"finetune-{task.replace(':', '-') or ANNOTATED}")
@@ -268,14 +255,14 @@ def finetune(
 def validate(
     checkpoint: str | Path, sources: Sources, out: str | Path | None = None, task: str = "",
     store: str | Path | None = None, machine: Machine | None = None, progress: Progress = SILENT,
-) -> Compared:  # fmt: skip
+) -> Finished:  # fmt: skip
     """External validation of a fine-tuned model, with report; see ``external.validate``."""
     folder = paths.run_folder(out, f"validate-{Path(checkpoint).name}")
     where = Path(store) if store else paths.stores()
     results = external.validate(
         Path(checkpoint), data_file(sources), folder, where, machine or Machine(), task, progress
     )
-    return _compared(folder, results, progress)
+    return _finished(folder, results, progress)
 
 
 def probe(
@@ -291,7 +278,7 @@ def probe(
     machine: Machine | None = None,
     title: str = "",
     progress: Progress = SILENT,
-) -> Probed:
+) -> Finished:
     """What frozen features are worth: k-NN and a linear probe of every labelled target, on few and on all labels.
 
     Args:
@@ -309,7 +296,7 @@ def probe(
     folder = paths.run_folder(out, "probe")
     where = Path(store) if store else paths.stores()
     results = run_probes(found, file, folder, where, machine, title, shares, draws, progress)
-    return Probed(folder, results, _report(folder))
+    return Finished(folder, results, _report(folder))
 
 
 def embed(
@@ -326,7 +313,7 @@ def embed(
     found = start_recipe(start, "small", backbone)
     corpus = prepare(found, data_file(sources), Path(store) if store else paths.stores(), machine, progress)
     model = found.backbone.build()
-    found.init.load(model, str(getattr(found.backbone, "name", "")))
+    found.init.load(model, found.backbone.architecture)
     machine.settle()
     device = machine.torch_device()
     rows = corpus.all_rows

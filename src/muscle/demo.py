@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from muscle import paths
-from muscle.api import Compared
+from muscle.api import Finished
 from muscle.data.data_file import DataFile
 from muscle.data.splits import PatientSplit
 from muscle.datasets.kermany import Kermany
@@ -80,7 +80,7 @@ def _serves(split: PatientSplit, samples: list[Sample], targets: list[Target]) -
     return True
 
 
-def demo(out: Path, machine: Machine, progress: Progress = SILENT) -> Compared:
+def demo(out: Path, machine: Machine, progress: Progress = SILENT) -> Finished:
     """Scratch, MD-MoCo, MUSCLE-- and MUSCLE on three tasks over two body parts.
 
     Raises:
@@ -95,7 +95,7 @@ def demo(out: Path, machine: Machine, progress: Progress = SILENT) -> Compared:
         progress.message(f"{stage['recipe']} {stage['name']}: {stage['minutes']:.1f} minutes")
     for cell in results.data["cells"]:
         progress.message(f"{cell['recipe']} fine-tuning {cell['task']}: {cell['minutes']:.1f} minutes")
-    made = Compared(out, results, report(out))
+    made = Finished(out, results, report(out))
     ours = [cell["metrics"] for cell in made.cells if cell["recipe"] == "muscle"]
     for name, least in CHANCE.items():
         values = [metrics[name]["value"] for metrics in ours if name in metrics]

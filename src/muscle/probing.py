@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from muscle import paths
-from muscle.data.audit import read_seen
-from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
-from muscle.data.held_out import TaskRows
 from muscle.data.label_draws import label_draw
 from muscle.data.rows import Rows
 from muscle.errors import UsageError, UserError
 from muscle.evaluate import scores
-from muscle.features import extract, knn_outputs
+from muscle.features import knn_outputs
+from muscle.frozen import Frozen, embedding, labelled, labels_seen
 from muscle.grid import prepare_all
 from muscle.job import Start, start_key
 from muscle.linear_probe import linear_probe
@@ -31,124 +25,15 @@ from muscle.parts import digest
 from muscle.pipeline import Pipeline
 from muscle.predictions import Predictions
 from muscle.progress import SILENT, Progress
-from muscle.recipe import Recipe, Weights, assign_roles
+from muscle.recipe import Recipe
 from muscle.results import Results
-from muscle.scoring import subset
 from muscle.statistics.intervals import describe
 
 SHARES = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)  # of the labelled patients of the training part
 DRAWS = 3
 PROBES = ("k-NN", "linear")
 NEIGHBOURS = 20
-EMBEDDED = 2000  # films in the picture of the features at most
 REVISION = 1  # raised when the same settings come to give other numbers
-
-
-@dataclass(frozen=True)
-class Probing:
-    """One start on one corpus. ``root``: the folder of checkpoints; features lie in its ``features``, by key."""
-
-    recipe: Recipe
-    corpus: Corpus
-    machine: Machine
-    root: Path
-    start: Start
-
-    @cached_property
-    def shown(self) -> Rows:
-        """The films of the picture: at most 2,000, the same for every start."""
-        return subset(self.corpus.all_rows, EMBEDDED, "embedding")
-
-    @cached_property
-    def rows(self) -> Rows:
-        """Every film whose features are needed."""
-        every = self.corpus.all_rows
-        wanted = np.isin(_codes(every), _codes(self.shown))
-        for task in labelled(self.corpus).values():
-            wanted |= every.known(task.target)
-        return every.take(np.flatnonzero(wanted))
-
-    @cached_property
-    def key(self) -> str:
-        """Equal keys mean equal features."""
-        normalization = self.recipe.normalization
-        levels = {s.name: [s.mean, s.sd] for s in self.corpus.stores} if normalization.of_store else {}
-        return digest({
-            "start": self.start.key, "normalization": normalization.key(), "levels": levels,
-            "rows": self.rows.digest(),
-        })  # fmt: skip
-
-    @cached_property
-    def features(self) -> NDArray[np.float32]:
-        """[N, D] of ``rows``, in eval mode: computed once, then found by key."""
-        file = self.root / "features" / f"{self.key[:16]}.npy"
-        if file.is_file():
-            try:
-                found = np.load(file, allow_pickle=False)
-            except (ValueError, EOFError, OSError) as error:
-                raise UserError(f"{file}: damaged ({error}); remove it, and it is computed again") from None
-            return np.asarray(found, np.float32)
-        self.machine.settle()
-        device = self.machine.torch_device()
-        backbone = self.start.load(self.recipe.backbone).to(device)
-        made = extract(backbone, self.rows, self.recipe.normalization, device)
-        whole = io.BytesIO()
-        np.save(whole, made, allow_pickle=False)
-        paths.atomic_write(file, whole.getvalue())
-        return made
-
-    def of(self, rows: Rows) -> NDArray[np.float32]:
-        """The features of some of the films."""
-        mine = _codes(self.rows)
-        order = np.argsort(mine)
-        return self.features[order[np.searchsorted(mine[order], _codes(rows))]]
-
-
-def _codes(rows: Rows) -> NDArray[np.int64]:
-    """A number for each row that no other row of these stores has."""
-    return (rows.store.astype(np.int64) << 32) + rows.row
-
-
-def labelled(corpus: Corpus) -> dict[str, TaskRows]:
-    """The targets that can be probed: labels, with something to learn from and something to be scored on.
-
-    Raises:
-        UserError: there is none.
-    """
-    found = {
-        name: rows
-        for name, rows in corpus.tasks.items()
-        if rows.target.kind == "labels" and len(rows.train) > 1 and len(rows.test)
-    }
-    if not found:
-        raise UserError(
-            "no target to probe: labels with training and test films are needed; masks and boxes are not probed; "
-            "give labelled films, or a split with test above 0"
-        )
-    return found
-
-
-def labels_seen(recipe: Recipe, corpus: Corpus, task: TaskRows) -> bool:
-    """Whether these weights were trained with labels of this target: then few labels are not few for them.
-
-    Of a run's folder: its recipe learned labels, and its pool held films of this training part (as ``pool.txt``
-    says; without that file it is taken as so). Of weights from elsewhere nothing is known.
-    """
-    name = task.target.name
-    if recipe.stages:
-        inside = {n: rows.target for n, rows in corpus.internal_tasks.items()}
-        return any(name in assign_roles(stage.tasks, inside, corpus.file) for stage in recipe.stages)
-    if not isinstance(recipe.init, Weights):
-        return False
-    about = Path(recipe.init.file).with_name("backbone.json")
-    if not about.is_file():
-        return False
-    before = Recipe.parse(json.loads(about.read_text(encoding="utf-8"))["recipe"])
-    learned = [t for stage in before.stages for t in stage.tasks if t.needs == "labels"]
-    if not any(t.data == name if t.left_out is None else name not in t.left_out for t in learned):
-        return False
-    seen = {film.image for film in read_seen(Path(recipe.init.file))}
-    return not seen or not seen.isdisjoint(task.train.image_hashes)
 
 
 def run_probes(
@@ -189,10 +74,10 @@ def run_probes(
             made = pipeline.pretrain()
             results.put_stages(recipe, made)
             start = Start(recipe.init, recipe.seed, made[-1], str(made[-1].about["key"]))
-        probing = Probing(recipe, corpus, machine, root, start)
-        _embed(probing, results)
+        frozen = Frozen(recipe, corpus, machine, root, start)
+        _embed(frozen, results)
         for name in labelled(corpus):
-            _probe(probing, name, shares, draws, results, progress)
+            _probe(frozen, name, shares, draws, results, progress)
     return results
 
 
@@ -209,10 +94,10 @@ def check_shares(shares: Sequence[float], draws: int) -> None:
 
 
 def _probe(
-    probing: Probing, name: str, shares: Sequence[float], draws: int, results: Results, progress: Progress
+    frozen: Frozen, name: str, shares: Sequence[float], draws: int, results: Results, progress: Progress
 ) -> None:
     """All probes of one start on one target, into ``results``."""
-    recipe, corpus = probing.recipe, probing.corpus
+    recipe, corpus = frozen.recipe, frozen.corpus
     task = corpus.tasks[name]
     target, patients, labels = task.target, task.train.patients, task.train.labels(task.target)
     seen = labels_seen(recipe, corpus, task)
@@ -231,21 +116,21 @@ def _probe(
             "task": name, "probe": probe, "share": float(share), "draw": draw,
         }  # fmt: skip
         about = {
-            "features": probing.key,
+            "features": frozen.key,
             "key": digest({
-                "features": probing.key, "data": data, "probe": probe, "rows": index.tolist(), "revision": REVISION,
+                "features": frozen.key, "data": data, "probe": probe, "rows": index.tolist(), "revision": REVISION,
             }),
             "predictions": f"predictions/probe-{where}-{probe}-{100 * share:g}-{draw}.npz",
         }  # fmt: skip
         if results.probe(entry | about):
             continue
         chosen = {}
-        train, test = probing.of(task.train.take(index)), probing.of(task.test)
+        train, test = frozen.of(task.train.take(index)), frozen.of(task.test)
         if probe == "k-NN":
             output = knn_outputs(train, labels[index], test, NEIGHBOURS)
         else:
             found = linear_probe(
-                train, labels[index], probing.of(task.valid), task.valid.labels(target), test, target.exclusive
+                train, labels[index], frozen.of(task.valid), task.valid.labels(target), test, target.exclusive
             )  # fmt: skip
             output, chosen = found.output, {"c": found.c, "valid": found.valid}
         predictions = Predictions(
@@ -259,7 +144,7 @@ def _probe(
                 "metrics": scores(predictions), "intervals": describe(), "data": corpus.digest, **chosen,
             }
         )  # fmt: skip
-    _say(results, probing, name, progress)
+    _say(results, frozen, name, progress)
 
 
 def _asked(shares: Sequence[float], draws: int) -> Iterator[tuple[str, float, int]]:
@@ -270,50 +155,38 @@ def _asked(shares: Sequence[float], draws: int) -> Iterator[tuple[str, float, in
                 yield probe, share, draw
 
 
-def _say(results: Results, probing: Probing, name: str, progress: Progress) -> None:
+def _say(results: Results, frozen: Frozen, name: str, progress: Progress) -> None:
     """The AUC at the largest share, in words."""
-    mine = {"start": probing.recipe.name, "task": name, "features": probing.key}
+    mine = {"start": frozen.recipe.name, "task": name, "features": frozen.key}
     found = [e for e in results.data["probes"] if mine.items() <= e.items() and "auc" in e["metrics"]]
     most = max((e["share"] for e in found), default=0.0)
     said = [f"{e['probe']} {e['metrics']['auc']['value']:.3f}" for e in found if e["share"] == most]
     if said:
         progress.message(
-            f"{probing.recipe.title or probing.recipe.name}, {name}: AUC of frozen features with {most:.0%} of the "
+            f"{frozen.recipe.title or frozen.recipe.name}, {name}: AUC of frozen features with {most:.0%} of the "
             f"labels: {', '.join(dict.fromkeys(said))}"
         )
 
 
-def _embed(probing: Probing, results: Results) -> None:
+def _embed(frozen: Frozen, results: Results) -> None:
     """The picture's points into ``embeddings/``: 50 principal components, then t-SNE with a fixed seed."""
-    recipe, rows = probing.recipe, probing.shown
+    recipe, rows = frozen.recipe, frozen.shown
     if len(rows) < 10:  # too few to have neighbourhoods
         return
     name = f"{recipe.name}-{recipe.backbone.architecture}"
     entry = {
         "start": recipe.name, "title": recipe.title or recipe.name, "backbone": recipe.backbone.architecture,
-        "features": probing.key, "file": f"embeddings/{name}.npz", "n": len(rows), "data": probing.corpus.digest,
+        "features": frozen.key, "file": f"embeddings/{name}.npz", "n": len(rows), "data": frozen.corpus.digest,
     }  # fmt: skip
     if entry in results.data.get("embeddings", []) and (results.out / str(entry["file"])).is_file():
         return
     whole = io.BytesIO()
     np.savez_compressed(
-        whole, xy=embedding(probing.of(rows)), id=np.array(rows.ids), source=np.array(rows.sources),
+        whole, xy=embedding(frozen.of(rows)), id=np.array(rows.ids), source=np.array(rows.sources),
         body_part=np.array(rows.strings("body_part")),
     )  # fmt: skip
     paths.atomic_write(results.out / str(entry["file"]), whole.getvalue())
     results.put_embedding(entry)
-
-
-def embedding(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[N, D] features as points [N, 2]: PCA to 50 components, t-SNE of these (perplexity 30, less for few); seed 0."""
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
-    parts = min(50, *features.shape)
-    short = PCA(parts, svd_solver="full").fit_transform(features.astype(np.float64))
-    near = min(30.0, (len(features) - 1) / 3)
-    points: NDArray[np.float32] = TSNE(2, perplexity=near, init="pca", random_state=0).fit_transform(short)
-    return points.astype(np.float32)
 
 
 def plan_probes(

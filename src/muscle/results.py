@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock
 
 from muscle.checkpoint import Checkpoint
 from muscle.data.audit import read_seen, refuse, seen_by_weights
 from muscle.data.corpus import Corpus
 from muscle.errors import UserError
+from muscle.forgetting import forgetting
 from muscle.machine import Machine
 from muscle.parts import digest
 from muscle.paths import atomic_write
+from muscle.provenance import provenance
 from muscle.recipe import Recipe, Weights
 
 VERSION = 1
-STARTED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())  # when this process came here
-PACKAGES = ("muscle-xray", "torch", "torchvision", "timm", "numpy")
 
 
 SAME = ("recipe", "backbone", "task", "seed")  # what tells cells apart
@@ -248,99 +241,3 @@ class Results:
             for part, new in (("stages", stages), ("forgetting", lost)):
                 kept = [entry for entry in data[part] if not mine.items() <= entry.items()]
                 data[part] = kept + new
-
-
-def forgetting(
-    turns: list[dict[str, Any]], start: Mapping[str, float | None] | None = None
-) -> dict[str, Any]:
-    """Average, transfer and forgetting from the scores after each turn, on recomputed batch-norm statistics.
-
-    Average: mean over tasks of the score at the end, ACC of Lopez-Paz and Ranzato 2017. Backward transfer: mean over
-    tasks of (score at the end - score right after the task's own last turn), their R_T,i - R_i,i. Forgetting: mean
-    over tasks of (best score before the end - score at the end), Chaudhry et al. 2018. Where tasks come back round
-    after round, only what followed a task's last visit can transfer. ``*_shared``: the same on the statistics as
-    training left them. The task of the last turn is left out of transfer and forgetting: nothing came after it.
-
-    Forward transfer: mean over tasks of (score just before the task's own first turn - score at the start of the
-    stage), R_i-1,i - b_i of Lopez-Paz and Ranzato; the task of the first turn is left out. Where rounds are reshuffled
-    that is the score before the first visit of the first round. Differs: of frozen features, not of the head, which
-    before its first turn answers by chance.
-
-    Args:
-        turns: the looks after each turn; ``frozen`` of each: scores of frozen features of the task that is next.
-        start: the same of all tasks, at the start of the stage.
-    """
-    tasks = list(turns[0]["shared"])
-    found: dict[str, Any] = {"tasks": tasks, "turns": turns}
-    gained = []
-    for task in tasks:
-        first = next((i for i, turn in enumerate(turns) if turn["task"] == task), 0)
-        before = turns[first - 1].get("frozen", {}).get(task) if first else None
-        if before is not None and (began := (start or {}).get(task)) is not None:
-            gained.append(before - began)
-    if gained:
-        found["forward_transfer"] = sum(gained) / len(gained)
-    for field, suffix in (("recomputed", ""), ("shared", "_shared")):
-        transfer, lost = [], []
-        last = [score for task in tasks if (score := turns[-1][field][task]) is not None]
-        if len(last) == len(tasks):
-            found[f"average{suffix}"] = sum(last) / len(last)
-        for task in tasks:
-            if task == turns[-1]["task"]:
-                continue
-            scores = [turn[field][task] for turn in turns if turn[field][task] is not None]
-            if turns[-1][field][task] is None:
-                continue
-            own = [turn[field][task] for turn in turns if turn["task"] == task][-1:]
-            if len(scores) > 1 and own and own[0] is not None:
-                transfer.append(scores[-1] - own[0])
-                lost.append(max(scores[:-1]) - scores[-1])
-        if transfer:
-            found[f"backward_transfer{suffix}"] = sum(transfer) / len(transfer)
-            found[f"forgetting{suffix}"] = sum(lost) / len(lost)
-    return found
-
-
-def provenance(machine: Machine) -> dict[str, Any]:
-    """Where and with what this was computed."""
-    device = machine.torch_device()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
-    return {
-        "command": shlex.join([_program(), *sys.argv[1:]]),
-        "commit": _commit(),
-        "machine": f"{name}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
-        "device": str(device),
-        "threads": machine.thread_count(),
-        "versions": {p: version(p) for p in PACKAGES} | {"python": platform.python_version()},
-        "started": STARTED,
-    }  # fmt: skip
-
-
-def _program() -> str:
-    """What a shell would be given: ``python -m muscle`` has its name in a file of another."""
-    given = Path(sys.argv[0])
-    return given.parent.name if given.name == "__main__.py" else given.name
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or "CPU"
-
-
-def _commit() -> str:
-    """The commit of the source tree that runs, with ``+changes`` where files differ from it; empty outside one."""
-    here = Path(__file__).resolve().parent
-    git = ["git", "-C", str(here)]
-    try:
-        head = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True, timeout=10
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return head + ("+changes" if changed.strip() else "")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cache
 from pathlib import Path
 
+from muscle.backbones.resnet import ResNet
 from muscle.checkpoint import Checkpoint
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
@@ -21,6 +23,7 @@ from muscle.recipe import Finetune, Recipe, Stage
 from muscle.recipes import recipe
 from muscle.schedules import Cyclic, Mixed, Sequential
 from muscle.tasks import Task
+from muscle.weights import save_backbone
 
 SIZE = (64, 48)
 MACHINE = Machine(device="cpu", threads=1, workers=0)
@@ -108,3 +111,14 @@ def bits(made: Checkpoint) -> str:
     """SHA-256 of the backbone's tensors alone: the file also holds the key, which is another for another recipe."""
     state = made.backbone_state()
     return digest({name: hashlib.sha256(state[name].numpy().tobytes()).hexdigest() for name in sorted(state)})
+
+
+def run_folder(folder: Path, backbone: str = "resnet18", size: tuple[int, int] = (64, 48)) -> Path:
+    """What ``pretrain`` leaves, of random weights."""
+    made = recipe("md-moco", "demo", backbone).with_(size=size)
+    folder.mkdir(parents=True)
+    save_backbone(ResNet.parse({"name": backbone}).build(), folder / "backbone.safetensors", {})
+    about = {"recipe": made.dump(), "size": list(size), "fit": "pad",
+             "normalization": made.normalization.dump(), "decode": made.decode.dump()}  # fmt: skip
+    (folder / "backbone.json").write_text(json.dumps(about))
+    return folder

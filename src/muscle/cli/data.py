@@ -9,18 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from muscle.cli.console import err, out, shown, table
+from muscle.cli.options import AsJson, Sources
 from muscle.errors import UsageError, among
 from muscle.paths import new_file
 
 if TYPE_CHECKING:
     from muscle.data.decode import Decode
 
-app = typer.Typer(no_args_is_help=True, help="Sources, decoding, stores.", rich_markup_mode=None)
-
-Sources = Annotated[
-    list[str], typer.Argument(metavar="SOURCE...", help="A folder, KIND=ROOT, or a data file.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Harmonize = Annotated[
     list[str] | None,
     typer.Option(
@@ -38,7 +33,6 @@ Change = Annotated[
 ]
 
 
-@app.command("list")
 def list_kinds() -> None:
     """The kinds of source that can be read: public sets, readers of one's own data, unverified data files.
 
@@ -63,7 +57,6 @@ def list_kinds() -> None:
     table(("kind", "what", "shows", "licence"), rows)
 
 
-@app.command()
 def show(kind: Annotated[str, typer.Argument(help="A kind from `muscle data list`.")]) -> None:
     """One kind: layout, licence, counts, a data file to paste, fields; of an unverified data file the file itself.
 
@@ -84,7 +77,6 @@ def show(kind: Annotated[str, typer.Argument(help="A kind from `muscle data list
     out.print(page(adapter), markup=False)
 
 
-@app.command()
 def scan(
     root: Annotated[Path, typer.Argument(help="Any folder; nothing in it is changed.")],
     write: Annotated[Path | None, typer.Option(help="Write the proposed data file here.")] = None,
@@ -128,7 +120,6 @@ def wrote(file: Path, as_json: bool) -> None:
     (err if as_json else out).print(f"wrote {file}", markup=False)
 
 
-@app.command()
 def check(
     sources: Sources,
     decode: Annotated[int, typer.Option("--decode", min=0, help="Films of each source to decode.")] = 64,
@@ -168,7 +159,6 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
 def histogram(
     sources: Sources,
     to: Annotated[Path | None, typer.Option("--to", help="Write the curves here, as PNG.")] = None,
@@ -232,7 +222,6 @@ def decoder(change: list[str], harmonize: list[str] | None = None) -> Decode:
     return override(start, [word.removeprefix("decode.") for word in change])
 
 
-@app.command()
 def inspect(
     file: Annotated[Path, typer.Argument(help="One image.")],
     to: Annotated[Path | None, typer.Option("--to", help="Write the decoded picture here, as PNG.")] = None,

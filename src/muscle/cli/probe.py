@@ -1,24 +1,15 @@
-"""The command that probes frozen features."""
+"""Commands on frozen features: what they are worth, and the features themselves."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from muscle.cli.console import out, shown, table
-from muscle.cli.train import (
-    AsJson,
-    Backbone,
-    Device,
-    Out,
-    Overrides,
-    PresetName,
-    Sources,
-    Store,
-    Threads,
-)
+from muscle.cli.options import AsJson, Backbone, Device, Out, Overrides, PresetName, Sources, Store, Threads
 from muscle.errors import UsageError
 
 
@@ -52,9 +43,10 @@ def probe(
     Example: muscle probe wrist.yaml --from imagenet,runs/md-moco
     """
     from muscle import api
+    from muscle.lineup import probed
     from muscle.machine import Machine
     from muscle.probing import plan_probes
-    from muscle.starts import choose_preset, data_file, probed
+    from muscle.starts import choose_preset, data_file
 
     given = [word for word in starts.split(",") if word]
     try:
@@ -90,3 +82,28 @@ def probe(
     else:
         out.print(made.table(), markup=False)
         out.print(str(made.report_file))
+
+
+def embed(
+    sources: Sources,
+    start: Annotated[
+        str, typer.Option("--from", help="A run's folder, a file of weights, imagenet, or scratch.")
+    ],
+    to: Annotated[Path, typer.Option("--to", help="The Parquet file to write.")] = Path("features.parquet"),
+    backbone: Backbone = None,
+    store: Store = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Frozen features of every image, as Parquet.
+
+    Example: muscle embed /data/films --from runs/md-moco --to features.parquet
+    """
+    from muscle import api
+    from muscle.machine import Machine
+
+    with shown() as progress:
+        made = api.embed(
+            sources, start, to, backbone, store, Machine(device=device, threads=threads), progress
+        )
+    out.print(str(made))

@@ -10,10 +10,9 @@ import typer
 
 from muscle import paths
 from muscle.cli.console import Shown, out, table
-from muscle.cli.data import AsJson, Change, Harmonize, Sources, app, decoder
+from muscle.cli.data import Change, Harmonize, decoder
+from muscle.cli.options import AsJson, Sources
 from muscle.errors import UsageError
-
-__all__ = ["app"]
 
 Size = Annotated[str, typer.Option(help="Height x width of the store.")]
 Store = Annotated[Path | None, typer.Option("--store", help="$MUSCLE_STORE or ./muscle-store by default.")]
@@ -21,7 +20,6 @@ Workers = Annotated[int, typer.Option(min=0, help="Processes that decode.")]
 SHOWN = 20  # leaks printed one by one; --json has all
 
 
-@app.command()
 def prepare(
     sources: Sources,
     size: Size = "800x500",
@@ -69,7 +67,6 @@ def prepare(
             out.print(f"set aside: {made.name}: {path}: {reason}", markup=False)
 
 
-@app.command()
 def split(
     sources: Sources,
     write: Annotated[
@@ -110,7 +107,6 @@ def split(
         out.print(f"wrote {write}", markup=False)
 
 
-@app.command()
 def audit(
     sources: Sources,
     exclude: Annotated[
@@ -194,7 +190,6 @@ def _what_follows(refused: bool, allowed: bool) -> str:
     return "runs leave the trained film of each pair out by themselves: nothing is to be done"
 
 
-@app.command()
 def phantom(
     root: Annotated[Path, typer.Argument(help="An empty folder to write into.")],
     images: Annotated[int, typer.Option("--images", min=12, help="Films of each set.")] = 60,

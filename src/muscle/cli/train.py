@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,49 +11,21 @@ import typer
 
 from muscle import paths
 from muscle.cli.console import out, shown, table
+from muscle.cli.options import (
+    AsJson,
+    Backbone,
+    Device,
+    Out,
+    Overrides,
+    Plan,
+    PresetName,
+    Sources,
+    Store,
+    Threads,
+)
 from muscle.errors import UsageError
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    help="Pre-training on radiographs across data sets, tasks and body parts.",
-)
 
-Sources = Annotated[
-    list[str], typer.Argument(metavar="SOURCE...", help="A folder, KIND=ROOT, or a data file.")
-]
-Overrides = Annotated[
-    list[str],
-    typer.Option(
-        "--set",
-        metavar="PATH=VALUE",
-        help="Change a leaf of the recipe, e.g. stages.0.schedule.epochs_per_task=5.",
-    ),
-]
-Out = Annotated[Path | None, typer.Option("--out", help="Folder of the run; ./runs/NAME by default.")]
-Store = Annotated[
-    Path | None,
-    typer.Option("--store", help="Folder of the stores; $MUSCLE_STORE or ./muscle-store by default."),
-]
-Backbone = Annotated[
-    str | None, typer.Option(help="resnet18 or resnet50; the run's own after --from, else resnet18.")
-]
-PresetName = Annotated[
-    str, typer.Option("--preset", help="paper, small, demo, or auto by the number of images.")
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")]
-Threads = Annotated[
-    int, typer.Option(min=0, help="Threads to compute with; 0: all cores. Bits are equal at equal count.")
-]
-Plan = Annotated[
-    bool,
-    typer.Option("--plan", help="Decode 64 files, time a few steps, print sizes and hours; train nothing."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-@app.command()
 def pretrain(
     sources: Sources,
     method: Annotated[
@@ -105,7 +76,6 @@ def pretrain(
         out.print(f"{made.backbone_file}\nsha256 {made.sha256}")
 
 
-@app.command()
 def finetune(
     sources: Sources,
     task: Annotated[
@@ -141,7 +111,6 @@ def finetune(
     )  # fmt: skip
 
 
-@app.command()
 def compare(
     sources: Sources,
     starts: Annotated[
@@ -215,9 +184,10 @@ def _compare(
     from muscle import api
     from muscle.grid import Share
     from muscle.grid_plan import plan_grid
+    from muscle.lineup import compared, more_rows
     from muscle.machine import Machine
     from muscle.plan import plan as make_plan
-    from muscle.starts import choose_preset, compared, data_file, more_rows
+    from muscle.starts import choose_preset, data_file
 
     machine, share = Machine(device=device, threads=threads), Share.parse(cell)
     with shown() as progress:
@@ -242,7 +212,6 @@ def _compare(
         out.print(str(made.report_file))
 
 
-@app.command()
 def run(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe or a YAML file.")],
     change: Annotated[list[str], typer.Argument(metavar="[PATH=VALUE...]", help="Leaves to change.")] = [],  # noqa: B006
@@ -286,59 +255,6 @@ def run(
     for stage in made.results.data["stages"]:
         out.print(f"{stage['name']}: sha256 {stage['sha256']}", markup=False)
     out.print(str(made.report_file))
-
-
-@app.command()
-def show(
-    recipe: Annotated[
-        str, typer.Argument(help="A shipped recipe or a YAML file; without one, their names.")
-    ] = "",
-    change: Annotated[list[str], typer.Argument(metavar="[PATH=VALUE...]")] = [],  # noqa: B006
-    backbone: Backbone = None,
-    preset: PresetName = "paper",
-) -> None:
-    """A recipe as YAML, every field resolved; `muscle run FILE` takes it back.
-
-    Example: muscle show muscle --preset small > mine.yaml
-    """
-    from muscle import starts
-    from muscle.recipes import PRESETS, RECIPES
-
-    if not recipe:
-        for name, make in RECIPES.items():
-            found = make(PRESETS["paper"])
-            out.print(
-                f"{name}: {found.title}: {', then '.join(s.name for s in found.stages) or 'no pre-training'}",
-                markup=False,
-            )
-        return
-    sys.stdout.write(starts.load_recipe(recipe, preset, backbone, change).yaml())
-
-
-@app.command()
-def embed(
-    sources: Sources,
-    start: Annotated[
-        str, typer.Option("--from", help="A run's folder, a file of weights, imagenet, or scratch.")
-    ],
-    to: Annotated[Path, typer.Option("--to", help="The Parquet file to write.")] = Path("features.parquet"),
-    backbone: Backbone = None,
-    store: Store = None,
-    device: Device = "auto",
-    threads: Threads = 0,
-) -> None:
-    """Frozen features of every image, as Parquet.
-
-    Example: muscle embed /data/films --from runs/md-moco --to features.parquet
-    """
-    from muscle import api
-    from muscle.machine import Machine
-
-    with shown() as progress:
-        made = api.embed(
-            sources, start, to, backbone, store, Machine(device=device, threads=threads), progress
-        )
-    out.print(str(made))
 
 
 def print_plans(plans: list[dict[str, Any]], as_json: bool, cells: Sequence[dict[str, Any]] = ()) -> int:

@@ -10,10 +10,9 @@ import typer
 
 from muscle import paths
 from muscle.cli.console import out, shown
-from muscle.cli.train import AsJson, Device, Out, Sources, Store, Threads, app
+from muscle.cli.options import AsJson, Device, Out, Sources, Store, Threads
 
 
-@app.command()
 def validate(
     checkpoint: Annotated[
         Path,

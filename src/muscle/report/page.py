@@ -20,7 +20,8 @@ from jinja2 import Environment, StrictUndefined
 from muscle.errors import UserError
 from muscle.metrics import THRESHOLD
 from muscle.paths import atomic_write
-from muscle.report.contents import Absent, Item, plan
+from muscle.report.contents import Item, plan
+from muscle.report.drawings import Absent
 from muscle.report.figures import Picture
 from muscle.report.latex import latex
 from muscle.report.scores import grouped

@@ -1,0 +1,84 @@
+"""Commands that look at what is there: recipes, runs, reports."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from muscle import paths
+from muscle.cli.console import out, table
+from muscle.cli.options import AsJson, Backbone, PresetName
+
+
+def show(
+    recipe: Annotated[
+        str, typer.Argument(help="A shipped recipe or a YAML file; without one, their names.")
+    ] = "",
+    change: Annotated[list[str], typer.Argument(metavar="[PATH=VALUE...]")] = [],  # noqa: B006
+    backbone: Backbone = None,
+    preset: PresetName = "paper",
+) -> None:
+    """A recipe as YAML, every field resolved; `muscle run FILE` takes it back.
+
+    Example: muscle show muscle --preset small > mine.yaml
+    """
+    from muscle import starts
+    from muscle.recipes import PRESETS, RECIPES
+
+    if not recipe:
+        for name, make in RECIPES.items():
+            found = make(PRESETS["paper"])
+            out.print(
+                f"{name}: {found.title}: {', then '.join(s.name for s in found.stages) or 'no pre-training'}",
+                markup=False,
+            )
+        return
+    sys.stdout.write(starts.load_recipe(recipe, preset, backbone, change).yaml())
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="A run's folder.")],
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="List every table and figure with its rows; fail where one is missing."),
+    ] = False,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Recipe that all are compared with; scratch, or the first one, by default."),
+    ] = None,
+) -> None:
+    """report.html, and the tables as Markdown, CSV and LaTeX.
+
+    Example: muscle report runs/compare --check
+    """
+    from muscle.report.page import check as check_report
+    from muscle.report.page import report as write_report
+
+    if check:
+        table(("table or figure", "rows"), check_report(folder))
+    else:
+        out.print(str(write_report(folder, baseline)))
+
+
+def list_runs(
+    root: Annotated[Path, typer.Argument(help="A folder of runs.")] = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Which runs, checkpoints and stores exist, and what they weigh.
+
+    Example: muscle ls runs
+    """
+    from muscle.inventory import inventory
+
+    found = inventory(root, paths.stores())
+    if as_json:
+        out.print_json(json.dumps(found))
+    else:
+        table(
+            ("kind", "where", "MB", "what"),
+            [(i["kind"], i["where"], round(i["bytes"] / 1e6, 1), i["what"]) for i in found],
+        )
