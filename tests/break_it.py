@@ -335,6 +335,21 @@ MUTATIONS = (
         f"{ORACLES}surface_distance.py::test_means_over_cases_and_classes",
     ),
     Mutation(
+        "millimetres: across for down", "data/dicom.py",
+        "return down, across", "return across, down",
+        "data/test_spacing.py::test_a_stretched_film_is_as_wide_and_high_as_before",
+    ),
+    Mutation(
+        "millimetres: of the file, not of the store", "data/spacing.py",
+        'known[0] * sides["height"][i] / sides["inner_height"][i]', "known[0]",
+        "data/test_spacing.py::test_a_padded_film_is_scaled_alike_on_both_sides",
+    ),
+    Mutation(
+        "millimetres: unknown spacing counts", "metrics/masks.py",
+        "measured & known[:, None]", "measured",
+        f"{ORACLES}surface_distance.py::test_millimetres_stand_on_the_cases_whose_spacing_is_known",
+    ),
+    Mutation(
         "FROC: a second hit is a false alarm", "metrics/boxes.py",
         "overlap.max(1, initial=0.0) < IOUS[0])", "~_match(overlap)[0])",
         f"{ORACLES}froc.py",

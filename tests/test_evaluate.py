@@ -12,6 +12,7 @@ import tiny
 
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
+from muscle.data.decode import Decode
 from muscle.datasets.table import Table
 from muscle.evaluate import described, scores
 from muscle.grid import run_pipelines
@@ -44,7 +45,7 @@ def test_what_no_store_keeps_is_read_anew_for_each_case(tmp_path: Path) -> None:
     source = Table(root=str(tmp_path / "films"), label="finding", sex="sex", age="age", scanner="machine")
     corpus = tiny.prepared(tmp_path, DataFile(sources={"a": source}))
     ids = [sample.id for sample in source.read("a")[0]]
-    made = described(replace(predictions(7), ids=["not here", *ids[:6]]), corpus)
+    made = described(replace(predictions(7), ids=["not here", *ids[:6]]), corpus, corpus.all_rows, Decode())
     assert made.columns["scanner"] == ["", *(f"maker {i}" for i in range(6))]
     assert made.columns["sex"] == ["", *"FMFMFM"] and made.columns["age"][1:3] == ["30", "31"]
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from muscle.metrics import score
 from muscle.metrics.boxes import IOUS, match
+from muscle.metrics.masks import FAR
 from muscle.paths import atomic_write
 from muscle.predictions import Predictions
 
@@ -25,7 +26,8 @@ SCHEMA = pa.schema([
     *((name, pa.int64() if name == "seed" else pa.string()) for name in NAMES),
     ("id", pa.string()), ("patient", pa.string()), *((name, pa.string()) for name in KNOWN), ("class", pa.string()),
     ("truth", pa.float64()), ("output", pa.float64()), ("threshold", pa.float64()), ("dice", pa.float64()),
-    ("hd95", pa.float64()), ("asd", pa.float64()), ("true_positive", pa.int64()), ("false_positive", pa.int64()),
+    ("hd95", pa.float64()), ("asd", pa.float64()), ("hd95_mm", pa.float64()), ("asd_mm", pa.float64()),
+    ("true_positive", pa.int64()), ("false_positive", pa.int64()),
     ("false_negative", pa.int64()),
 ])  # fmt: skip
 
@@ -34,9 +36,9 @@ def write_cases(out: Path) -> Path:
     """Writes ``OUT/cases.parquet`` from ``OUT/results.json`` and the predictions that it names.
 
     A row a cell, case and class: ``truth`` and ``output`` of labels (1 / 0 / null, probability) with the cell's
-    ``threshold``; ``dice``, ``hd95``, ``asd`` (pixels) of masks, ``true_positive``, ``false_positive``,
-    ``false_negative`` of boxes at IoU .5 and score .5. What is not of the cell's kind is null, as are scores that a
-    case does not define. Cells without scores have no rows.
+    ``threshold``; ``dice``, ``hd95``, ``asd`` (pixels), ``hd95_mm``, ``asd_mm`` of masks, ``true_positive``,
+    ``false_positive``, ``false_negative`` of boxes at IoU .5 and score .5. What is not of the cell's kind is null, as
+    are scores that a case does not define. Cells without scores have no rows.
 
     Raises:
         UserError: predictions that are not there, or damaged.
@@ -82,8 +84,7 @@ def _of_case(p: Predictions, i: int) -> list[dict[str, Any]]:
         found = score(p.take(np.array([i])))
         one = len(p.classes) == 1
         return [
-            {name: found.get(name if one else f"{name}:{c}") for name in ("dice", "hd95", "asd")}
-            for c in p.classes
+            {name: found.get(name if one else f"{name}:{c}") for name in ("dice", *FAR)} for c in p.classes
         ]
     truths, outputs = p.boxes
     (xyxy, label), (boxes, certain, said) = truths[i], outputs[i]

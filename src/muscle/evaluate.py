@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from muscle.checkpoint import Checkpoint
-from muscle.data.corpus import Corpus
+from muscle.data.corpus import UNKNOWN, Corpus
+from muscle.data.decode import Decode
+from muscle.data.rows import Rows
+from muscle.data.spacing import stored_spacing
 from muscle.errors import UserError
 from muscle.judging import chosen_on, one_sided, status, with_choice
 from muscle.pipeline import Pipeline, best
@@ -84,7 +87,7 @@ def run_cell(
     model, module = pipeline.load(checkpoint, pipeline.tasks()[task], rows.target)
     device = pipeline.machine.torch_device()
     test = predict(model, module, rows.test, rows.target, recipe.normalization, device)
-    test = described(test, corpus)
+    test = described(test, corpus, rows.test, recipe.decode)
     test.save(results.out / file)
     chosen = {"threshold": None, "temperature": None}
     if rows.target.kind == "labels" and len(
@@ -140,13 +143,15 @@ def _refuse_nan(made: Predictions) -> None:
         raise NotScored("NaN predictions", str(error)) from None
 
 
-def described(made: Predictions, corpus: Corpus) -> Predictions:
-    """The same predictions with sex, age and scanner of each case."""
-    told = [corpus.unstored.get(name, ("", "", "")) for name in made.ids]
-    columns = ("sex", "age", "scanner")
-    return replace(
-        made, columns=made.columns | {name: [t[i] for t in told] for i, name in enumerate(columns)}
-    )
+def described(made: Predictions, corpus: Corpus, rows: Rows, decode: Decode) -> Predictions:
+    """The same predictions of ``rows`` with sex, age and scanner of each case, and the spacing of masks."""
+    told = [corpus.unstored.get(name, UNKNOWN) for name in made.ids]
+    columns = {name: [getattr(t, name) for t in told] for name in ("sex", "age", "scanner")}
+    made = replace(made, columns=made.columns | columns)
+    if made.kind != "mask":
+        return made
+    known = {name: t.spacing for name, t in zip(made.ids, told, strict=True)}
+    return replace(made, spacing=stored_spacing(rows, known, corpus.file.sources, decode))
 
 
 def settings(recipe: Recipe) -> str:

@@ -106,9 +106,8 @@ def validate(
         )
     device = machine.torch_device()
     model, module = _load(made, recipe, trained, int(about["train_images"]))
-    predictions = described(
-        predict(model.to(device), module.to(device), rows, target, recipe.normalization, device), corpus
-    )
+    predictions = predict(model.to(device), module.to(device), rows, target, recipe.normalization, device)
+    predictions = described(predictions, corpus, rows, recipe.decode)
     results = Results(out, f"External validation of {about['title']}", file.synthetic, machine)
     facts = results.head["provenance"]
     facts["model"] = f"{made.folder.name}, backbone sha256 {made.sha256}"

@@ -24,6 +24,10 @@ def _no_pictures() -> NDArray[np.uint8]:
     return np.zeros((0, 0, 0), np.uint8)
 
 
+def _no_spacing() -> NDArray[np.float32]:
+    return np.zeros((0, 2), np.float32)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
     """What a model said of N test cases beside the truth, in the order of ``ids``.
@@ -39,6 +43,7 @@ class Predictions:
         pictures: the first k <= 6 cases as stored, [k, H, W] uint8, for figures; may be empty.
         columns: what else is known of each case, as text by name ("" unknown): source, body_part, view, sex, age,
             scanner.
+        spacing: of masks, millimetres of a pixel down and across, [N, 2] float32, NaN unknown; empty: all unknown.
 
     Raises:
         ValueError: lengths or shapes that do not fit together.
@@ -54,6 +59,7 @@ class Predictions:
     output: NDArray[Any] | BoxOutput
     pictures: NDArray[np.uint8] = field(default_factory=_no_pictures)
     columns: dict[str, list[str]] = field(default_factory=dict)
+    spacing: NDArray[np.float32] = field(default_factory=_no_spacing)
 
     def __post_init__(self) -> None:
         lengths = [len(self.ids), len(self.patients), len(self.truth), len(self.output)]
@@ -61,6 +67,8 @@ class Predictions:
         if len(set(lengths)) > 1:
             named = ", ".join(("ids, patients, truth, output", *self.columns))
             raise ValueError(f"{self.task}: {named} have lengths {lengths}; they must be equal")
+        if self.spacing.shape not in ((0, 2), (len(self), 2)):
+            raise ValueError(f"{self.task}: spacing {self.spacing.shape} of {len(self)} cases")
         if self.kind == "boxes":
             if not isinstance(self.truth, list) or not isinstance(self.output, list):
                 raise ValueError(f"{self.task}: boxes are lists with one tuple an image")
@@ -99,9 +107,10 @@ class Predictions:
             return values[places] if isinstance(values, np.ndarray) else [values[i] for i in places]
 
         columns = {name: some(column) for name, column in self.columns.items()}
+        spacing = self.spacing[places] if len(self.spacing) else self.spacing
         return replace(
             self, ids=some(self.ids), patients=some(self.patients), truth=some(self.truth), output=some(self.output),
-            pictures=_no_pictures(), columns=columns,
+            pictures=_no_pictures(), columns=columns, spacing=spacing,
         )  # fmt: skip
 
     def refuse_nan(self) -> None:
@@ -135,6 +144,7 @@ class Predictions:
                  "exclusive": self.exclusive, "ids": self.ids, "patients": self.patients,
                  "columns": self.columns}  # fmt: skip
         parts: dict[str, Any] = {"about": np.array(json.dumps(about)), "pictures": self.pictures}
+        parts |= {"spacing": self.spacing} if len(self.spacing) else {}
         if self.kind == "boxes":
             truth, output = self.boxes
             parts |= _flat("truth", truth, ("xyxy", "label")) | _flat(
@@ -161,7 +171,8 @@ class Predictions:
                 truth = _unflat(file, "truth", ("xyxy", "label")) if boxes else file["truth"]
                 output = _unflat(file, "output", ("xyxy", "score", "label")) if boxes else file["output"]
                 about["classes"] = tuple(about["classes"])
-                return cls(**about, truth=truth, output=output, pictures=file["pictures"])
+                spacing = file["spacing"] if "spacing" in file else _no_spacing()
+                return cls(**about, truth=truth, output=output, pictures=file["pictures"], spacing=spacing)
         except FileNotFoundError:
             raise UserError(
                 f"{path}: no such file of predictions; the command of the run writes it again"

@@ -101,8 +101,9 @@ class Sample:
     sources cut from one collection agree); without one, the image's own id, or that of its file. ``split`` is the
     publisher's part or None. ``annotations`` maps a target's name to this image's truth; a target that is missing
     here is unknown for this image. ``sex``: F, M or empty; ``age`` in years, None where unknown; ``scanner``: maker
-    and model. These are for subgroups alone, read from tables and headers when needed and kept in no store, so they
-    stay out of ``repr``, which store keys are made of.
+    and model; ``spacing``: millimetres of a pixel of the file, down and across. These are for subgroups and distances
+    alone, read from tables and headers when needed and kept in no store, so they stay out of ``repr``, which store keys
+    are made of.
     """
 
     id: str
@@ -119,6 +120,7 @@ class Sample:
     sex: Literal["F", "M", ""] = field(default="", repr=False)
     age: float | None = field(default=None, repr=False)
     scanner: str = field(default="", repr=False)
+    spacing: tuple[float, float] | None = field(default=None, repr=False)
 
     @property
     def picture(self) -> str:

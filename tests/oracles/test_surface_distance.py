@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
 
-from muscle.metrics import score, surface_distances
+from muscle.metrics import score, scorer, surface_distances
 from muscle.predictions import Predictions
+from muscle.statistics.intervals import intervals
 
 
 def blobs(rng: np.random.Generator, shape: tuple[int, int], share: float) -> np.ndarray:
@@ -76,3 +79,37 @@ def test_means_over_cases_and_classes() -> None:
     assert (found["hd95"], found["asd"]) == pytest.approx(tuple((a + b) / 2))
     assert found["one_empty"] == pytest.approx((2 / 4 + 0) / 2)
     assert "hd95:never" not in found
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("seed", range(20))
+def test_millimetres_of_pixels_that_are_not_square(seed: int) -> None:
+    """From every pixel of one outline to every pixel of the other, with each axis in its own millimetres."""
+    rng = np.random.default_rng(seed)
+    a, b = (blobs(rng, (17, 11), rng.uniform(0.1, 0.6)) for _ in range(2))
+    spacing = float(rng.uniform(0.1, 2)), float(rng.uniform(0.1, 2))
+    places = [np.argwhere(m & ~binary_erosion(m)) * spacing for m in (a, b)]
+    apart = np.array([[np.hypot(*(x - y)) for y in places[1]] for x in places[0]])
+    there, back = apart.min(1), apart.min(0)
+    expected = max(np.percentile(there, 95), np.percentile(back, 95)), np.concatenate([there, back]).mean()
+    assert surface_distances(a, b, None, spacing) == pytest.approx(expected)
+
+
+@pytest.mark.oracle
+def test_millimetres_stand_on_the_cases_whose_spacing_is_known() -> None:
+    """Square pixels of 2 mm double every distance, the diagonal of a missed mask too; a case without spacing is out."""
+    rng = np.random.default_rng(0)
+    truth, output = (
+        np.stack([blobs(rng, (9, 12), 0.4) for _ in range(4)]).astype(np.uint8) for _ in range(2)
+    )
+    output[1] = 0
+    ids = list("abcd")
+    p = Predictions(task="t", kind="mask", classes=("a",), exclusive=True, ids=ids, patients=ids, truth=truth,
+                    output=output, spacing=np.array([[2, 2], [2, 2], [np.nan, 2], [2, 2]], np.float32))  # fmt: skip
+    known = score(p.take(np.array([0, 1, 3])))
+    found, of = score(p), scorer(p)
+    for name in ("hd95", "asd"):
+        assert found[f"{name}_mm"] == found[f"{name}_mm:a"] == pytest.approx(2 * known[name])
+        assert of.cases[f"{name}_mm"] == 3 and of.bounds[f"{name}_mm:a"] == pytest.approx((0, 2 * 15))
+    assert intervals(p)["hd95_mm"].n == 3
+    assert "hd95_mm" not in score(replace(p, spacing=np.full((4, 2), np.nan, np.float32)))

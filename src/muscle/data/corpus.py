@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,18 @@ from muscle.errors import UserError
 from muscle.parts import digest
 from muscle.progress import SILENT, Progress
 from muscle.types import Target
+
+
+class Unstored(NamedTuple):
+    """Sex, age and scanner as text, empty where unknown; millimetres of a pixel of the file, down and across."""
+
+    sex: str
+    age: str
+    scanner: str
+    spacing: tuple[float, float] | None
+
+
+UNKNOWN = Unstored("", "", "", None)
 
 
 @dataclass(frozen=True)
@@ -82,10 +94,10 @@ class Corpus:
         return read_left_out(self.file.exclude)
 
     @cached_property
-    def unstored(self) -> Mapping[str, tuple[str, str, str]]:
-        """Sex, age and scanner of each image by its id, as text, empty where unknown: no store holds them."""
+    def unstored(self) -> Mapping[str, Unstored]:
+        """What is known of each image by its id and is in no store."""
         return {
-            s.id: (s.sex, "" if s.age is None else f"{s.age:g}", s.scanner)
+            s.id: Unstored(s.sex, "" if s.age is None else f"{s.age:g}", s.scanner, s.spacing)
             for samples, _ in self.file.read().values()
             for s in samples
         }

@@ -88,6 +88,26 @@ def dicom_size(path: Path) -> tuple[int, int]:
     return _size(path, read_header(path))
 
 
+def dicom_spacing(path: Path) -> tuple[float, float] | None:
+    """Millimetres of a pixel, down and across, from the header alone; None where it states none.
+
+    Pixel Spacing (0028,0030), else Imager Pixel Spacing (0018,1164), which is that of the detector: the body lay before
+    it and is magnified.
+
+    Raises:
+        UserError: as ``read_header``.
+    """
+    header = read_header(path)
+    for tag in ("PixelSpacing", "ImagerPixelSpacing"):
+        try:
+            down, across = (float(value) for value in header.get(tag) or ())
+        except (TypeError, ValueError):
+            continue
+        if down > 0 and across > 0 and np.isfinite([down, across]).all():
+            return down, across
+    return None
+
+
 def _size(path: Path, ds: Any) -> tuple[int, int]:
     if "Rows" not in ds or "Columns" not in ds:
         modality_name = str(ds.get("Modality") or "modality unknown")

@@ -86,7 +86,11 @@ class Rows:
 
     def keys(self, column: str) -> Ints:
         """``image``, ``file`` or ``patient`` of each row as a number [N], equal where they are (see ``data.keys``)."""
-        return np.asarray(self._gather(np.int64, (), lambda s: s.numbers(f"{column}_key")))
+        return self.numbers(f"{column}_key")
+
+    def numbers(self, column: str) -> Ints:
+        """A column of whole numbers [N], such as ``height``."""
+        return np.asarray(self._gather(np.int64, (), lambda s: s.numbers(column)))
 
     def is_(self, column: str, value: str) -> NDArray[np.bool_]:
         """Which rows have this value in ``split``, ``source``, ``body_part``, ``view`` or ``modality``, [N]."""

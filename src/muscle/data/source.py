@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pydantic import Field
+
 from muscle.data.splits import Split
 from muscle.errors import UsageError, UserError, among
 from muscle.parts import Part
@@ -30,6 +32,8 @@ class Source(Part):
         collection: whose patient keys these are: two sources of one collection agree on who is who. Empty: the
             source's own name, and for DICOM the Patient ID itself. Public sources know theirs.
         body_part: of the images whose adapter does not know it, in a word such as chest.
+        spacing: millimetres of a pixel of the files, where it is one for all and neither a DICOM header nor the adapter
+            says so: for distances between outlines.
         targets: which of the adapter's targets to use; None is all, an empty list is images alone.
         rename: other names for targets, such as {findings: chest}; sources that name a target alike teach one task.
 
@@ -55,6 +59,7 @@ class Source(Part):
     split: Split | None = None
     collection: str = ""
     body_part: str = ""
+    spacing: float | None = Field(None, gt=0)
     targets: tuple[str, ...] | None = None
     rename: dict[str, str] = {}
 
@@ -132,7 +137,10 @@ class Source(Part):
 
     def _finish(self, sample: Sample, mapping: Mapping[str, str]) -> Sample:
         annotations = {mapping[old]: a for old, a in sorted(sample.annotations.items()) if old in mapping}
-        return replace(sample, body_part=sample.body_part or self.body_part, annotations=annotations)
+        spacing = sample.spacing or (None if self.spacing is None else (self.spacing, self.spacing))
+        return replace(
+            sample, body_part=sample.body_part or self.body_part, spacing=spacing, annotations=annotations
+        )
 
 
 def _check_two_classes(source: str, target: Target, samples: list[Sample]) -> None:

@@ -77,8 +77,8 @@ class Jsrt(Source):
                 ]
                 if len(mine) == len(folders):
                     truth[region] = MaskFiles(tuple((file, _LEVELS) for file in mine), scaled=True)
-            found.append(Sample(id=f"{name}/{path}", path=path, source=name, patient=f"jsrt:{key}",
-                                body_part="chest", view="PA", annotations=truth))  # fmt: skip
+            found.append(Sample(id=f"{name}/{path}", path=path, source=name, patient=f"jsrt:{key}", body_part="chest",
+                                view="PA", spacing=(_SPACING, _SPACING), annotations=truth))  # fmt: skip
         return found, [NODULE, MALIGNANT, BOXES, *_MASKS.values()]
 
     @classmethod

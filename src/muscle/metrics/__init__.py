@@ -38,18 +38,19 @@ __all__ = [
 ]
 
 # Names before any `:<class>`.
-LOWER_IS_BETTER = frozenset({"brier", "ece", "hd95", "asd", "one_empty", "mae", "rmse"})
+LOWER_IS_BETTER = frozenset({"brier", "ece", "hd95", "asd", "hd95_mm", "asd_mm", "one_empty", "mae", "rmse"})
 
 
 def score(p: Predictions, threshold: Threshold = THRESHOLD, distances: bool = True) -> dict[str, float]:
     """The scores of a set of predictions; those that the cases do not define are absent.
 
     labels: ``accuracy sensitivity specificity auc average_precision brier ece``, and of several classes
-    ``auc:<class>``, ``average_precision:<class>`` (``label_scorer``). mask: ``dice miou hd95 asd one_empty``, and
-    ``dice hd95 asd`` with ``:<class>`` (``mask_scorer``). boxes: ``ap50 map froc``, ``ap50:<class>``,
-    ``froc:<class>`` (``box_scorer``). value: ``mae rmse`` (``value_scorer``).
+    ``auc:<class>``, ``average_precision:<class>`` (``label_scorer``). mask: ``dice miou hd95 asd one_empty``, where the
+    spacing is known ``hd95_mm asd_mm``, and each but ``miou`` and ``one_empty`` with ``:<class>`` (``mask_scorer``).
+    boxes: ``ap50 map froc``, ``ap50:<class>``, ``froc:<class>`` (``box_scorer``). value: ``mae rmse``
+    (``value_scorer``).
 
-    All are in [0, 1] but ``hd95`` and ``asd`` (pixels of the store) and ``mae`` and ``rmse`` (the target's unit).
+    All are in [0, 1] but ``hd95`` and ``asd`` (pixels of the store, or ``_mm``), ``mae`` and ``rmse`` (the target's).
 
     Args:
         p: truth and output.

@@ -12,8 +12,8 @@ Results = dict[str, Any]
 # Names of the scores: the paper's for those that it has.
 SHORT = {"accuracy": "Acc.", "sensitivity": "Sen.", "specificity": "Spe.", "auc": "AUC", "dice": "Dice",
          "miou": "mIoU", "ap50": "mAP", "map": "AP .5:.95", "average_precision": "AUPRC", "brier": "Brier",
-         "ece": "ECE", "hd95": "HD95", "asd": "ASD", "one_empty": "One empty", "froc": "FROC", "mae": "MAE",
-         "rmse": "RMSE"}  # fmt: skip
+         "ece": "ECE", "hd95": "HD95", "asd": "ASD", "hd95_mm": "HD95 mm",
+         "asd_mm": "ASD mm", "one_empty": "One empty", "froc": "FROC", "mae": "MAE", "rmse": "RMSE"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
