@@ -74,6 +74,27 @@ def test_cells_are_replaced_not_doubled(tmp_path: Path) -> None:
     assert again.cell("muscle", "resnet18", "germ", 2) is None
 
 
+def test_what_is_found_again_keeps_the_name_of_who_computed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that adds nothing is not where the numbers come from; its time counts all the same."""
+    cell = {"recipe": "muscle", "backbone": "resnet18", "task": "germ", "seed": 0, "key": "k"}
+
+    def command(words: list[str], *cells: dict[str, object]) -> str:
+        monkeypatch.setattr("sys.argv", ["muscle", *words])
+        results = _results(tmp_path)
+        for one in cells:
+            results.put_cell(one)
+        with results.timed():
+            pass
+        found: str = json.loads((tmp_path / "results.json").read_text())["provenance"]["command"]
+        return found
+
+    assert command(["compare", "a"], cell) == "muscle compare a"
+    assert command(["compare", "b"], cell) == command(["compare", "c"]) == "muscle compare a"
+    assert command(["compare", "d"], cell | {"seed": 1}) == "muscle compare d"
+
+
 @pytest.mark.parametrize(("text", "message"), [("{half", "not JSON"), ('{"version": 99}', "version 1")])
 def test_a_file_that_cannot_be_continued(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text(text)

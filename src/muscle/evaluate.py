@@ -106,7 +106,7 @@ def run_cell(
         "images_seen": seen | {"total": sum(seen.values()), "tasks": len(pipeline.tested())},
         "settings": settings(recipe), "more_images": recipe.finetune.more_images if recipe.finetune else 0,
         "key": checkpoint.about["key"], **identity(pipeline, task, seed),
-        "commit": results.data["provenance"]["commit"], "threads": results.data["provenance"]["threads"],
+        "commit": results.head["provenance"]["commit"], "threads": results.head["provenance"]["threads"],
         "valid": checkpoint.about["best"]["valid"], "best_epoch": checkpoint.about["best"]["turn"] + 1,
         "backbone_rate": checkpoint.about["stage"]["optimizer"]["backbone_rate"],
         "train_images": len(pipeline.learned(task, seed).train),

@@ -122,7 +122,7 @@ def validate(
         **scored(predictions, {k: about[k] for k in ("threshold", "temperature")}),
         "predictions": name, "minutes": 0.0, "data": corpus.digest, "key": made.about["key"],
         "test": rows.digest(target), "intervals": describe(), "settings": digest(about["recipe"]),
-        "commit": results.data["provenance"]["commit"], "threads": results.data["provenance"]["threads"],
+        "commit": results.head["provenance"]["commit"], "threads": results.head["provenance"]["threads"],
         "train_images": about["train_images"],
     })  # fmt: skip
     return results

@@ -19,6 +19,7 @@ from muscle.forgetting import forgetting
 from muscle.machine import Machine
 from muscle.parts import digest
 from muscle.paths import atomic_write
+from muscle.predictions import Predictions
 from muscle.provenance import provenance
 from muscle.recipe import Recipe, Weights
 
@@ -31,6 +32,11 @@ SAME = ("recipe", "backbone", "task", "seed")  # what tells cells apart
 def place(cell: Mapping[str, Any]) -> tuple[Any, ...]:
     """What tells a cell from others."""
     return tuple(cell[k] for k in SAME)
+
+
+def _content(data: Mapping[str, Any]) -> str:
+    """Everything but who computed it."""
+    return json.dumps({part: value for part, value in data.items() if part != "provenance"}, sort_keys=True)
 
 
 class Results:
@@ -78,15 +84,21 @@ class Results:
 
     @contextmanager
     def changing(self) -> Iterator[dict[str, Any]]:
-        """The file as it is now, to be changed; it is replaced at the end."""
+        """The file as it is now, to be changed; it is replaced at the end. Its provenance is of who changed it last."""
         self.out.mkdir(parents=True, exist_ok=True)
         with FileLock(self.out / ".results.lock"):
+            there = self._read()
             self.refresh()
             yield self.data
             now = time.monotonic()
             self.before, self.since = self.before + now - self.since, now
-            self.data["provenance"]["wall_s"] = round(self.before, 1)
-            atomic_write(self.out / "results.json", json.dumps(self.data, indent=1))
+            whole = self.data
+            if there is not None and _content(there) == _content(
+                whole
+            ):  # found again: computed by what is named there
+                whole = whole | {"provenance": dict(there["provenance"])}
+            whole["provenance"]["wall_s"] = round(self.before, 1)
+            atomic_write(self.out / "results.json", json.dumps(whole, indent=1))
 
     @contextmanager
     def timed(self) -> Iterator[None]:
@@ -136,9 +148,9 @@ class Results:
         return dropped
 
     def probe(self, mine: dict[str, Any]) -> dict[str, Any] | None:
-        """The probe of frozen features that is there with these fields, its predictions too."""
+        """The probe of frozen features that is there with these fields, its predictions too, and whole."""
         found = next((e for e in self.data.get("probes", []) if mine.items() <= e.items()), None)
-        return found if found and (self.out / found["predictions"]).is_file() else None
+        return found if found and Predictions.ids_in(self.out / found["predictions"]) is not None else None
 
     def put_probe(self, entry: dict[str, Any]) -> None:
         """Adds a probe of frozen features, or replaces the one of the same start, task, probe, share and draw.
