@@ -242,6 +242,21 @@ def test_a_layout_that_cannot_be_read_is_noted_and_taken_as_a_folder(tmp_path: P
     assert "looks like yolo, but" in found.notes[0]
 
 
+def test_a_table_of_names_is_found_for_films_in_folders_that_are_no_classes(tmp_path: Path) -> None:
+    """Wards, one after the other in the table; the labels are in it, not in the folders."""
+    names = [f"{ward}/{i}.png" for ward in ("north", "south") for i in range(30)]
+    for i, name in enumerate(names):
+        save(tmp_path / name.replace("/", f"/{name[0]}"), GREY + np.uint8(i))
+    lines = [f"{name[0]}{Path(name).name},{i % 2}" for i, name in enumerate(names)]
+    (tmp_path / "findings.csv").write_text("\n".join(("file,edema", *lines)))
+    found = scan(tmp_path)
+    assert found.proposal is not None
+    (source,) = found.proposal.sources.values()
+    samples, (target,) = source.read("wards")
+    assert source.kind == "table" and target.kind == "labels" and len(samples) == 60
+    assert {s.path.split("/")[0] for s in samples} == {"north", "south"}
+
+
 def test_nothing_to_look_at(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder"):
         scan(tmp_path / "no")

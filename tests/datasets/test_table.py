@@ -163,3 +163,20 @@ def test_a_lock_file_is_no_table(tmp_path: Path) -> None:
     (tmp_path / "._t.xlsx").write_bytes(b"\0\5\26\7")
     samples, _ = Table(root=tmp_path.as_posix(), value="age").read("t")
     assert [s.annotations["age"] for s in samples] == [Value(1.0)]
+
+
+def test_films_are_found_by_their_names_in_whichever_folder(tmp_path: Path) -> None:
+    """By path, by file name, without suffix; two of one name, and a file that is no film, are missing."""
+    for place in ("north/1.png", "south/deep/2.png", "south/3.png", "both/x.png", "south/x.png"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / place)
+    (tmp_path / "north/notes.txt").touch()
+    table = tmp_path / "t.csv"
+    table.write_text("image,edema\nnorth/1.png,0\n2.png,1\n3,0\nboth/x.png,1\n")
+    source = Table(root=tmp_path.as_posix(), file="t.csv", labels=("edema",))
+    paths = ["north/1.png", "south/deep/2.png", "south/3.png", "both/x.png"]
+    assert sorted(marks(source)) == sorted(paths)
+    for word in ("x.png", "notes.txt", "4"):
+        table.write_text(f"image,edema\n1,0\n{word},1\n")
+        with pytest.raises(UserError, match=f"1 of 2 images are missing, such as {word}, or several"):
+            source.read("t")

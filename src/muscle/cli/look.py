@@ -11,7 +11,7 @@ import typer
 
 from muscle import paths
 from muscle.cli.console import out, table
-from muscle.cli.options import AsJson, Backbone, PresetName
+from muscle.cli.options import AsJson, Backbone, PresetName, Store
 
 
 def show(
@@ -66,6 +66,7 @@ def report(
 
 def list_runs(
     root: Annotated[Path, typer.Argument(help="A folder of runs.")] = Path("runs"),
+    store: Store = None,
     as_json: AsJson = False,
 ) -> None:
     """Which runs, checkpoints and stores exist, and what they weigh.
@@ -74,7 +75,7 @@ def list_runs(
     """
     from muscle.inventory import inventory
 
-    found = inventory(root, paths.stores())
+    found = inventory(root, store or paths.stores())
     if as_json:
         out.print_json(json.dumps(found))
     else:

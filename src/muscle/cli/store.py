@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,10 @@ from muscle.cli.console import Shown, out, table
 from muscle.cli.data import Change, Harmonize, decoder
 from muscle.cli.options import AsJson, Sources
 from muscle.errors import UsageError
+
+if TYPE_CHECKING:
+    from muscle.data.store import Store as Stored
+    from muscle.types import Target
 
 Size = Annotated[str, typer.Option(help="Height x width of the store.")]
 Store = Annotated[Path | None, typer.Option("--store", help="$MUSCLE_STORE or ./muscle-store by default.")]
@@ -33,6 +37,8 @@ def prepare(
 
     Example: muscle data prepare data.yaml --size 512x320 --set decode.window=2
     """
+    import numpy as np
+
     from muscle.data.corpus import Corpus
     from muscle.data.data_file import DataFile
 
@@ -56,15 +62,39 @@ def prepare(
                 made.name,
                 *counts,
                 len(made),
+                len(np.unique(made.numbers("patient_key"))),
                 len(made.quarantine),
+                "; ".join(_taught(made, target) for target in made.targets) or "images alone",
                 f"{made.mean:.1f} / {made.sd:.1f}",
                 str(made.path),
             )
         )
-    table(("source", "train", "valid", "test", "total", "set aside", "mean / sd", "store"), rows)
+    table(
+        (
+            "source",
+            "train",
+            "valid",
+            "test",
+            "total",
+            "persons",
+            "set aside",
+            "teaches",
+            "mean / sd",
+            "store",
+        ),
+        rows,
+    )
     for made in corpus.stores:
         for path, reason in made.quarantine:
             out.print(f"set aside: {made.name}: {path}: {reason}", markup=False)
+
+
+def _taught(made: Stored, target: Target) -> str:
+    """``germ: 40 bacteria, 20 virus`` of labels; of others in how many films they are known."""
+    if target.kind != "labels":
+        return f"{target.name}: {target.kind} in {int(made.known(target.name).sum())}"
+    present = (made.labels(target.name) == 1).sum(0)
+    return f"{target.name}: " + ", ".join(f"{n} {c}" for n, c in zip(present, target.classes, strict=True))
 
 
 def split(

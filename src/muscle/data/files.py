@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from muscle.errors import UserError
@@ -32,6 +33,32 @@ def walk(root: Path) -> list[str]:
 def images(root: Path) -> list[str]:
     """The files of ``walk`` that look like pictures: by suffix in any case, or DICOM without a suffix."""
     return [path for path in walk(root) if looks_like_image(root / path)]
+
+
+class Named:
+    """The pictures below a folder by what a table calls them: a path, a file name, or one without suffix."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def _paths(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for path in images(self.folder):
+            name = PurePosixPath(path)
+            for called in {name.name, name.stem}:
+                found.setdefault(called, []).append(path)
+        return found
+
+    def path(self, called: str) -> str | None:
+        """The path of the picture below the folder, or None where there is none, or none alone.
+
+        The folder is walked once, when the first of these is no path.
+        """
+        if (self.folder / called).is_file():
+            return called
+        found = self._paths.get(called, [])
+        return found[0] if len(found) == 1 else None
 
 
 def looks_like_image(path: Path) -> bool:

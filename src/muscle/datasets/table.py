@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from muscle.data.files import PARTS, inside
+from muscle.data.files import PARTS, Named, inside
 from muscle.data.tables import read_table
 from muscle.datasets._columns import Columns
 from muscle.datasets._example import drawn, save, windows_text
@@ -20,7 +20,8 @@ class Table(Columns):
 
     Attributes:
         file: the table, relative to the root; empty: the only .csv, .parquet or .xlsx directly in the root.
-        image: the path of the film, relative to the folder ``images``.
+        image: the film: its path below the folder ``images``, or its file name, with or without suffix, where one film
+            alone has it, in whichever folder below.
         images: the folder of the films, relative to the root.
         study, split_column, view, part_column: columns with the study, the published part (train, valid, test), the
             projection and the body part.
@@ -54,10 +55,12 @@ class Table(Columns):
         rows = read_table(file, tuple(column for column in asked if column), self.sheet)
         targets = self.taught(name, [row for _, row in rows])
         found, missing = [], []
+        films = Named(self.folder / self.images)
         for line, row in rows:
             where = f"{file} line {line}"
-            path = inside(f"{self.images}/{inside(row[self.image], where)}", where)
-            if not (self.folder / path).is_file():
+            film = inside(row[self.image], where)
+            path = inside(f"{self.images}/{films.path(film) or film}", where)
+            if films.path(film) is None:
                 missing.append(path)
             who = self.who(row)
             found.append(Sample(id=f"{name}/{path}", path=path, source=name, body_part=row.get(self.part_column, ""),
@@ -68,8 +71,10 @@ class Table(Columns):
                                 scanner=row.get(self.scanner, ""),
                                 annotations=self.truths(row, targets, where)))  # fmt: skip
         if missing:
-            raise UserError(f"{file}: {len(missing)} of {len(found)} images are missing, such as {missing[0]}; "
-                            "images: names the folder they are in, relative to the root")  # fmt: skip
+            raise UserError(
+                f"{file}: {len(missing)} of {len(found)} images are missing, such as {missing[0]}, or several are "
+                "called so; images: names the folder they are in, relative to the root"
+            )
         return found, targets
 
     def _part(self, row: dict[str, str], where: str) -> SplitName | None:
