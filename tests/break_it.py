@@ -335,6 +335,11 @@ MUTATIONS = (
         f"{ORACLES}surface_distance.py::test_means_over_cases_and_classes",
     ),
     Mutation(
+        "PNG: what was cut off is black", "data/decode.py",
+        "return found if whole else None", "return found if whole else np.zeros(image.size[::-1], np.uint8)",
+        "data/test_decode.py::test_damaged_grey_pngs_are_refused_where_pillow_refuses_them",
+    ),
+    Mutation(
         "millimetres: across for down", "data/dicom.py",
         "return down, across", "return across, down",
         "data/test_spacing.py::test_a_stretched_film_is_as_wide_and_high_as_before",

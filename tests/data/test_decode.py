@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,79 @@ def test_pictures_keep_their_8_bits(tmp_path: Path) -> None:
         assert image_size(tmp_path / name) == (12, 16)
     Image.fromarray(grey).save(tmp_path / "x.jpeg", quality=100)
     assert np.abs(decode(tmp_path / "x.jpeg", UNIFIED).pixels.astype(int) - grey).max() <= 3
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """One chunk of a PNG."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def interlaced(grey: np.ndarray) -> bytes:
+    """A PNG in the seven passes of Adam7, each row unfiltered."""
+    passes = (
+        (0, 0, 8, 8),
+        (0, 4, 8, 8),
+        (4, 0, 8, 4),
+        (0, 2, 4, 4),
+        (2, 0, 4, 2),
+        (0, 1, 2, 2),
+        (1, 0, 2, 1),
+    )
+    rows = b"".join(b"\0" + row.tobytes() for y, x, dy, dx in passes for row in grey[y::dy, x::dx])
+    head = struct.pack(">IIBBBBB", grey.shape[1], grey.shape[0], 8, 0, 0, 0, 1)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        chunk(*part) for part in ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    )
+
+
+def test_grey_pngs_of_every_kind_are_what_pillow_says(tmp_path: Path) -> None:
+    """Stated gamma and resolution change no level; EXIF turns; interlaced, of 2 bits, with a transparent level."""
+    grey = np.random.default_rng(0).integers(0, 256, (16, 24), np.uint8)
+    image, file = Image.fromarray(grey), tmp_path / "x.png"
+    image.save(file)
+    plain = file.read_bytes()
+    more = chunk(b"gAMA", struct.pack(">I", 100_000)) + chunk(b"pHYs", struct.pack(">IIB", 9, 9, 1))
+    file.write_bytes(plain[:33] + more + plain[33:])
+    assert np.array_equal(decode(file, UNIFIED).pixels, grey)
+    file.write_bytes(interlaced(grey))
+    assert np.array_equal(decode(file, UNIFIED).pixels, grey)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(file, exif=exif)
+    assert np.array_equal(decode(file, UNIFIED).pixels, np.rot90(grey, 3))
+    image.save(file, transparency=7)
+    with Image.open(file) as again:
+        assert np.array_equal(decode(file, UNIFIED).pixels, np.asarray(again))
+    image.convert("P").save(file, bits=2)
+    with Image.open(file) as again:
+        assert np.abs(decode(file, UNIFIED).pixels - np.asarray(again.convert("L")).astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_damaged_grey_pngs_are_refused_where_pillow_refuses_them(tmp_path: Path, seed: int) -> None:
+    """Bytes changed, cut off, put in, taken out; and what is read all the same has Pillow's levels."""
+    rng = np.random.default_rng(seed)
+    file = tmp_path / "x.png"
+    Image.fromarray(rng.integers(0, 256, (20, 30), np.uint8) // (1 + seed % 90)).save(file)
+    raw = bytearray(file.read_bytes())
+    at = int(rng.integers(8, len(raw)))
+    if seed % 4 == 0:
+        raw[at] = int(rng.integers(0, 256))
+    elif seed % 4 == 1:
+        del raw[at:]
+    elif seed % 4 == 2:
+        raw[at:at] = rng.bytes(5)
+    else:
+        del raw[at : at + 3]
+    file.write_bytes(raw)
+    try:
+        with Image.open(file) as image:
+            expected = np.asarray(image)
+    except Exception:
+        with pytest.raises(UserError):
+            decode(file, UNIFIED)
+    else:
+        assert np.array_equal(decode(file, UNIFIED).pixels, expected)
 
 
 def test_what_is_transparent_is_black(tmp_path: Path) -> None:

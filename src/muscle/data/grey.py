@@ -90,7 +90,7 @@ def looked_up(table: Pixels, values: Values, low: int) -> Pixels:
         return found
     whole = np.zeros(256**values.itemsize, np.uint8)
     whole[np.arange(low, low + len(table)) % len(whole)] = table
-    return np.asarray(whole.take(_words(values)))
+    return np.asarray(cv2.LUT(_words(values), whole), np.uint8)
 
 
 def _words(values: Values) -> Values:
