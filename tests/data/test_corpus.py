@@ -9,6 +9,7 @@ import tiny
 
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
+from muscle.data.source import Source
 from muscle.data.splits import AllTrain, PatientSplit
 from muscle.datasets.folder import Folder
 from muscle.errors import UserError
@@ -112,3 +113,12 @@ def test_preparing_counts_and_says_what_was_set_aside(films: Path, tmp_path: Pat
     assert len(corpus.stores[0]) == 5
     assert heard.counts[-1] == ("prepare bones", 6, 6)
     assert len(heard.messages) == 1 and heard.messages[0].startswith("bones: 1 files set aside, first ")
+
+
+def test_records_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million of them are a gigabyte, and reading their headers takes minutes."""
+    reads = []
+    read = Source.read
+    monkeypatch.setattr(Source, "read", lambda self, name: (reads.append(name), read(self, name))[1])
+    tiny.corpus(tmp_path)
+    assert sorted(reads) == ["bones", "chest"]

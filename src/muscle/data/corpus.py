@@ -65,14 +65,25 @@ class Corpus:
         records = file.read()
         stores = []
         for name, source in file.sources.items():
+            samples, targets = records.pop(name)
 
             def count(done: int, total: int, name: str = name) -> None:
                 progress.count(f"prepare {name}", done, total, "images")
 
             stores.append(
-                prepare(name, source, file.split_of(name), size, decode, where, fit, workers, count)
+                prepare(
+                    name,
+                    source,
+                    file.split_of(name),
+                    size,
+                    decode,
+                    where,
+                    fit,
+                    workers,
+                    count,
+                    (samples, targets),
+                )
             )
-            samples, targets = records[name]
             tested = targets and not isinstance(file.split_of(name), AllTrain)
             for fault in nameless(source, samples) if tested else ():
                 progress.message(f"warning: {name}: {fault.seen}; {fault.do}")

@@ -40,6 +40,7 @@ def prepare(
     fit: Fit = "stretch",
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
+    records: tuple[Sequence[Sample], Sequence[Target]] | None = None,
 ) -> Store:
     """The store of a source at one size: found, finished, or made.
 
@@ -50,7 +51,7 @@ def prepare(
 
     Args:
         name: the source's name; part of the folder's.
-        source: read for its records; its own ``split`` is not looked at.
+        source: its own ``split`` is not looked at.
         split: decides the parts.
         size: (H, W) of the stored images.
         decode: how pixel values are arrived at.
@@ -58,11 +59,12 @@ def prepare(
         fit: ``stretch`` to the size (as the paper), or keep the aspect and ``pad`` with 0.
         workers: processes that decode; 0: decode in this one.
         progress: called with (images done, images in all).
+        records: what the source reads, where that is known already.
 
     Raises:
         UserError: nothing usable in the source, no room on the disk, or a disk that fails.
     """
-    samples, targets = source.read(name)
+    samples, targets = records or source.read(name)
     splits = split.assign(samples, targets)
     films = Films(source.folder, samples, splits, targets, size, decode, fit)
     try:
