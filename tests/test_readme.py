@@ -216,6 +216,17 @@ def test_glossary_has_twelve_lines() -> None:
     assert all(re.fullmatch(r"- \*\*[A-Z][a-z ]+\*\*: .+", line) for line in lines)
 
 
+def test_the_short_tree() -> None:
+    """What it names exists, and no package is missing."""
+    section = README.partition("## Where things are")[2]
+    lines = next(text for _, language, text in BLOCK.findall(section) if not language).splitlines()[1:]
+    named = [word for line in lines for word in line.split("   ")[0].split()]
+    top = ROOT / "src" / "muscle"
+    assert all((top / name).exists() for name in named)
+    packages = {p.name for p in top.iterdir() if (p / "__init__.py").is_file()}
+    assert packages == {name.rstrip("/") for name in named if name.endswith("/")}
+
+
 def test_file_tree() -> None:
     """Every file that the tree names exists, and every module and folder of the package stands in it."""
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
