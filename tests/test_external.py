@@ -16,7 +16,9 @@ from muscle.data.splits import AllTrain
 from muscle.datasets.table import Table
 from muscle.errors import UserError
 from muscle.external import validate
+from muscle.parts import from_yaml
 from muscle.predictions import Predictions
+from muscle.recipe import Recipe
 from muscle.report.page import report
 from muscle.results import Results
 
@@ -75,6 +77,8 @@ def test_films_of_elsewhere_are_all_scored_at_the_models_own_threshold(place: Pa
     assert ",0,0,24,24," in table1  # train, valid, test, total: all of it is tested
     checklist = (tmp_path / "v/tables/checklist.md").read_text()
     assert "of films that no stage has seen" in checklist
+    (told,) = (tmp_path / "v").glob("*.yaml")
+    assert Recipe.parse(from_yaml(told.read_text())).size == tiny.SIZE
 
 
 def test_on_its_own_test_part_it_answers_as_in_its_cell(place: Path, tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ def validate(
         facts["leaks allowed"] = f"the model has seen {len(leaks)} of these films, so scores flatter"
     name = f"predictions/{recipe.name}-{recipe.backbone.architecture}-{target.name}-{about['seed']}.npz"
     predictions.save(results.out / name)
+    paths.atomic_write(results.out / f"{recipe.name}.yaml", recipe.yaml())
     results.put_sources(corpus, tested=True)
     results.put_cell({
         "recipe": recipe.name, "title": about["title"], "backbone": recipe.backbone.architecture, "task": target.name,

@@ -15,7 +15,7 @@ RUN: dict[str, Any] = {
                "seed": seed, "key": f"k{seed}", "valid": 0.9, "intervals": "95 % intervals over patients",
                "metrics": {"auc": {"n": 40, "clusters": 21}, "sensitivity": {"n": 20, "clusters": 11}}}
               for seed in (0, 1)],
-    "stages": [{"recipe": "muscle", "name": "pretrain"}],
+    "stages": [{"recipe": "muscle", "name": "pretrain"}], "probes": [],
 }  # fmt: skip
 
 
@@ -44,8 +44,19 @@ def test_each_topic_says_what_the_run_says() -> None:
     )
 
 
+def test_probes_of_frozen_features_are_models_too() -> None:
+    (cell, _) = RUN["cells"]
+    found = said(
+        RUN | {"cells": [], "probes": [{k: v for k, v in cell.items() if k != "seed"} | {"probe": "k-NN"}]}
+    )
+    assert found["Independence of cases"] == "pne: 40 test cases of 21 persons"
+    assert found["Model"] == "backbones resnet18; starts: MUSCLE"
+    assert found["Performance with uncertainty"] == "95 % intervals over patients"
+    assert "RECIPE.yaml" in found["Preprocessing"] and found["Seeds and repetition"] == "not recorded"
+
+
 def test_what_the_run_does_not_say_is_not_made_up() -> None:
-    found = said({"provenance": {}, "sources": [], "cells": [], "stages": []})
+    found = said({"provenance": {}, "sources": [], "cells": [], "stages": [], "probes": []})
     told = {topic for topic, text in found.items() if text not in ("not recorded", AUTHORS)}
     assert told == {"Leakage between parts"}  # what a run does about leaks is true of each
 

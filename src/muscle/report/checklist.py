@@ -66,7 +66,7 @@ def _parts(r: Results) -> list[str]:
 def _persons(r: Results) -> list[str]:
     """Films and persons of each task's test part, as the scores counted them."""
     found = {}
-    for cell in r["cells"]:
+    for cell in _scored(r):
         counted = [m for m in cell["metrics"].values() if m.get("clusters")]
         if counted:
             most = max(counted, key=lambda m: m["n"])
@@ -95,12 +95,12 @@ def _leaks(r: Results) -> list[str]:
 
 
 def _preprocessing(r: Results) -> list[str]:
-    return ["decoding, size and normalization in RECIPE.yaml beside the results"] if r["cells"] else []
+    return ["decoding, size and normalization in RECIPE.yaml beside the results"] if _scored(r) else []
 
 
 def _models(r: Results) -> list[str]:
-    backbones = _unlike(c.get("backbone") for c in r["cells"])
-    starts = _unlike(c["title"] for c in r["cells"])
+    backbones = _unlike(c.get("backbone") for c in _scored(r))
+    starts = _unlike(c["title"] for c in _scored(r))
     return [
         f"backbones {', '.join(backbones)}" if backbones else "",
         f"starts: {', '.join(starts)}" if starts else "",
@@ -129,7 +129,7 @@ def _seeds(r: Results) -> list[str]:
 
 
 def _intervals(r: Results) -> list[str]:
-    return _unlike(c.get("intervals") for c in r["cells"])
+    return _unlike(c.get("intervals") for c in _scored(r))
 
 
 def _threshold(r: Results) -> list[str]:
@@ -173,6 +173,11 @@ def _code(r: Results) -> list[str]:
         f"command: {facts['command']}" if facts.get("command") else "",
         f"data sha256 {facts['data_sha256']}" if facts.get("data_sha256") else "",
     ]
+
+
+def _scored(r: Results) -> list[Results]:
+    """Fine-tuned models and probes of frozen features."""
+    return [*r["cells"], *r["probes"]]
 
 
 def _unlike(values: Iterable[Any]) -> list[str]:
