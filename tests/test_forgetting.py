@@ -45,7 +45,8 @@ def test_average_and_forward_transfer_by_hand() -> None:
 
 
 def test_joint_training_has_an_average_and_no_transfer() -> None:
-    found = forgetting([_turn(0, "a + b", a=0.8, b=0.6), _turn(1, "a + b", a=0.9, b=0.7)], {})
+    looks = [_turn(0, "a + b", a=0.8, b=0.6) | {"frozen": {"a": 0.7}}, _turn(1, "a + b", a=0.9, b=0.7)]
+    found = forgetting(looks, {"a": 0.6})
     assert found["average"] == pytest.approx(0.8)
     assert not {"backward_transfer", "forgetting", "forward_transfer"} & set(found)
 

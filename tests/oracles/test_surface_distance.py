@@ -113,3 +113,16 @@ def test_millimetres_stand_on_the_cases_whose_spacing_is_known() -> None:
         assert of.cases[f"{name}_mm"] == 3 and of.bounds[f"{name}_mm:a"] == pytest.approx((0, 2 * 15))
     assert intervals(p)["hd95_mm"].n == 3
     assert "hd95_mm" not in score(replace(p, spacing=np.full((4, 2), np.nan, np.float32)))
+
+
+@pytest.mark.oracle
+def test_a_missed_class_is_as_far_as_the_corners_and_one_pixel_is_a_mask() -> None:
+    """Two classes: of the first one pixel is missed, of the second it is found; a pixel is 1 x 3 mm."""
+    truth = np.array([[[1, 0, 2], [0, 0, 0]]], np.uint8)
+    output = np.array([[[0, 0, 2], [0, 0, 0]]], np.uint8)
+    p = Predictions(task="t", kind="mask", classes=("a", "b"), exclusive=True, ids=["v"], patients=["v"], truth=truth,
+                    output=output, spacing=np.array([[1, 3]], np.float32))  # fmt: skip
+    found = score(p)
+    assert (found["hd95:a"], found["hd95_mm:a"]) == pytest.approx((np.hypot(2, 3), np.hypot(2, 9)))
+    assert found["hd95:b"] == found["hd95_mm:b"] == 0 and found["one_empty"] == 0.5
+    assert found["asd_mm"] == pytest.approx(np.hypot(2, 9) / 2)
