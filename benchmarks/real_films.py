@@ -290,12 +290,11 @@ def write(out: Path) -> None:
 
 def _kept(data: dict[str, Any]) -> dict[str, Any]:
     """What a step's results are judged by: the scores of the tables, not the hundreds beside."""
-    files = sorted((s["name"], s["digest"], s["train"], s["valid"], s["test"]) for s in data["sources"])
     same = ("recipe", "title", "backbone", "task", "seed")
     probed = ("start", "title", "task", "probe", "share", "draw", "n_train", "patients", "labels_seen")
     return {
         "provenance": data["provenance"],
-        "file_list_sha256": digest([list(f) for f in files]),
+        "file_list_sha256": _file_list(data),
         "sources": [{k: v for k, v in s.items() if k != "store"} for s in data["sources"]],
         "stages": [{k: v for k, v in s.items() if k not in ("log", "features")} for s in data["stages"]],
         "forgetting": data["forgetting"],
@@ -311,6 +310,13 @@ def _kept(data: dict[str, Any]) -> dict[str, Any]:
             for p in data.get("probes", [])
         ],
     }  # fmt: skip
+
+
+def _file_list(data: dict[str, Any]) -> str:
+    """SHA-256 of what every source holds and how it is split."""
+    return digest(
+        sorted([s["name"], s["digest"], s["train"], s["valid"], s["test"]] for s in data["sources"])
+    )
 
 
 def _lines(kept: dict[str, Any]) -> str:
@@ -334,6 +340,7 @@ def _page(folder: Path, data: dict[str, Any]) -> list[str]:
         f"- Command: `{facts['command']}`",
         f"- Commit: `{facts['commit']}`",
         f"- Machine: {facts['machine']}, {facts['threads']} threads, torch {facts['versions']['torch']}",
+        f"- File list: SHA-256 `{_file_list(data)}`",
         f"- Time of all processes: {facts['wall_s'] / 60:.0f} minutes",
         f"- Settings: preset `small` with {', '.join(f'`{e}`' for e in EFFORT)}",
         "",

@@ -118,10 +118,10 @@ def test_the_blocks_left_what_they_promise(place: Path) -> None:
 
 
 def test_at_most_two_blocks_are_not_run() -> None:
-    """Marks and fences counted in the text; every language is one that a test reads."""
+    """Marks and fences counted in the text; every language is one that a test reads, and the tree has none."""
     assert README.count("<!-- not run:") == len([m for m, *_ in BLOCK.findall(README) if m]) <= NOT_RUN
     assert README.count("```") == 2 * len(BLOCK.findall(README))
-    assert {language for language, _ in BLOCKS} == {"sh", "python", "yaml"}
+    assert {language for language, _ in BLOCKS} == {"sh", "python", "yaml", ""}
 
 
 OWN_DATA = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
@@ -195,16 +195,23 @@ def test_recipes_and_presets() -> None:
 
 
 def test_a_new_reader_finds_things_in_order() -> None:
-    """What it is, then installing it, then the ten lines; one's own data before recipes; no list of source files."""
+    """What it is, then installing it, then the ten lines; one's own data before recipes, the tree near the end."""
     headings = re.findall(r"^## (.+)$", README, re.MULTILINE)
     assert headings[:3] == ["Install", "Ten lines", "Your own data"]
     order = [
         headings.index(name)
-        for name in ("What it does", "Recipes", "Presets", "Glossary", "More", "Developers")
+        for name in (
+            "What it does",
+            "Recipes",
+            "Presets",
+            "Glossary",
+            "Where things are",
+            "More",
+            "Developers",
+        )
     ]
     assert order == sorted(order)
     assert len(README.partition("\n\n")[2].partition("\n\n")[0].splitlines()) == 3
-    assert "src/muscle/" not in README
     pages = {page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").rglob("*.md")}
     assert pages <= set(re.findall(r"\]\(([^)]+)\)", README.partition("## More")[2]))
 
