@@ -116,6 +116,7 @@ def pretrain(
     if not wanted.stages:
         trained = ", ".join(name for name in RECIPES if name not in ("scratch", "imagenet"))
         raise UsageError(f"method {method}: it has no stage to pre-train; known: {trained}")
+    wanted.check_weights()
     folder = paths.run_folder(out, wanted.name)
     corpus = prepare(wanted, file, Path(store) if store else paths.stores(), machine, progress)
     corpus.check_leaks()

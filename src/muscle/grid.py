@@ -86,8 +86,11 @@ def prepare_all(
     """The corpora of some recipes, each once, by size, decoder and fit.
 
     Raises:
-        UserError: a test or validation case would be learned from.
+        UserError: weights to start from that do not fill a backbone, before anything is decoded; a test or validation
+            case would be learned from.
     """
+    for recipe in recipes:
+        recipe.check_weights()
     corpora: dict[tuple[object, ...], Corpus] = {}
     for recipe in recipes:
         pixels = (recipe.size, recipe.decode, recipe.fit)

@@ -79,7 +79,6 @@ class Pipeline:
 
     def check(self) -> None:
         """Raises, before the first step, what a later stage or the fine-tuning would raise after hours of others."""
-        self.recipe.check_weights()
         start = self._start(self.recipe.seed)
         for index in range(len(self.recipe.stages)):
             self._job(index, start)

@@ -228,8 +228,9 @@ class Recipe(Part):
             raise UsageError(f"recipe {self.name}: " + "; ".join(found))
 
     def check_weights(self) -> None:
-        """Raises UserError where a file to start from does not fill the backbone."""
+        """Raises UserError where a file to start from does not fill the backbone, UsageError where there is none."""
         if isinstance(self.init, Weights):
+            self.init.identity()
             self.init.load(self.backbone.build(), self.backbone.architecture)
 
 

@@ -224,7 +224,7 @@ def test_a_full_disk_and_then_room(
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, resource.RLIM_INFINITY))
-from muscle.cli.app import main
+from muscle.cli.main import main
 sys.argv[0] = "muscle"
 main()
 """
