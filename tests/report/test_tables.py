@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from muscle.report.tables import Cell, Table, forgetting, number, sources, stages, word
+from muscle.report.tables import Cell, Table, forgetting, models, number, sources, stages, word
 
 
 def test_markdown_keeps_signs_as_text_and_csv_keeps_numbers() -> None:
@@ -52,6 +52,14 @@ def test_table_1_sums_what_it_lists() -> None:
     table = sources({"sources": [one, one | {"name": "b", "quarantined": 3}]})
     assert [cell.text for cell in table.rows[-1]] == ["All", "", "", "", "", "", "16", "2", "2", "20", "5"]
     assert len(sources({"sources": [one]}).rows) == 1
+
+
+def test_keys_are_shown_as_their_folders_and_whole_in_the_csv() -> None:
+    """64 letters without a gap are wider than a page of paper."""
+    key = "0123456789abcdef" * 4
+    cell = {"task": "t", "backbone": "b", "title": "T", "seed": 0, "key": key}
+    for table in (models({"cells": [cell]}), stages({"stages": [{"recipe": "r", "name": "s", "key": key}]})):
+        assert f"| {key[:16]} |" in table.markdown() and f",{key}," in table.csv()
 
 
 def test_a_stage_with_one_key_is_one_row_of_several_recipes() -> None:

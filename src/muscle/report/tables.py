@@ -159,7 +159,7 @@ def stages(results: Results) -> Table:
     for stage in results["stages"]:
         shared.setdefault(stage.get("key") or f"{stage['recipe']}/{stage['name']}", []).append(stage)
     rows = [
-        (word(same[0]["name"]), word(list(dict.fromkeys(s["recipe"] for s in same))), word(same[0].get("key")),
+        (word(same[0]["name"]), word(list(dict.fromkeys(s["recipe"] for s in same))), _key(same[0]),
          number(same[0].get("minutes"), 1))
         for same in shared.values()
     ]  # fmt: skip
@@ -168,15 +168,21 @@ def stages(results: Results) -> Table:
 
 def models(results: Results) -> Table:
     """What was fine-tuned: one row a cell."""
-    words, numbers = ("task", "backbone", "title", "seed", "key"), ("train_images", "best_epoch")
+    words, numbers = ("task", "backbone", "title", "seed"), ("train_images", "best_epoch")
     rows = [
-        (*(word(c.get(k)) for k in words), *(number(c.get(k)) for k in numbers), number(c.get("valid"), 4),
+        (*(word(c.get(k)) for k in words), _key(c), *(number(c.get(k)) for k in numbers), number(c.get("valid"), 4),
          word(c.get("backbone_rate")), number(c.get("minutes"), 1))
         for c in results["cells"]
     ]  # fmt: skip
     head = ("Task", "Backbone", "Pre-train", "Seed", "Key", "Train images", "Best epoch", "Valid score",
             "Backbone rate", "Minutes")  # fmt: skip
     return Table(head, tuple(rows), words=5)
+
+
+def _key(entry: Results) -> Cell:
+    """As much of a key as names the folder in checkpoints/; whole in the CSV."""
+    key = str(entry.get("key") or "")
+    return Cell(key[:16] or "–", numbers=(key,))
 
 
 def forgetting(entry: Results) -> Table:
