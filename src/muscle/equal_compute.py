@@ -45,9 +45,8 @@ def equal_compute(
             for other, n in zip(pipelines, pretrained, strict=True)
             if other.recipe.backbone == recipe.backbone
         ]
-        lacking = max(rivals) - images
-        if lacking and recipe.finetune is not None:
-            more = round(lacking / len(pipeline.tested()))
+        more = round((max(rivals) - images) / len(pipeline.tested()))
+        if more and recipe.finetune is not None:
             found.append(
                 recipe.with_(
                     name=f"{recipe.name}-same-compute",

@@ -86,6 +86,15 @@ class Predictions:
         return len(self.ids)
 
     @property
+    def spaced(self) -> NDArray[np.bool_]:
+        """Of which cases the spacing is known, [N]."""
+        return (
+            np.asarray(np.isfinite(self.spacing).all(1))
+            if len(self.spacing)
+            else np.zeros(len(self), np.bool_)
+        )
+
+    @property
     def arrays(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Truth and output of labels or masks."""
         if isinstance(self.truth, list) or isinstance(self.output, list):

@@ -76,19 +76,19 @@ class Results:
             raise UserError(f"{file}: not results of version {VERSION}; {again}")
         return found
 
-    def refresh(self) -> None:
-        """Takes over what other processes have written; title and provenance stay this one's."""
+    def refresh(self) -> dict[str, Any] | None:
+        """Takes over what other processes have written, and returns it; title and provenance stay this one's."""
         if (found := self._read()) is not None:
             self.before = float(found.get("provenance", {}).get("wall_s", 0.0))
             self.data = {"missing": []} | found | self.head
+        return found
 
     @contextmanager
     def changing(self) -> Iterator[dict[str, Any]]:
         """The file as it is now, to be changed; it is replaced at the end. Its provenance is of who changed it last."""
         self.out.mkdir(parents=True, exist_ok=True)
         with FileLock(self.out / ".results.lock"):
-            there = self._read()
-            self.refresh()
+            there = self.refresh()
             yield self.data
             now = time.monotonic()
             self.before, self.since = self.before + now - self.since, now

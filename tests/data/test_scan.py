@@ -257,6 +257,17 @@ def test_a_table_of_names_is_found_for_films_in_folders_that_are_no_classes(tmp_
     assert {s.path.split("/")[0] for s in samples} == {"north", "south"}
 
 
+def test_reports_in_a_table_are_no_names_of_films(tmp_path: Path) -> None:
+    """Systems refuse to look for a name of more than 255 letters."""
+    for i in range(4):
+        save(tmp_path / f"ward/{i}.png", GREY + np.uint8(i))
+    lines = [f'"{"no focal consolidation, " * 20}{i}",{i}.png,{i % 2}' for i in range(4)]
+    (tmp_path / "findings.csv").write_text("\n".join(("report,film,edema", *lines)))
+    found = scan(tmp_path)
+    assert found.proposal is not None
+    assert [s.dump()["image"] for s in found.proposal.sources.values()] == ["film"]
+
+
 def test_nothing_to_look_at(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder"):
         scan(tmp_path / "no")

@@ -55,7 +55,7 @@ class Named:
 
         The folder is walked once, when the first of these is no path.
         """
-        if (self.folder / called).is_file():
+        if is_file(self.folder / called):
             return called
         found = self._paths.get(called, [])
         return found[0] if len(found) == 1 else None
@@ -68,12 +68,20 @@ def looks_like_image(path: Path) -> bool:
         return True
     if suffix and not suffix[1:].isdigit():
         return False
-    if not path.is_file():  # opening a pipe would wait for ever
+    if not is_file(path):  # opening a pipe would wait for ever
         return False
     try:
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"
     except OSError:
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file of this name; no where the name is none, such as a report out of a table."""
+    try:
+        return path.is_file()
+    except OSError:  # longer than a name may be
         return False
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from muscle.data.data_file import DataFile, free_name
 from muscle.data.decode import decode_mask
-from muscle.data.files import IMAGE_SUFFIXES, PARTS, Named, images, looks_like_image, walk
+from muscle.data.files import IMAGE_SUFFIXES, PARTS, Named, images, is_file, looks_like_image, walk
 from muscle.data.signatures import published
 from muscle.data.tables import TABLE_SUFFIXES, read_table
 from muscle.errors import UserError
@@ -231,6 +231,7 @@ def _levels(masks: list[Path]) -> set[int]:
 
 
 def _table(folder: Path) -> Fields | None:
+    films = Named(folder)
     for file in sorted(folder.glob("*.csv")) + sorted(folder.glob("*.parquet")):
         try:
             rows = [row for _, row in read_table(file)]
@@ -241,13 +242,11 @@ def _table(folder: Path) -> Fields | None:
             for column in rows[0]:
                 cells = [row[column].replace("\\", "/") for row in some]
                 if all(
-                    cell and looks_like_image(Path(cell)) and (folder / place / cell).is_file()
-                    for cell in cells
+                    cell and looks_like_image(Path(cell)) and is_file(folder / place / cell) for cell in cells
                 ):
                     return {"kind": "table", "file": file.name, "image": column, "images": place} | _columns(
                         rows
                     )
-        films = Named(folder)
         for column in rows[0]:  # names of films that lie in several folders; numbers may be anything
             names = {row[column] for row in some}
             if len(names) > 2 and all(name and films.path(name) for name in names):

@@ -32,8 +32,8 @@ class Source(Part):
         collection: whose patient keys these are: two sources of one collection agree on who is who. Empty: the
             source's own name, and for DICOM the Patient ID itself. Public sources know theirs.
         body_part: of the images whose adapter does not know it, in a word such as chest.
-        spacing: millimetres of a pixel of the files, where it is one for all and neither a DICOM header nor the adapter
-            says so: for distances between outlines.
+        spacing: millimetres of a pixel of the files, where it is one for all and the adapter does not know it; goes
+            before what DICOM headers say. For distances between outlines.
         targets: which of the adapter's targets to use; None is all, an empty list is images alone.
         rename: other names for targets, such as {findings: chest}; sources that name a target alike teach one task.
 

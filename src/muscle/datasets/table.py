@@ -58,9 +58,10 @@ class Table(Columns):
         films = Named(self.folder / self.images)
         for line, row in rows:
             where = f"{file} line {line}"
-            film = inside(row[self.image], where)
-            path = inside(f"{self.images}/{films.path(film) or film}", where)
-            if films.path(film) is None:
+            called = inside(row[self.image], where)
+            film = films.path(called)
+            path = inside(f"{self.images}/{film or called}", where)
+            if film is None:
                 missing.append(path)
             who = self.who(row)
             found.append(Sample(id=f"{name}/{path}", path=path, source=name, body_part=row.get(self.part_column, ""),

@@ -40,8 +40,7 @@ def mask_scorer(p: Predictions, distances: bool = True) -> Scorer:
     both, there, said = (np.zeros((len(p), len(p.classes) + 1)) for _ in range(3))  # pixels [N, 1 + C]
     apart = np.zeros((len(FAR), len(p), len(p.classes)))
     diagonal = math.hypot(*truth.shape[1:])
-    spacing = p.spacing.astype(np.float64) if len(p.spacing) else np.full((len(p), 2), np.nan)
-    known = ~np.isnan(spacing).any(1)
+    spacing, known = p.spacing.astype(np.float64) if len(p.spacing) else np.zeros((len(p), 2)), p.spaced
     corners = np.hypot(*(np.array(truth.shape[1:]) * np.nan_to_num(spacing)).T)  # [N], millimetres
     for i, (t, o) in enumerate(zip(truth, output, strict=True)):
         counted = t != IGNORE

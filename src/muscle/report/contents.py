@@ -69,7 +69,7 @@ class Item:
     section: str
     title: str
     caption: str
-    make: Callable[[], Table | Picture]
+    make: Make
     half: bool = False  # narrow enough for two side by side
     folded: bool = False  # long: closed on the screen until opened
     listed: bool = True  # on the page, not only as files

@@ -104,9 +104,10 @@ def entering(p: Predictions) -> dict[str, NDArray[np.bool_]]:
         of_class = {"": np.any([*measured.values()], axis=0)} | {
             f":{c}": found for c, found in measured.items()
         }
-        spaced = ~np.isnan(p.spacing).any(1) if len(p.spacing) else np.zeros(len(p), bool)
         far = {f"{name}{c}": found for name in ("hd95", "asd") for c, found in of_class.items()}
-        far |= {f"{name}_mm{c}": found & spaced for name in ("hd95", "asd") for c, found in of_class.items()}
+        far |= {
+            f"{name}_mm{c}": found & p.spaced for name in ("hd95", "asd") for c, found in of_class.items()
+        }
         return {"": counted.any(axis=(1, 2)), "one_empty": of_class[""]} | far
     labels, _ = judged(p)
     known: NDArray[np.bool_] = np.asarray(~np.isnan(labels))
