@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from muscle import paths
+from muscle.busy import as_they_get_free, exclusive
 from muscle.data.data_file import DataFile
 from muscle.data.label_draws import label_draw
 from muscle.data.rows import Rows
@@ -64,7 +65,8 @@ def run_probes(
     results = Results(out, title, file.synthetic, machine)
     results.drop_probes({corpus.digest for corpus in corpora.values()})
     results.put_sources(corpora[recipes[0].size, recipes[0].decode, recipes[0].fit])
-    for recipe in recipes:
+
+    def run(recipe: Recipe) -> None:
         corpus = corpora[recipe.size, recipe.decode, recipe.fit]
         results.put_start(recipe, corpus)
         paths.atomic_write(out / f"{recipe.name}-{recipe.backbone.architecture}.yaml", recipe.yaml())
@@ -75,9 +77,15 @@ def run_probes(
             results.put_stages(recipe, made)
             start = Start(recipe.init, recipe.seed, made[-1], str(made[-1].about["key"]))
         frozen = Frozen(recipe, corpus, machine, root, start)
-        _embed(frozen, results)
-        for name in labelled(corpus):
-            _probe(frozen, name, shares, draws, results, progress)
+        with exclusive(
+            out / f".{recipe.name}-{recipe.backbone.architecture}.lock", f"probes of {recipe.name}"
+        ):
+            results.refresh()
+            _embed(frozen, results)
+            for name in labelled(corpus):
+                _probe(frozen, name, shares, draws, results, progress)
+
+    as_they_get_free(recipes, run, progress)
     return results
 
 
