@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -146,10 +147,20 @@ def test_a_whole_recipe_fills_the_file_and_a_second_run_changes_no_score(
     }
 
 
-def test_a_lost_prediction_file_is_written_again(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_lost_or_damaged_prediction_file_is_written_again(corpus: Corpus, tmp_path: Path) -> None:
     run = tiny.pipeline(tiny.small("scratch"), corpus, tmp_path / "checkpoints")
     results = _results(tmp_path / "out")
     cell = run_cell(run, "germ", 0, results)
     file = tmp_path / "out" / cell["predictions"]
     file.unlink()
     assert run_cell(run, "germ", 0, results) == cell and file.is_file()
+    with zipfile.ZipFile(file) as archive:
+        (outputs,) = (part for part in archive.infolist() if part.filename == "output.npy")
+    damaged = bytearray(file.read_bytes())
+    damaged[outputs.header_offset + 60] ^= 0xFF  # the names of the cases stay whole
+    file.write_bytes(damaged)
+    with pytest.raises(UserError, match="the command of the run writes it again"):
+        Predictions.load(file)
+    assert run_cell(run, "germ", 0, results) == cell and len(Predictions.load(file)) == len(
+        corpus.tasks["germ"].test
+    )

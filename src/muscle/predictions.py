@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -186,18 +187,19 @@ class Predictions:
             raise UserError(
                 f"{path}: no such file of predictions; the command of the run writes it again"
             ) from None
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except (
+            OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error
+        ) as error:  # fmt: skip
             raise UserError(
                 f"{path}: not a file of predictions ({type(error).__name__}); the command of the run writes it again"
             ) from None
 
     @classmethod
     def ids_in(cls, path: Path) -> list[str] | None:
-        """The cases of a file that ``save`` wrote, without reading what was said of them; None of any other file."""
+        """The cases of a file that ``save`` wrote, and that is whole; None of any other file."""
         try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                return list(json.loads(str(file["about"][()]))["ids"])
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+            return cls.load(path).ids
+        except UserError:
             return None
 
 
