@@ -45,3 +45,9 @@ def test_no_name_is_an_order() -> None:
         bare = bare.replace(f"\\{sign}", "")
     assert not re.search(r"(?<!\\)[_#$%&^~]", bare)
     assert shown.startswith(r"\textbackslash{}input\{x\}\$a\_b\textasciicircum{}c\#\%\&")
+
+
+def test_two_hyphens_stay_two_and_a_star_is_no_part_of_the_order_before_it() -> None:
+    """LaTeX makes a dash of two hyphens, and reads a star after the end of a row as part of it."""
+    made = Table(("Start",), ((Cell("MUSCLE--"),), (Cell("*x", "1–2"),)), words=1)
+    assert "MUSCLE-{}- \\\\\n{*}x {\\small (1--2)}" in latex(made, "Scores", "")

@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from muscle.report.tables import Cell, Table, forgetting, models, number, sources, stages, word
+from muscle.report.tables import Cell, Table, forgetting, models, number, plain, sources, stages, word
 
 
 def test_markdown_keeps_signs_as_text_and_csv_keeps_numbers() -> None:
@@ -27,6 +27,22 @@ def test_markdown_keeps_signs_as_text_and_csv_keeps_numbers() -> None:
         ["Name", "lungs: AUC", "lungs: AUC low", "lungs: AUC high"],
         ["a|b", "0.81", "0.7", "0.9"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("R&amp;D", r"R&amp;amp;D"),
+        ("a ~~b~~", r"a \~\~b\~\~"),
+        ("5 $ or 6 $", "5 &#36; or 6 &#36;"),
+        ("[x](y)", r"\[x](y)"),
+        ("`a`", r"\`a\`"),
+        (r"a\|b", r"a\\\|b"),
+    ],
+)
+def test_no_name_is_markup_in_markdown(name: str, shown: str) -> None:
+    """Entities, lines through words and formulas, as GitHub reads them; a pipe behind a backslash ends no field."""
+    assert plain(name) == shown
 
 
 def test_a_score_that_is_not_there_leaves_its_three_fields_empty() -> None:

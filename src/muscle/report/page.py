@@ -238,7 +238,9 @@ def check(out: Path) -> list[tuple[str, int]]:
         files = out / "tables" / f"{item.name}.csv", out / "tables" / f"{item.name}.tex"
         state, count, reason = reader.found.get(item.name, ["missing", 0, "not on the page"])
         if not item.listed:
-            state, reason, count = "shown", "", _file_rows(files[0])
+            count = _file_rows(files[0])
+            made = Block(item, "") if count else _make(item)  # without rows: has it any to have?
+            state, reason = made.state, made.reason
         elif state == "shown" and any(file.exists() for file in files):
             count = min(count, _file_rows(files[0]))
         if state == "absent":
