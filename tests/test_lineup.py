@@ -72,7 +72,7 @@ def test_no_start_leaves_a_comparison_in_silence(tmp_path: Path) -> None:
     about = json.loads((run / "backbone.json").read_text())
     about["recipe"]["backbone"] = {"kind": "timm", "name": "densenet121"}
     (run / "backbone.json").write_text(json.dumps(about))
-    with pytest.raises(UsageError, match="mine holds a densenet121; name it there, or leave that start out"):
+    with pytest.raises(UsageError, match="mine holds a densenet121; name it there, or leave it out"):
         compared(["scratch", run], (), "resnet18,resnet50", 1, "demo", (), ())
     own = tmp_path / "own.yaml"
     own.write_text(tiny.small("scratch").yaml())
@@ -87,6 +87,7 @@ def test_no_start_leaves_a_comparison_in_silence(tmp_path: Path) -> None:
         ((), "resnet18,resnet50", 1, "nothing to compare"),
         (("scratch",), "resnet18,resnet18", 1, "each once, such as resnet18,resnet50"),
         (("scratch",), None, 0, "at least one"),
+        (("scratch",), "resnet18,", 1, "shipped recipes know resnet18, resnet50"),
     ],
 )
 def test_misuse(starts: tuple[str, ...], backbone: str | None, seeds: int, told: str) -> None:

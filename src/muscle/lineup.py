@@ -39,8 +39,9 @@ def compared(
     if len(backbones) > 1:
         for start in starts:  # it would be in none of these comparisons
             if (name := _network(start)) not in (None, *backbones):
+                where = start.out if isinstance(start, Pretrained) else start
                 raise UsageError(
-                    f"backbone {backbone!r}: {start} holds a {name}; name it there, or leave that start out"
+                    f"backbone {backbone!r}: {where} holds a {name}; name it there, or leave it out"
                 )
         return [
             r for b in backbones for r in _of_backbone(starts, recipes, b, seeds, preset, tasks, overrides)
