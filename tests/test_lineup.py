@@ -15,6 +15,7 @@ from muscle.lineup import compared, more_rows, probed
 from muscle.progress import Progress
 from muscle.recipe import Recipe
 from muscle.schedules import Sequential
+from muscle.starts import Pretrained
 
 
 def test_rivals_take_over_network_and_pixels_of_the_run(tmp_path: Path) -> None:
@@ -53,13 +54,14 @@ def test_of_several_backbones_each_is_a_comparison_and_a_run_joins_that_of_its_n
 ) -> None:
     """A run is given as its folder or as the file of weights in it."""
     run = tiny.run_folder(tmp_path / "mine", "resnet50")
-    for start in (run, run / "backbone.safetensors"):
+    made = Pretrained(run, run / "backbone.safetensors", "", {})  # as ``pretrain`` gave it
+    for start in (run, made, run / "backbone.safetensors"):
         asked = compared(["scratch", start], ["md-moco"], "resnet18,resnet50", 1, "demo", (), ())
         rows = [(r.backbone.architecture, r.name) for r in asked]
         assert rows[:2] == [("resnet18", "scratch"), ("resnet18", "md-moco")]
         assert rows[2:] == [
             ("resnet50", "scratch"),
-            ("resnet50", "mine" if start == run else "backbone"),
+            ("resnet50", "backbone" if start == run / "backbone.safetensors" else "mine"),
             ("resnet50", "md-moco"),
         ]
         assert asked[0].size != asked[2].size == (64, 48)  # the pixels of the run, where it stands

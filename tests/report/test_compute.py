@@ -96,6 +96,20 @@ def test_without_the_row_that_they_are_made_equal_to_there_is_no_table() -> None
     assert Run({"scratch-same": (0, 3, 300)}).rows() == {}
 
 
+@pytest.mark.parametrize(("over", "shown"), [(15, 3), (40, 3), (45, 0)])
+def test_as_many_images_is_up_to_an_epoch_in_whole_batches(over: int, shown: int) -> None:
+    """Of 10 films at two rates 20 images; in batches that the films do not fill, less than twice as many."""
+    assert len(Run(RIVALS | {"scratch-same": (0, 3, 300 + over)}).rows()) == shown
+
+
+def test_results_that_do_not_count_tasks_are_of_one() -> None:
+    run = Run({"muscle": (300, 1, 0), "scratch-same": (0, 1, 300)})
+    for cell in run.cells:
+        del cell["images_seen"]["tasks"]
+    assert run.rows()["MUSCLE"][6:9] == ["300", "40", "340"]
+    assert table({"cells": run.cells}, run.kept.__getitem__).words == 4
+
+
 def test_longer_fine_tunings_are_told_from_others_and_left_out_elsewhere() -> None:
     cells = Run(RIVALS).cells
     assert [c["recipe"] for c in cells if longer(c)] == ["scratch-same", "moco-same"]
