@@ -96,7 +96,21 @@ def test_what_is_found_again_keeps_the_name_of_who_computed_it(
     assert command(["compare", "d"], cell | {"seed": 1}) == "muscle compare d"
 
 
-@pytest.mark.parametrize(("text", "message"), [("{half", "not JSON"), ('{"version": 99}', "version 1")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{half", "not JSON"),
+        ('{"version": 99}', "version 1"),
+        ('{"version": 1, "provenance": null}', "provenance is no table"),
+        ('{"version": 1, "cells": null}', "cells is no list"),
+        ('{"version": 1, "missing": [1]}', "missing is no list"),
+        (
+            '{"version": 1, "cells": [{"recipe": "a", "task": "t", "seed": 0}]}',
+            "cells entry 1 lacks backbone",
+        ),
+        ('{"version": 1, "stages": [{"recipe": "a", "backbone": "b"}]}', "stages entry 1 lacks key"),
+    ],
+)
 def test_a_file_that_cannot_be_continued(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text(text)
     with pytest.raises(UserError, match=f"{message}.*move it away"):

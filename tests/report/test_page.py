@@ -180,17 +180,6 @@ def test_check_names_all_that_is_missing(tmp_path: Path) -> None:
         check(tmp_path)
 
 
-def test_wrong_results_are_refused_in_one_line(tmp_path: Path) -> None:
-    for text, reason in (("", "cannot be read"), ("[]", "version"), ('{"version": 9}', "version"),
-                         ('{"version": 1, "cells": [{"recipe": "a"}]}', "entry 1 lacks task")):  # fmt: skip
-        (tmp_path / "results.json").write_text(text)
-        with pytest.raises(UserError, match=reason):
-            report(tmp_path)
-    (tmp_path / "results.json").unlink()
-    with pytest.raises(UserError, match="no results here"):
-        report(tmp_path)
-
-
 def test_tables_of_an_earlier_report_do_not_stay(tmp_path: Path) -> None:
     results = write_results(tmp_path, seeds=1)
     report(tmp_path)
