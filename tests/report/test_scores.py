@@ -122,6 +122,9 @@ def test_recipes_of_one_title_that_share_no_task_are_one_row() -> None:
         }
     )
     assert len(page.rows) == 3
+    assert [row[1].text for row in page.rows] == [
+        f"M without own task ({name})" for name in ("m-without-lungs", "m2", "m-without-teeth")
+    ]
 
 
 def test_differences_stand_beside_the_score_that_they_are_of() -> None:

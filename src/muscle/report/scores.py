@@ -59,7 +59,11 @@ class Beside:
 
 
 def grouped(results: Results, kinds: Sequence[str] = ("labels", "mask", "boxes")) -> list[Group]:
-    """The cells by task, backbone, recipe, each in the order in which it first occurs; seeds ascending."""
+    """The cells by task, backbone, recipe, each in the order in which it first occurs; seeds ascending.
+
+    Recipes that share a title and a task, as a copy with one setting changed, have their names beside it.
+    """
+    unclear = _unclear(results)
     cells = [cell for cell in results["cells"] if cell["kind"] in kinds]
     orders = [list(dict.fromkeys(cell[k] for cell in cells)) for k in ("task", "backbone", "recipe")]
     groups: dict[tuple[int, ...], list[Results]] = {}
@@ -67,10 +71,20 @@ def grouped(results: Results, kinds: Sequence[str] = ("labels", "mask", "boxes")
         place = tuple(o.index(cell[k]) for o, k in zip(orders, ("task", "backbone", "recipe"), strict=True))
         groups.setdefault(place, []).append(cell)
     return [
-        Group(c[0]["task"], c[0]["backbone"], c[0]["recipe"], c[0]["title"], c[0]["kind"], tuple(c[0]["classes"]),
+        Group(c[0]["task"], c[0]["backbone"], c[0]["recipe"],
+              f"{c[0]['title']} ({c[0]['recipe']})" if c[0]["title"] in unclear else c[0]["title"], c[0]["kind"],
+              tuple(c[0]["classes"]),
               tuple(sorted(c, key=lambda cell: cell["seed"])))
         for _, c in sorted(groups.items())
     ]  # fmt: skip
+
+
+def _unclear(results: Results) -> set[str]:
+    """Titles that two recipes have on one task: "MUSCLE is better than MUSCLE" would say nothing."""
+    recipes: dict[tuple[str, ...], set[str]] = {}
+    for cell in results["cells"]:
+        recipes.setdefault((cell["title"], cell["task"], cell["backbone"]), set()).add(cell["recipe"])
+    return {title for (title, *_), found in recipes.items() if len(found) > 1}
 
 
 def _rivals(group: Group, groups: list[Group]) -> list[Group]:
