@@ -194,9 +194,10 @@ def test_a_baseline_of_ones_own(tmp_path: Path) -> None:
     write_results(tmp_path, (labels,))
     page = report(tmp_path, "muscle").read_text()
     assert "Differences from MUSCLE." in page and "AUC − MUSCLE" in page
-    assert check(tmp_path)
-    with pytest.raises(UserError, match="no such recipe here"):
-        report(tmp_path, "nothing")
+    assert "Differences from MUSCLE" in dict(check(tmp_path, "muscle"))
+    for command in (report, check):
+        with pytest.raises(UserError, match="no such recipe here"):
+            command(tmp_path, "nothing")
 
 
 def test_a_run_in_which_no_score_is_defined_is_whole_and_says_so(tmp_path: Path) -> None:

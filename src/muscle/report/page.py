@@ -178,13 +178,15 @@ class _Page(HTMLParser):
             self._open = ""
 
 
-def check(out: Path) -> list[tuple[str, int]]:
+def check(out: Path, baseline: str | None = None) -> list[tuple[str, int]]:
     """Every table and figure of a written report, with its number of rows or points.
 
-    What the data do not allow is listed with 0 and the reason. Table files count as well.
+    What the data do not allow is listed with 0 and the reason. Table files count as well. ``baseline``: as it was
+    written with.
 
     Raises:
-        UserError: no report; or a table or figure that the results call for is missing or empty: all are named.
+        UserError: no report; no such baseline; or a table or figure that the results call for is missing or empty: all
+            are named.
     """
     results = load_results(out)
     page = out / "report.html"
@@ -193,7 +195,7 @@ def check(out: Path) -> list[tuple[str, int]]:
     reader = _Page()
     reader.feed(page.read_text(encoding="utf-8"))
     listed, faults = [], []
-    for item in plan(results, out):
+    for item in plan(results, out, baseline):
         files = out / "tables" / f"{item.name}.csv", out / "tables" / f"{item.name}.tex"
         state, count, reason = reader.found.get(item.name, ["missing", 0, "not on the page"])
         if not item.listed:
