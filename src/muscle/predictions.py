@@ -17,6 +17,10 @@ from muscle.errors import UserError
 from muscle.paths import atomic_write
 from muscle.types import TargetKind
 
+# What reading an .npz may raise that was cut, or changed in a byte.
+DAMAGED = (
+    OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
 BoxTruth = list[tuple[NDArray[Any], NDArray[Any]]]
 BoxOutput = list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
 
@@ -187,9 +191,7 @@ class Predictions:
             raise UserError(
                 f"{path}: no such file of predictions; the command of the run writes it again"
             ) from None
-        except (
-            OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error
-        ) as error:  # fmt: skip
+        except DAMAGED as error:
             raise UserError(
                 f"{path}: not a file of predictions ({type(error).__name__}); the command of the run writes it again"
             ) from None

@@ -1,4 +1,4 @@
-"""``results.json`` as a report reads it: whole, or refused in one line."""
+"""``results.json`` and the points of a picture as a report reads them: whole, or refused in one line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from muscle.errors import UserError
+from muscle.predictions import DAMAGED
 from muscle.report.tables import Results
 
 VERSION = 1
@@ -33,16 +37,16 @@ def load_results(out: Path) -> Results:
     if out.is_file():
         raise UserError(f"{out}: a file; give the folder of the run")
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
+        given = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
             f"{path}: no results here; give a folder of `muscle run`, `compare` or `finetune`"
         ) from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}); {AGAIN}") from None
-    if fault := fault_of(results, NEEDED):
+    if fault := fault_of(given, NEEDED):
         raise UserError(f"{path}: {fault}; {AGAIN}")
-    results = {part: [] for part in NEEDED} | results
+    results: Results = {part: [] for part in NEEDED} | given
     for cell in results["cells"]:
         cell.setdefault("backbone", "")
         cell.setdefault("classes", [])
@@ -67,3 +71,16 @@ def fault_of(results: Any, needed: Mapping[str, tuple[str, ...]]) -> str:
             if lacking := [key for key in keys if key not in entry]:
                 return f"{part} entry {i} lacks {', '.join(lacking)}"
     return ""
+
+
+def read_embedding(path: Path) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
+    """The points of ``embeddings/*.npz``, [N, 2], and what each film is of, [N].
+
+    Raises:
+        UserError: no such file, or not as `muscle probe` writes it.
+    """
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return file["xy"], {"body part": file["body_part"], "source": file["source"]}
+    except DAMAGED as error:
+        raise UserError(f"{path}: cannot be read ({error}); probe again to write it") from None
