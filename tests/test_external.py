@@ -151,3 +151,16 @@ def test_a_folder_that_is_no_model(place: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(model(place), tmp_path / "renamed")
     with pytest.raises(UserError, match="give back its name"):
         validate(moved, there, tmp_path / "v", place / "stores", tiny.MACHINE)
+
+
+def test_where_no_film_knows_the_target_there_is_nothing_to_validate_on(place: Path, tmp_path: Path) -> None:
+    there = elsewhere(place).with_(sources={"other": elsewhere(place).sources["other"]})
+    corpus = grid.prepare(tiny.small("scratch"), there, place / "stores", tiny.MACHINE)
+    (tmp_path / "all.txt").write_text("".join(f"{name}\n" for name in corpus.all_rows.ids[1:]))
+    (found,) = tried(
+        place, there.with_(exclude=(str(tmp_path / "all.txt"),)), tmp_path / "v", task="ill"
+    ).data["cells"]
+    assert found["status"] == "n too small"
+    (tmp_path / "all.txt").write_text("".join(f"{name}\n" for name in corpus.all_rows.ids))
+    with pytest.raises(UserError, match="target ill: no film is left that knows it"):
+        tried(place, there.with_(exclude=(str(tmp_path / "all.txt"),)), tmp_path / "w", task="ill")

@@ -88,8 +88,8 @@ def validate(
         task: the target of the data file, also as ``KIND:TARGET``; by default the one of the model's name.
 
     Raises:
-        UserError: no such model; a target that is not there or means something else; films that the model has seen
-            (not with ``allow_leaks``, which the provenance states); a folder with scores of other films.
+        UserError: no such model; a target that is not there, of no film, or means something else; films that the model
+            has seen (not with ``allow_leaks``, which the provenance states); a folder with scores of other films.
     """
     made, about = _model(checkpoint)
     recipe = Recipe.parse(about["recipe"])
@@ -99,6 +99,10 @@ def validate(
     target = _target(corpus, task.rpartition(":")[2] or trained.name, trained)
     every = corpus.all_rows
     rows = every.take(every.known(target))
+    if not len(rows):
+        raise UserError(
+            f"target {target.name}: no film is left that knows it; give films with it, or exclude fewer of them"
+        )
     leaks = met(rows, read_seen(checkpoint))
     if leaks and not file.allow_leaks:
         raise UserError(

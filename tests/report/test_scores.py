@@ -100,6 +100,14 @@ def test_an_interval_that_is_not_known_is_no_number() -> None:
     assert [c.text for c in scores({"cells": cells}).rows[0][8:10]] == ["–", "–"]
 
 
+def test_where_no_score_is_defined_no_case_is_counted() -> None:
+    cells = [cell("x"), cell("y", task="lungs", kind="mask")]
+    (row,) = classification({"cells": cells}).rows
+    assert [c.text for c in row[3:]] == ["–"] * 4 + ["1", "–"]
+    (page,) = dense({"cells": cells})
+    assert page.groups[1][0] == "lungs (– cases, 1 seed)"
+
+
 def test_recipes_of_one_title_that_share_no_task_are_one_row() -> None:
     """Each leaves one task out; where two of one title have the same task, rows stay apart."""
     apart = [
