@@ -104,7 +104,12 @@ def test_where_no_score_is_defined_no_case_is_counted() -> None:
     cells = [cell("x"), cell("y", task="lungs", kind="mask")]
     (row,) = classification({"cells": cells}).rows
     assert [c.text for c in row[3:]] == ["–"] * 4 + ["1", "–"]
+    assert classification({"cells": cells}).words == 3
+    cells[1]["classes"] = ["lungs"]
     (page,) = dense({"cells": cells})
+    assert (
+        page.head == ("Backbone", "Pre-train", "Dice", "mIoU") and page.words == 2
+    )  # of one class the mean is all
     assert page.groups[1][0] == "lungs (– cases, 1 seed)"
 
 
