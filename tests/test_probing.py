@@ -32,6 +32,7 @@ from muscle.predictions import Predictions
 from muscle.probing import plan_probes, run_probes
 from muscle.recipe import Kaiming, Recipe, Weights
 from muscle.report.page import check, report
+from muscle.report.reading import read_embedding
 from muscle.results import Results
 from muscle.weights import save_backbone
 
@@ -154,7 +155,13 @@ def test_a_torn_file_is_made_again_alone_and_features_serve_other_runs(
     lost = made.out / next(e["predictions"] for e in made.data["probes"] if e["probe"] == "k-NN")
     before = Predictions.load(lost).arrays[1]
     lost.write_bytes(lost.read_bytes()[:60])
+    picture = made.out / made.data["embeddings"][0]["file"]
+    points = read_embedding(picture)[0]
+    picture.write_bytes(picture.read_bytes()[:-60])
+    with pytest.raises(UserError, match="probe again to write it"):
+        read_embedding(picture)
     again = run(place, [RANDOM, other(place)])
+    np.testing.assert_array_equal(read_embedding(picture)[0], points)
     np.testing.assert_array_equal(Predictions.load(lost).arrays[1], before)
     assert sorted(map(str, again.data["probes"])) == sorted(map(str, made.data["probes"]))
     monkeypatch.undo()

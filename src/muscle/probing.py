@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from muscle.pipeline import Pipeline
 from muscle.predictions import Predictions
 from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe
+from muscle.report.reading import read_embedding
 from muscle.results import Results
 from muscle.statistics.intervals import describe
 
@@ -186,8 +188,10 @@ def _embed(frozen: Frozen, results: Results) -> None:
         "start": recipe.name, "title": recipe.title or recipe.name, "backbone": recipe.backbone.architecture,
         "features": frozen.key, "file": f"embeddings/{name}.npz", "n": len(rows), "data": frozen.corpus.digest,
     }  # fmt: skip
-    if entry in results.data.get("embeddings", []) and (results.out / str(entry["file"])).is_file():
-        return
+    if entry in results.data.get("embeddings", []):
+        with suppress(UserError):  # lost or damaged: it is made again
+            read_embedding(results.out / str(entry["file"]))
+            return
     whole = io.BytesIO()
     np.savez_compressed(
         whole, xy=embedding(frozen.of(rows)), id=np.array(rows.ids), source=np.array(rows.sources),
