@@ -87,8 +87,12 @@ class _LwF(RegularizerModule):
             said = kept.outputs(self.backbone, step.batch)  # type: ignore[operator]
         with evaluating(backbone, module), step.autocast():
             says = module.outputs(backbone, step.batch)
+        part = len(step.batch) / step.batch.total
         return {
-            "distillation": self.config.weight * len(old) * distillation(says, said, self.config.temperature)
+            "distillation": self.config.weight
+            * len(old)
+            * part
+            * distillation(says, said, self.config.temperature)
         }
 
 
