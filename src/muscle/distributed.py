@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
@@ -204,6 +205,8 @@ def joined() -> Iterator[bool]:
     if not launched():
         yield True
         return
+    # Death at once, not an exception that a rank in a message would never see: snapshots are whole at any moment.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if torch.cuda.is_available():
         torch.cuda.set_device(local % torch.cuda.device_count())
