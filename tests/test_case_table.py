@@ -65,6 +65,55 @@ def test_masks_average_to_the_scores(classes: tuple[str, ...], tmp_path: Path) -
     expected = score(p)
     for name in ("dice", "hd95", "asd"):
         assert np.mean([r[name] for r in found]) == pytest.approx(expected[name])
+        for c in classes if len(classes) > 1 else ():  # each class its own, not the mean of all
+            mine = [r[name] for r in found if r["class"] == c]
+            assert len(mine) == 6 and np.mean(mine) == pytest.approx(expected[f"{name}:{c}"])
+
+
+def test_findings_that_are_not_exclusive_have_a_threshold_each(tmp_path: Path) -> None:
+    truth = np.array([[1, 0], [0, np.nan]], np.float32)
+    p = Predictions(
+        task="t", kind="labels", classes=("mass", "node"), exclusive=False, ids=NAMES[:2], patients=NAMES[:2],
+        truth=truth, output=np.full((2, 2), 0.5, np.float32),
+    )  # fmt: skip
+    found = rows(tmp_path, p, cell("t", "labels", threshold={"rule": "youden", "value": [0.2, None]}))
+    assert [(r["class"], r["truth"], r["threshold"]) for r in found] == [
+        ("mass", 1, 0.2), ("node", 0, None), ("mass", 0, 0.2), ("node", None, None),
+    ]  # fmt: skip
+
+
+def test_a_cell_whose_predictions_were_not_kept_has_no_rows(tmp_path: Path) -> None:
+    about = cell("t", "labels")
+    del about["predictions"]
+    (tmp_path / "results.json").write_text(json.dumps({"cells": [about]}))
+    assert pq.read_table(write_cases(tmp_path)).num_rows == 0
+
+
+def test_values_have_no_class(tmp_path: Path) -> None:
+    p = Predictions(
+        task="age", kind="value", classes=(), exclusive=False, ids=NAMES[:2], patients=NAMES[:2],
+        truth=np.array([[120], [np.nan]], np.float32), output=np.array([[118], [90]], np.float32),
+    )  # fmt: skip
+    found = rows(tmp_path, p, cell("age", "value"))
+    assert [(r["class"], r["truth"], r["output"]) for r in found] == [("", 120, 118), ("", None, 90)]
+
+
+def test_the_surest_box_takes_the_truth_that_it_fits_best(tmp_path: Path) -> None:
+    """Two truths side by side: the surer fits both, first the left; the other fits the left alone and is too late."""
+    truth = np.array([[0, 0, 10, 10], [3, 0, 13, 10]], np.float32)
+    said = np.array(
+        [[0, 0, 9, 10], [1, 0, 11, 10]], np.float32
+    )  # IoU with the left .9, .82; the right .46, .67
+    ones = np.ones(2, np.int64)
+    counts = []
+    for certain in ([0.9, 0.8], [0.8, 0.9]):
+        p = Predictions(
+            task="b", kind="boxes", classes=("tooth",), exclusive=True, ids=NAMES[:1], patients=NAMES[:1],
+            truth=[(truth, ones)], output=[(said, np.array(certain, np.float32), ones)],
+        )  # fmt: skip
+        (row,) = rows(tmp_path, p, cell("b", "boxes"))
+        counts.append(row["true_positive"])
+    assert counts == [2, 1]
 
 
 def test_boxes_are_counted(tmp_path: Path) -> None:

@@ -118,6 +118,32 @@ def test_a_target_that_means_something_else(task: str, message: str, place: Path
         tried(place, there, tmp_path / "v", task=task)
 
 
+def test_scores_of_other_films_are_neither_replaced_nor_beside(place: Path, tmp_path: Path) -> None:
+    """The model's own cell has the same recipe, task and seed; another hospital's stands in a folder of its own."""
+    there = elsewhere(place)
+    shutil.copytree(place / "out", tmp_path / "own")
+    tried(place, there, tmp_path / "v", task="ill")
+    less = there.with_(sources={"other": there.sources["other"]})
+    for folder, file in ((tmp_path / "own", there), (tmp_path / "v", less)):
+        before = (folder / "results.json").read_bytes()
+        with pytest.raises(UserError, match="on other films .*; give another folder"):
+            tried(place, file, folder, task="ill")
+        assert (folder / "results.json").read_bytes() == before
+    again = tried(place, there, tmp_path / "v", task="ill").data["cells"]  # the same films: the same cell
+    assert len(again) == 1
+
+
+@pytest.mark.parametrize("text", ["{half", "[]", '{"recipe": {}}'])
+def test_a_model_that_says_nothing_of_itself(text: str, place: Path, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    shutil.copy(model(place) / "stage.json", tmp_path / "m")
+    (tmp_path / "m" / "model.json").write_text(text)
+    with pytest.raises(
+        UserError, match="model.json or stage.json is not as it was written .*; remove the folder"
+    ):
+        validate(tmp_path / "m", elsewhere(place), tmp_path / "v", place / "stores", tiny.MACHINE)
+
+
 def test_a_folder_that_is_no_model(place: Path, tmp_path: Path) -> None:
     there = elsewhere(place)
     with pytest.raises(UserError, match="no fine-tuned model"):
@@ -125,3 +151,16 @@ def test_a_folder_that_is_no_model(place: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(model(place), tmp_path / "renamed")
     with pytest.raises(UserError, match="give back its name"):
         validate(moved, there, tmp_path / "v", place / "stores", tiny.MACHINE)
+
+
+def test_where_no_film_knows_the_target_there_is_nothing_to_validate_on(place: Path, tmp_path: Path) -> None:
+    there = elsewhere(place).with_(sources={"other": elsewhere(place).sources["other"]})
+    corpus = grid.prepare(tiny.small("scratch"), there, place / "stores", tiny.MACHINE)
+    (tmp_path / "all.txt").write_text("".join(f"{name}\n" for name in corpus.all_rows.ids[1:]))
+    (found,) = tried(
+        place, there.with_(exclude=(str(tmp_path / "all.txt"),)), tmp_path / "v", task="ill"
+    ).data["cells"]
+    assert found["status"] == "n too small"
+    (tmp_path / "all.txt").write_text("".join(f"{name}\n" for name in corpus.all_rows.ids))
+    with pytest.raises(UserError, match="target ill: no film is left that knows it"):
+        tried(place, there.with_(exclude=(str(tmp_path / "all.txt"),)), tmp_path / "w", task="ill")

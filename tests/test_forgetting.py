@@ -33,7 +33,7 @@ def test_average_and_forward_transfer_by_hand() -> None:
         _turn(0, "a", a=0.8, b=None, c=None) | {"frozen": {"b": 0.6}},
         _turn(1, "b", a=0.9, b=0.7, c=None) | {"frozen": {"c": 0.65}},
         _turn(2, "c", a=0.6, b=0.75, c=0.5) | {"frozen": {}},
-        _turn(3, "b", a=0.7, b=0.8, c=0.6) | {"frozen": {}},
+        _turn(3, "b", a=0.7, b=0.8, c=0.6) | {"frozen": {"a": 0.1}},  # after the end: of no first turn
     ]
     found = forgetting(turns, {"a": 0.9, "b": 0.7, "c": 0.5})
     assert found["forward_transfer"] == pytest.approx(((0.6 - 0.7) + (0.65 - 0.5)) / 2)

@@ -16,7 +16,7 @@ import tiny
 from filelock import FileLock
 from sklearn.metrics import roc_auc_score
 
-from muscle import engine, evaluate, grid
+from muscle import busy, engine, evaluate, grid
 from muscle.case_table import write_cases
 from muscle.checkpoint import Checkpoint, Snapshot
 from muscle.data.data_file import DataFile
@@ -214,7 +214,7 @@ def test_a_cell_that_another_process_is_at_is_left_for_later(
         lock.release()
 
     monkeypatch.setattr(
-        grid, "time", SimpleNamespace(sleep=sleep)
+        busy, "time", SimpleNamespace(sleep=sleep)
     )  # not the module's own: other threads sleep too
     made = scratch(films, tmp_path)
     assert [c["seed"] for c in made.data["cells"]] == [1, 0] and len(slept) == 1

@@ -46,6 +46,26 @@ def test_what_fine_tuning_leaves_out_or_is_external_has_no_row_of_its_own(tmp_pa
     assert [r.name for r in left_out([few], file)] == ["muscle-without-germ"]
 
 
+def test_a_stage_that_names_its_targets_loses_the_one_that_is_tested(tmp_path: Path) -> None:
+    """Others keep their names and roles; a recipe that fine-tunes nothing has no row to leave out of."""
+    file = DataFile(sources=dict(tiny.sources(tmp_path)), split=tiny.SPLIT)
+    muscle = tiny.small("muscle")
+    labels, boxes = (
+        next(t for t in muscle.stages[1].tasks if t.needs == kind) for kind in ("labels", "boxes")
+    )
+    tasks = (labels.with_(data="pneumonia"), labels.with_(data="germ"), boxes)
+    named = muscle.with_(stages=(muscle.stages[0], muscle.stages[1].with_(tasks=tasks)))
+    kept = {
+        r.name: [t.data for t in r.stages[1].tasks]
+        for r in left_out([named, named.with_(finetune=None)], file)
+    }
+    assert kept == {
+        "muscle-without-pneumonia": ["germ", "annotated"],
+        "muscle-without-germ": ["pneumonia", "annotated"],
+        "muscle-without-bones": ["pneumonia", "germ", "annotated-without:bones"],
+    }
+
+
 def test_leave_one_task_out_needs_a_stage_of_several_tasks(tmp_path: Path) -> None:
     file = DataFile(sources={"bones": tiny.sources(tmp_path)["bones"]}, split=tiny.SPLIT)
     for given, name in ((file, "muscle"), (file, "md-moco")):

@@ -71,6 +71,24 @@ def test_a_wrong_file_is_named_in_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_a_byte_that_the_disk_has_changed_is_no_other_number_and_no_traceback(tmp_path: Path) -> None:
+    """Wherever it lies: the file is refused, or it says what was put in (a byte of a date, say)."""
+    file, p = tmp_path / "x.npz", labels()
+    p.save(file)
+    whole = file.read_bytes()
+    assert Predictions.ids_in(file) == p.ids
+    refused = 0
+    for i in range(0, len(whole), 5):
+        file.write_bytes(whole[:i] + bytes([whole[i] ^ 0x55]) + whole[i + 1 :])
+        try:
+            assert_same(p, Predictions.load(file))
+        except UserError as error:
+            assert "not a file of predictions" in str(error)
+            assert Predictions.ids_in(file) is None  # so that the command of the run writes it again
+            refused += 1
+    assert refused > 100
+
+
 def test_what_does_not_fit_together_is_refused() -> None:
     with pytest.raises(ValueError, match="lengths"):
         labels(ids=["one"])

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import command
 import numpy as np
 import pytest
 import tiny
+from filelock import FileLock
 from sklearn.metrics import roc_auc_score
 
 import muscle
-from muscle import frozen, probing
+from muscle import busy, frozen, probing
 from muscle.backbones.resnet import ResNet
 from muscle.data.audit import write_seen
 from muscle.data.corpus import Corpus
@@ -30,6 +32,7 @@ from muscle.predictions import Predictions
 from muscle.probing import plan_probes, run_probes
 from muscle.recipe import Kaiming, Recipe, Weights
 from muscle.report.page import check, report
+from muscle.report.reading import read_embedding
 from muscle.results import Results
 from muscle.weights import save_backbone
 
@@ -95,6 +98,27 @@ def test_every_start_has_every_probe_on_the_same_draws(made: Results, place: Pat
     assert len({e["key"] for e in entries}) == len(entries)
 
 
+def test_a_start_that_another_process_probes_is_left_for_later(
+    made: Results, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the lock of the first start, held until the probes sleep; then all is as without it."""
+    folder = place / "runs" / "beside"
+    folder.mkdir(parents=True)
+    lock = FileLock(folder / ".scratch-resnet18.lock")
+    lock.acquire()
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        lock.release()
+
+    monkeypatch.setattr(busy, "time", SimpleNamespace(sleep=sleep))
+    entries = run(place, [RANDOM, other(place)], "beside").data["probes"]
+    half = len(entries) // 2
+    assert [e["start"] for e in entries] == ["other"] * half + ["scratch"] * half and len(slept) == 1
+    assert sorted(e["key"] for e in entries) == sorted(e["key"] for e in made.data["probes"])
+
+
 def test_scores_come_from_the_kept_predictions(made: Results) -> None:
     for e in made.data["probes"]:
         p = Predictions.load(made.out / e["predictions"])
@@ -131,7 +155,13 @@ def test_a_torn_file_is_made_again_alone_and_features_serve_other_runs(
     lost = made.out / next(e["predictions"] for e in made.data["probes"] if e["probe"] == "k-NN")
     before = Predictions.load(lost).arrays[1]
     lost.write_bytes(lost.read_bytes()[:60])
+    picture = made.out / made.data["embeddings"][0]["file"]
+    points = read_embedding(picture)[0]
+    picture.write_bytes(picture.read_bytes()[:-60])
+    with pytest.raises(UserError, match="probe again to write it"):
+        read_embedding(picture)
     again = run(place, [RANDOM, other(place)])
+    np.testing.assert_array_equal(read_embedding(picture)[0], points)
     np.testing.assert_array_equal(Predictions.load(lost).arrays[1], before)
     assert sorted(map(str, again.data["probes"])) == sorted(map(str, made.data["probes"]))
     monkeypatch.undo()

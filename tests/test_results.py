@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,21 @@ def test_what_is_found_again_keeps_the_name_of_who_computed_it(
     assert command(["compare", "d"], cell | {"seed": 1}) == "muscle compare d"
 
 
-@pytest.mark.parametrize(("text", "message"), [("{half", "not JSON"), ('{"version": 99}', "version 1")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{half", "not JSON"),
+        ('{"version": 99}', "version 1"),
+        ('{"version": 1, "provenance": null}', "provenance is no table"),
+        ('{"version": 1, "cells": null}', "cells is no list"),
+        ('{"version": 1, "missing": [1]}', "missing is no list"),
+        (
+            '{"version": 1, "cells": [{"recipe": "a", "task": "t", "seed": 0}]}',
+            "cells entry 1 lacks backbone",
+        ),
+        ('{"version": 1, "stages": [{"recipe": "a", "backbone": "b"}]}', "stages entry 1 lacks key"),
+    ],
+)
 def test_a_file_that_cannot_be_continued(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text(text)
     with pytest.raises(UserError, match=f"{message}.*move it away"):
@@ -146,10 +161,20 @@ def test_a_whole_recipe_fills_the_file_and_a_second_run_changes_no_score(
     }
 
 
-def test_a_lost_prediction_file_is_written_again(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_lost_or_damaged_prediction_file_is_written_again(corpus: Corpus, tmp_path: Path) -> None:
     run = tiny.pipeline(tiny.small("scratch"), corpus, tmp_path / "checkpoints")
     results = _results(tmp_path / "out")
     cell = run_cell(run, "germ", 0, results)
     file = tmp_path / "out" / cell["predictions"]
     file.unlink()
     assert run_cell(run, "germ", 0, results) == cell and file.is_file()
+    with zipfile.ZipFile(file) as archive:
+        (outputs,) = (part for part in archive.infolist() if part.filename == "output.npy")
+    damaged = bytearray(file.read_bytes())
+    damaged[outputs.header_offset + 60] ^= 0xFF  # the names of the cases stay whole
+    file.write_bytes(damaged)
+    with pytest.raises(UserError, match="the command of the run writes it again"):
+        Predictions.load(file)
+    assert run_cell(run, "germ", 0, results) == cell and len(Predictions.load(file)) == len(
+        corpus.tasks["germ"].test
+    )

@@ -38,7 +38,7 @@ def write_cases(out: Path) -> Path:
     A row a cell, case and class: ``truth`` and ``output`` of labels (1 / 0 / null, probability) with the cell's
     ``threshold``; ``dice``, ``hd95``, ``asd`` (pixels), ``hd95_mm``, ``asd_mm`` of masks, ``true_positive``,
     ``false_positive``, ``false_negative`` of boxes at IoU .5 and score .5. What is not of the cell's kind is null, as
-    are scores that a case does not define. Cells without scores have no rows.
+    are scores that a case does not define. Cells without scores, or whose predictions were not kept, have no rows.
 
     Raises:
         UserError: predictions that are not there, or damaged.
@@ -47,6 +47,8 @@ def write_cases(out: Path) -> Path:
     whole = pa.BufferOutputStream()
     with pq.ParquetWriter(whole, SCHEMA, compression="zstd") as writer:
         for cell in results["cells"]:
+            if not cell.get("predictions"):  # of a version that kept none
+                continue
             rows = list(_rows(cell, Predictions.load(out / cell["predictions"])))
             writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
     atomic_write(out / FILE, whole.getvalue().to_pybytes())

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from muscle.batch_norm import synchronize
+from muscle.busy import exclusive
 from muscle.checkpoint import Checkpoint, Snapshot
 from muscle.data.corpus import Corpus
 from muscle.data.sampling import seed_of
@@ -346,10 +346,6 @@ def _compute(
     return _Run(job, corpus, machine, root, progress).run()
 
 
-class Busy(UserError):
-    """Another process is computing this very stage."""
-
-
 def run_stage(
     job: Job, corpus: Corpus, machine: Machine, root: Path, progress: Progress = SILENT
 ) -> Checkpoint:
@@ -368,13 +364,8 @@ def run_stage(
         return found
     folder = Snapshot(root, job.key).folder
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / "lock", timeout=0):
-            found = Checkpoint.find(root, job.key)  # it may have been finished a moment ago
-            if found is not None:
-                return found
-            return together(_compute, job, corpus, machine, root, leader={"progress": progress})
-    except Timeout:
-        raise Busy(
-            f"stage {job.stage.name}: another process is computing it ({folder}); wait for it, or stop it"
-        ) from None
+    with exclusive(folder / "lock", f"stage {job.stage.name}"):
+        found = Checkpoint.find(root, job.key)  # it may have been finished a moment ago
+        if found is not None:
+            return found
+        return together(_compute, job, corpus, machine, root, leader={"progress": progress})

@@ -48,7 +48,8 @@ def found(pipeline: Pipeline, task: str, seed: int, results: Results) -> dict[st
     there = results.cell(pipeline.recipe.name, pipeline.recipe.backbone.architecture, task, seed)
     if (
         there is None
-        or Predictions.ids_in(results.out / there["predictions"]) != pipeline.corpus.tasks[task].test.ids
+        or Predictions.ids_in(results.out / there.get("predictions", ""))
+        != pipeline.corpus.tasks[task].test.ids
     ):
         return None
     return there if identity(pipeline, task, seed).items() <= there.items() else None

@@ -31,6 +31,7 @@ from muscle.tasks import Task, TaskModule
 from muscle.types import Target
 
 FILE = "model.json"  # beside a fine-tuned checkpoint
+KEPT = ("recipe", "target", "train_images", "title", "task", "seed", "threshold", "temperature")  # in it
 
 
 def take_home(checkpoint: Checkpoint, pipeline: Pipeline, cell: Mapping[str, Any]) -> None:
@@ -87,8 +88,8 @@ def validate(
         task: the target of the data file, also as ``KIND:TARGET``; by default the one of the model's name.
 
     Raises:
-        UserError: no such model; a target that is not there or means something else; films that the model has seen
-            (not with ``allow_leaks``, which the provenance states).
+        UserError: no such model; a target that is not there, of no film, or means something else; films that the model
+            has seen (not with ``allow_leaks``, which the provenance states); a folder with scores of other films.
     """
     made, about = _model(checkpoint)
     recipe = Recipe.parse(about["recipe"])
@@ -98,16 +99,21 @@ def validate(
     target = _target(corpus, task.rpartition(":")[2] or trained.name, trained)
     every = corpus.all_rows
     rows = every.take(every.known(target))
+    if not len(rows):
+        raise UserError(
+            f"target {target.name}: no film is left that knows it; give films with it, or exclude fewer of them"
+        )
     leaks = met(rows, read_seen(checkpoint))
     if leaks and not file.allow_leaks:
         raise UserError(
             f"{len(leaks)} of {len(rows)} films are no external ones, the model has seen them: {leaks[0]}; leave them "
             "out (exclude: FILE in the data file), or allow it there (allow_leaks: true), which the results will state"
         )
+    results = Results(out, f"External validation of {about['title']}", file.synthetic, machine)
+    _refuse_others(results, corpus)
     model, module = _load(made, recipe, trained, int(about["train_images"]))
     predictions = predict_together(model, module, rows, target, recipe.normalization, machine)
     predictions = described(predictions, corpus, rows, recipe.decode)
-    results = Results(out, f"External validation of {about['title']}", file.synthetic, machine)
     facts = results.head["provenance"]
     facts["model"] = f"{made.folder.name}, backbone sha256 {made.sha256}"
     if leaks:
@@ -128,14 +134,33 @@ def validate(
     return results
 
 
+def _refuse_others(results: Results, corpus: Corpus) -> None:
+    """Sees that no cell of other films is replaced, nor stands in one table with these."""
+    for cell in results.data["cells"]:
+        if not cell.get("external") or cell.get("data") != corpus.digest:
+            raise UserError(
+                f"{results.out}: holds scores of {cell.get('title', cell['recipe'])} on other films ({cell['task']}), "
+                "and a table never mixes data; give another folder (--out)"
+            )
+
+
 def _model(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
     if not (folder / FILE).is_file() or not (folder / "stage.json").is_file():
         raise UserError(
             f"{folder}: no fine-tuned model; give a folder of checkpoints/ that holds {FILE}, named in results.json by "
             "the first 16 letters of a cell's key (muscle compare --keep-weights keeps those of every seed)"
         )
-    about: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    key = json.loads((folder / "stage.json").read_text(encoding="utf-8"))["key"]
+    try:
+        about: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        key = json.loads((folder / "stage.json").read_text(encoding="utf-8"))["key"]
+        lacking = [name for name in KEPT if name not in about]
+    except (ValueError, KeyError, TypeError) as error:
+        lacking = [f"damaged: {error}"]
+    if lacking:
+        raise UserError(
+            f"{folder}: {FILE} or stage.json is not as it was written ({', '.join(lacking)}); remove the folder and "
+            "give the command of the run again"
+        )
     made = Checkpoint.find(folder.absolute().parent, key)
     if made is None:
         raise UserError(f"{folder}: not where it was written; give back its name {key[:16]}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import Any
 import torch
 
 from muscle import paths
+from muscle.busy import Busy, as_they_get_free
 from muscle.checkpoint import Checkpoint
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
-from muscle.engine import Busy
 from muscle.errors import UsageError, UserError
 from muscle.evaluate import NotScored, found, named, run_cell, settings
 from muscle.external import at_home, take_home
@@ -26,8 +25,6 @@ from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe
 from muscle.report.scores import COLUMNS
 from muscle.results import Results
-
-WAIT = 5.0  # seconds until cells that other processes are at are looked for again
 
 
 @dataclass(frozen=True)
@@ -185,31 +182,27 @@ def run_pipelines(
     for said in dict.fromkeys(f"{c.task}: not scored, {_not_run(c)['why']}" for c in cells if not _tested(c)):
         progress.message(said)
     first = min((c.seed for c in cells), default=0)
-    waiting: list[Cell | Pipeline] = list(share.of([c for c in cells if _tested(c)]))
+    wanted: list[Cell | Pipeline] = list(share.of([c for c in cells if _tested(c)]))
     if share.jobs == 1:
-        waiting += pipelines  # stages that no cell asks for: nothing is fine-tuned, or every cell is there
+        wanted += pipelines  # stages that no cell asks for: nothing is fine-tuned, or every cell is there
     broken: dict[int, UserError] = {}  # by pipeline: what its stages failed on
     failed: list[UserError] = []
-    done = False
-    while waiting:
-        busy: list[Cell | Pipeline] = []
-        for one in waiting:
-            try:
-                if isinstance(one, Pipeline):
-                    if id(one) not in broken and _stages_lost(one, results):
-                        _run_stages(one, results, broken)
-                else:
-                    keep = keep_weights or one.seed == first
-                    _run(one, results, keep, broken, progress)
-                    done = True
-            except Busy:
-                busy.append(one)
-            except (UserError, MemoryError, torch.OutOfMemoryError) as error:
-                failed.append(_told(one, error, results, progress))
-        if len(busy) == len(waiting):
-            progress.message(f"waiting for {len(busy)} cells or stages that other processes are computing")
-            time.sleep(WAIT)
-        waiting = busy
+    done: list[Cell] = []
+
+    def run(one: Cell | Pipeline) -> None:
+        try:
+            if isinstance(one, Pipeline):
+                if id(one) not in broken and _stages_lost(one, results):
+                    _run_stages(one, results, broken)
+            else:
+                _run(one, results, keep_weights or one.seed == first, broken, progress)
+                done.append(one)
+        except Busy:
+            raise
+        except (UserError, MemoryError, torch.OutOfMemoryError) as error:
+            failed.append(_told(one, error, results, progress))
+
+    as_they_get_free(wanted, run, progress)
     if failed and not done:
         raise failed[0]
 

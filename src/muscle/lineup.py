@@ -34,7 +34,15 @@ def compared(
     backbones = [name for name in (backbone or "").split(",") if name]
     if len(set(backbones)) != len(backbones):
         raise UsageError(f"backbone {backbone!r}: each once, such as resnet18,resnet50")
+    if not starts and not recipes:
+        raise UsageError("nothing to compare: give starts (--from scratch,imagenet,DIR) or --recipes")
     if len(backbones) > 1:
+        for start in starts:  # it would be in none of these comparisons
+            if (name := _network(start)) not in (None, *backbones):
+                where = start.out if isinstance(start, Pretrained) else start
+                raise UsageError(
+                    f"backbone {backbone!r}: {where} holds a {name}; name it there, or leave it out"
+                )
         return [
             r for b in backbones for r in _of_backbone(starts, recipes, b, seeds, preset, tasks, overrides)
         ]
@@ -45,8 +53,6 @@ def compared(
             found[i] = r.with_(name=f"{r.name}-{before + 1}", title=f"{r.title}-{before + 1}")
     runs = [r for r in found if isinstance(r.init, Weights) and of_run(Path(r.init.file))]
     found += [load_recipe(name, preset, backbone) for name in recipes]
-    if not found:
-        raise UsageError("nothing to compare: give starts (--from scratch,imagenet,DIR) or --recipes")
     for field in ("backbone", "size", "fit", "decode", "normalization") if runs else ():
         values = {run.name: getattr(run, field) for run in runs}
         first, *others = values.values()
@@ -78,13 +84,7 @@ def _of_backbone(
     Raises:
         UsageError: as there; a recipe file that has a network of its own.
     """
-
-    def holds(start: str | Path | Pretrained) -> str | None:
-        path = start.out if isinstance(start, Pretrained) else Path(start)
-        taken = of_run(path / "backbone.safetensors" if path.is_dir() else path)
-        return str(taken["backbone"].get("name")) if taken else None
-
-    mine = [start for start in starts if holds(start) in (None, backbone)]
+    mine = [start for start in starts if _network(start) in (None, backbone)]
     found = compared(mine, recipes, backbone, seeds, preset, tasks, overrides) if mine or recipes else []
     for r in found:
         if getattr(r.backbone, "name", backbone) != backbone:
@@ -92,6 +92,13 @@ def _of_backbone(
                 f"recipe {r.name}: it has a network of its own; give one --backbone, or leave it out"
             )
     return found
+
+
+def _network(start: str | Path | Pretrained) -> str | None:
+    """The network that a run holds; None of what takes any: scratch, ImageNet, weights from elsewhere."""
+    path = start.out if isinstance(start, Pretrained) else Path(start)
+    taken = of_run(path / "backbone.safetensors" if path.is_dir() else path)
+    return str(taken["backbone"].get("name")) if taken else None
 
 
 def probed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from muscle.errors import UserError
 from muscle.paths import atomic_write
 from muscle.types import TargetKind
 
+# What reading an .npz may raise that was cut, or changed in a byte.
+DAMAGED = (
+    OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
 BoxTruth = list[tuple[NDArray[Any], NDArray[Any]]]
 BoxOutput = list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
 
@@ -186,18 +191,17 @@ class Predictions:
             raise UserError(
                 f"{path}: no such file of predictions; the command of the run writes it again"
             ) from None
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGED as error:
             raise UserError(
                 f"{path}: not a file of predictions ({type(error).__name__}); the command of the run writes it again"
             ) from None
 
     @classmethod
     def ids_in(cls, path: Path) -> list[str] | None:
-        """The cases of a file that ``save`` wrote, without reading what was said of them; None of any other file."""
+        """The cases of a file that ``save`` wrote, and that is whole; None of any other file."""
         try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                return list(json.loads(str(file["about"][()]))["ids"])
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+            return cls.load(path).ids
+        except UserError:
             return None
 
 

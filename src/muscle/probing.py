@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from muscle import paths
+from muscle.busy import as_they_get_free, exclusive
 from muscle.data.data_file import DataFile
 from muscle.data.label_draws import label_draw
 from muscle.data.rows import Rows
@@ -26,6 +28,7 @@ from muscle.pipeline import Pipeline
 from muscle.predictions import Predictions
 from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe
+from muscle.report.reading import read_embedding
 from muscle.results import Results
 from muscle.statistics.intervals import describe
 
@@ -64,7 +67,8 @@ def run_probes(
     results = Results(out, title, file.synthetic, machine)
     results.drop_probes({corpus.digest for corpus in corpora.values()})
     results.put_sources(corpora[recipes[0].size, recipes[0].decode, recipes[0].fit])
-    for recipe in recipes:
+
+    def run(recipe: Recipe) -> None:
         corpus = corpora[recipe.size, recipe.decode, recipe.fit]
         results.put_start(recipe, corpus)
         paths.atomic_write(out / f"{recipe.name}-{recipe.backbone.architecture}.yaml", recipe.yaml())
@@ -75,9 +79,15 @@ def run_probes(
             results.put_stages(recipe, made)
             start = Start(recipe.init, recipe.seed, made[-1], str(made[-1].about["key"]))
         frozen = Frozen(recipe, corpus, machine, root, start)
-        _embed(frozen, results)
-        for name in labelled(corpus):
-            _probe(frozen, name, shares, draws, results, progress)
+        with exclusive(
+            out / f".{recipe.name}-{recipe.backbone.architecture}.lock", f"probes of {recipe.name}"
+        ):
+            results.refresh()
+            _embed(frozen, results)
+            for name in labelled(corpus):
+                _probe(frozen, name, shares, draws, results, progress)
+
+    as_they_get_free(recipes, run, progress)
     return results
 
 
@@ -178,8 +188,10 @@ def _embed(frozen: Frozen, results: Results) -> None:
         "start": recipe.name, "title": recipe.title or recipe.name, "backbone": recipe.backbone.architecture,
         "features": frozen.key, "file": f"embeddings/{name}.npz", "n": len(rows), "data": frozen.corpus.digest,
     }  # fmt: skip
-    if entry in results.data.get("embeddings", []) and (results.out / str(entry["file"])).is_file():
-        return
+    if entry in results.data.get("embeddings", []):
+        with suppress(UserError):  # lost or damaged: it is made again
+            read_embedding(results.out / str(entry["file"]))
+            return
     whole = io.BytesIO()
     np.savez_compressed(
         whole, xy=embedding(frozen.of(rows)), id=np.array(rows.ids), source=np.array(rows.sources),

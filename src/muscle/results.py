@@ -22,11 +22,13 @@ from muscle.paths import atomic_write
 from muscle.predictions import Predictions
 from muscle.provenance import provenance
 from muscle.recipe import Recipe, Weights
-
-VERSION = 1
-
+from muscle.report.reading import AGAIN, VERSION, fault_of
 
 SAME = ("recipe", "backbone", "task", "seed")  # what tells cells apart
+# What an entry must say of itself to be found again.
+NEEDED = {"sources": (), "cells": SAME, "missing": SAME, "stages": ("recipe", "backbone", "key"),
+          "forgetting": (), "probes": ("start", "backbone", "features", "predictions", "data"),
+          "embeddings": ("start", "backbone", "features", "data")}  # fmt: skip
 
 
 def place(cell: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -67,13 +69,12 @@ class Results:
         file = self.out / "results.json"
         if not file.is_file():
             return None
-        again = "move it away to begin again; finished stages and models are found by their keys"
         try:
             found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise UserError(f"{file}: damaged, not JSON ({error}); {again}") from None
-        if not isinstance(found, dict) or found.get("version") != VERSION:
-            raise UserError(f"{file}: not results of version {VERSION}; {again}")
+            raise UserError(f"{file}: damaged, not JSON ({error}); {AGAIN}") from None
+        if fault := fault_of(found, NEEDED):
+            raise UserError(f"{file}: {fault}; {AGAIN}")
         return found
 
     def refresh(self) -> dict[str, Any] | None:

@@ -65,3 +65,42 @@ def test_topics_stand_once_and_have_no_invented_numbers() -> None:
     topics = [topic for topic, *_ in (*KNOWN, *LEFT)]
     assert len(topics) == len(set(topics)) == len(table(RUN).rows)
     assert not any(sign.isdigit() for topic in topics for sign in topic)
+
+
+def test_nothing_is_claimed_that_the_run_does_not_say() -> None:
+    """The same run without its faults: no leak, no other films, a source as committed, no validation part."""
+    cells = [{k: v for k, v in cell.items() if k != "valid"} for cell in RUN["cells"]]
+    cells[0] = cells[0] | {
+        "task": "old",
+        "metrics": {"auc": {"n": 40}},
+    }  # of a version that counted no persons
+    clean = RUN | {
+        "cells": cells,
+        "stages": [],
+        "provenance": {"commit": "abc", "device": "cpu", "command": "muscle run"},
+    }
+    found = said(clean)
+    assert found["Leakage between parts"].startswith("no leak is noted")
+    assert found["Code and data to repeat it"] == "commit abc; command: muscle run"
+    assert found["Selection of the final model"] == "not recorded"
+    assert found["Seeds and repetition"] == "fine-tuning seeds 0, 1"
+    assert found["Software and machine"] == "device cpu"
+    assert found["External validation"] == "not recorded" == said(RUN)["External validation"]
+    assert found["Independence of cases"] == "pne: 40 test cases of 21 persons"
+    assert "by the validation part alone" in said(RUN)["Selection of the final model"]
+
+
+def test_films_of_elsewhere_are_told() -> None:
+    """Of a comparison the sources kept out of all stages; of a validation all of its sources."""
+    kept, other = RUN["sources"]
+    comparison = RUN | {"sources": [kept, other | {"external": True}]}
+    assert said(comparison)["External validation"] == "of films that no stage has seen: mine"
+    validation = RUN | {"cells": [RUN["cells"][0] | {"external": True}]}
+    assert said(validation)["External validation"] == "of films that no stage has seen: kermany, mine"
+
+
+def test_a_start_that_saw_test_films_is_told() -> None:
+    facts = {"leak of mine": "mine was pre-trained on 3 test films", "leaking": "no"}
+    assert (
+        said(RUN | {"provenance": facts})["Leakage between parts"] == "mine was pre-trained on 3 test films"
+    )

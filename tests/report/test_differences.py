@@ -127,7 +127,9 @@ def test_recipes_of_one_title_that_share_no_task_are_one_row() -> None:
     both = Run(seeds=1)  # of one title on one task: two rows, and each is compared
     for cell in both.cells:
         cell["title"] = "WITHOUT" if cell["recipe"] in mine else cell["title"]
-    assert [p.names for p in both.pairs()].count(("WITHOUT", "SCRATCH")) == 2
+    names = [p.names for p in both.pairs()]
+    assert ("WITHOUT (muscle)", "SCRATCH") in names and ("WITHOUT (muscle-naive)", "SCRATCH") in names
+    assert ("WITHOUT (muscle)", "WITHOUT (muscle-naive)") in names  # not "WITHOUT is better than WITHOUT"
 
 
 def test_models_that_saw_other_cases_are_not_compared() -> None:
@@ -153,8 +155,22 @@ def test_beside_each_row_stands_its_difference_from_the_baseline() -> None:
     field = beside(run.pairs(), BASELINE)
     texts = {g.recipe: field(g) for g in grouped({"cells": run.cells})}
     assert texts[BASELINE].text == "baseline"
-    value = compare(run.runs("muscle"), run.runs(BASELINE), "auc").value
-    assert texts["muscle"].text == f"{100 * value:+.2f}" and ",\np " in texts["muscle"].note
+    found = compare(run.runs("muscle"), run.runs(BASELINE), "auc")
+    (p,) = (pair.p for pair in run.pairs() if pair.names == ("MUSCLE", "SCRATCH"))
+    assert texts["muscle"].text == f"{100 * found.value:+.2f}" and p < 0.001
+    assert texts["muscle"].note == f"{100 * found.low:+.2f} to {100 * found.high:+.2f},\np <.001"
+    assert texts["muscle"].numbers == (found.value, found.low, found.high)
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [(0.0009, "<.001"), (0.001, ".001"), (0.0496, ".050"), (0.9994, ".999"), (0.9995, "1"), (1.0, "1")],
+)
+def test_p_is_three_digits_and_never_zero(p: float, shown: str) -> None:
+    (pair, *_) = Run().pairs()
+    assert pair.found is not None
+    row = table([replace(pair, found=replace(pair.found, p=p, low=-np.inf), p=p)]).rows[0]
+    assert [c.text for c in row[7:9]] == [shown, shown] and row[6].note == "unknown"
 
 
 def test_the_baseline_is_scratch_or_the_first_or_the_one_wanted() -> None:
@@ -167,3 +183,21 @@ def test_the_baseline_is_scratch_or_the_first_or_the_one_wanted() -> None:
         UserError, match="--baseline nothing: no such recipe here; there are imagenet, scratch"
     ):
         baseline_of(results, "nothing")
+
+
+def test_beside_a_score_that_cannot_be_compared_stands_why_and_no_number() -> None:
+    run = Run(seeds=1)
+    del next(c for c in run.cells if c["recipe"] == "md-moco")["predictions"]
+    few = run.kept["muscle-naive-pne-0"]
+    run.kept["muscle-naive-pne-0"] = few.take(np.arange(0))  # no case at all
+    field = beside(run.pairs(), BASELINE)
+    shown = {g.recipe: field(g) for g in grouped({"cells": run.cells})}
+    assert {name: shown[name].text for name in ("md-moco", "muscle-naive")} == {
+        "md-moco": "not compared",
+        "muscle-naive": "not compared",
+    }
+    assert shown["md-moco"].numbers == ("", "", "")
+    small = Run(n=8)
+    field = beside(small.pairs(), BASELINE)
+    (cell,) = {field(g) for g in grouped({"cells": small.cells}) if g.recipe != BASELINE}
+    assert (cell.text, cell.numbers) == ("too few cases", ("", "", ""))

@@ -45,3 +45,11 @@ def test_no_name_is_an_order() -> None:
         bare = bare.replace(f"\\{sign}", "")
     assert not re.search(r"(?<!\\)[_#$%&^~]", bare)
     assert shown.startswith(r"\textbackslash{}input\{x\}\$a\_b\textasciicircum{}c\#\%\&")
+
+
+def test_two_hyphens_stay_two_and_a_star_is_no_part_of_the_order_before_it() -> None:
+    """LaTeX makes a dash of two hyphens, and reads a star after the end of a row as part of it."""
+    made = latex(Table(("Start",), ((Cell("MUSCLE--"),), (Cell("*x", "1–2"),)), words=1), "Scores", "")
+    assert "MUSCLE-{}- \\\\\n{*}x {\\small (1--2)}" in made
+    assert "\\caption{Scores.}\n" in made and "multicolumn" not in made and "cmidrule" not in made
+    assert [escaped(text) for text in ("a--b", "a---", "a-b")] == ["a-{}-b", "a-{}-{}-", "a-b"]

@@ -180,17 +180,6 @@ def test_check_names_all_that_is_missing(tmp_path: Path) -> None:
         check(tmp_path)
 
 
-def test_wrong_results_are_refused_in_one_line(tmp_path: Path) -> None:
-    for text, reason in (("", "cannot be read"), ("[]", "version"), ('{"version": 9}', "version"),
-                         ('{"version": 1, "cells": [{"recipe": "a"}]}', "entry 1 lacks task")):  # fmt: skip
-        (tmp_path / "results.json").write_text(text)
-        with pytest.raises(UserError, match=reason):
-            report(tmp_path)
-    (tmp_path / "results.json").unlink()
-    with pytest.raises(UserError, match="no results here"):
-        report(tmp_path)
-
-
 def test_tables_of_an_earlier_report_do_not_stay(tmp_path: Path) -> None:
     results = write_results(tmp_path, seeds=1)
     report(tmp_path)
@@ -205,9 +194,35 @@ def test_a_baseline_of_ones_own(tmp_path: Path) -> None:
     write_results(tmp_path, (labels,))
     page = report(tmp_path, "muscle").read_text()
     assert "Differences from MUSCLE." in page and "AUC − MUSCLE" in page
-    assert check(tmp_path)
-    with pytest.raises(UserError, match="no such recipe here"):
-        report(tmp_path, "nothing")
+    assert "Differences from MUSCLE" in dict(check(tmp_path, "muscle"))
+    for command in (report, check):
+        with pytest.raises(UserError, match="no such recipe here"):
+            command(tmp_path, "nothing")
+
+
+def test_a_run_in_which_no_score_is_defined_is_whole_and_says_so(tmp_path: Path) -> None:
+    """As where no test film has a box: nothing is missing, there is nothing to show."""
+    results = write_results(tmp_path, (labels,), seeds=1)
+    for cell in results["cells"]:
+        cell["metrics"] = {}
+    save(tmp_path, results)
+    report(tmp_path)
+    assert ("Every score (absent: no scores)", 0) in check(tmp_path)
+
+
+def test_names_that_are_one_in_letters_and_digits_have_files_of_their_own(tmp_path: Path) -> None:
+    """Also where the number that tells them apart is part of another name."""
+    results = write_results(tmp_path, (labels,), seeds=1)
+    (entry,) = results["forgetting"]
+    names = ("mine", "Mine", "mine-2", "MINE")
+    results["forgetting"] = [entry | {"recipe": name, "title": f"of {name}"} for name in names]
+    save(tmp_path, results)
+    report(tmp_path)
+    listed = [name for name, _ in check(tmp_path)]
+    for name in names:
+        assert listed.count(f"Forgetting matrix: of {name}") == 1
+    titles = [file.read_text().splitlines()[0] for file in (tmp_path / "tables").glob("forgetting-*.md")]
+    assert sorted(titles) == sorted(f"Forgetting matrix: of {n} (synthetic radiographs)" for n in names)
 
 
 def test_check_names_a_lost_latex_table(tmp_path: Path) -> None:

@@ -100,6 +100,19 @@ def test_an_interval_that_is_not_known_is_no_number() -> None:
     assert [c.text for c in scores({"cells": cells}).rows[0][8:10]] == ["–", "–"]
 
 
+def test_where_no_score_is_defined_no_case_is_counted() -> None:
+    cells = [cell("x"), cell("y", task="lungs", kind="mask")]
+    (row,) = classification({"cells": cells}).rows
+    assert [c.text for c in row[3:]] == ["–"] * 4 + ["1", "–"]
+    assert classification({"cells": cells}).words == 3
+    cells[1]["classes"] = ["lungs"]
+    (page,) = dense({"cells": cells})
+    assert (
+        page.head == ("Backbone", "Pre-train", "Dice", "mIoU") and page.words == 2
+    )  # of one class the mean is all
+    assert page.groups[1][0] == "lungs (– cases, 1 seed)"
+
+
 def test_recipes_of_one_title_that_share_no_task_are_one_row() -> None:
     """Each leaves one task out; where two of one title have the same task, rows stay apart."""
     apart = [
@@ -122,6 +135,9 @@ def test_recipes_of_one_title_that_share_no_task_are_one_row() -> None:
         }
     )
     assert len(page.rows) == 3
+    assert [row[1].text for row in page.rows] == [
+        f"M without own task ({name})" for name in ("m-without-lungs", "m2", "m-without-teeth")
+    ]
 
 
 def test_differences_stand_beside_the_score_that_they_are_of() -> None:

@@ -7,7 +7,19 @@ import io
 
 import pytest
 
-from muscle.report.tables import Cell, Table, forgetting, models, number, sources, stages, word
+from muscle.report.tables import (
+    Cell,
+    Table,
+    forgetting,
+    missing,
+    models,
+    number,
+    plain,
+    provenance,
+    sources,
+    stages,
+    word,
+)
 
 
 def test_markdown_keeps_signs_as_text_and_csv_keeps_numbers() -> None:
@@ -27,6 +39,22 @@ def test_markdown_keeps_signs_as_text_and_csv_keeps_numbers() -> None:
         ["Name", "lungs: AUC", "lungs: AUC low", "lungs: AUC high"],
         ["a|b", "0.81", "0.7", "0.9"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("R&amp;D", r"R&amp;amp;D"),
+        ("a ~~b~~", r"a \~\~b\~\~"),
+        ("5 $ or 6 $", "5 &#36; or 6 &#36;"),
+        ("[x](y)", r"\[x](y)"),
+        ("`a`", r"\`a\`"),
+        (r"a\|b", r"a\\\|b"),
+    ],
+)
+def test_no_name_is_markup_in_markdown(name: str, shown: str) -> None:
+    """Entities, lines through words and formulas, as GitHub reads them; a pipe behind a backslash ends no field."""
+    assert plain(name) == shown
 
 
 def test_a_score_that_is_not_there_leaves_its_three_fields_empty() -> None:
@@ -52,6 +80,35 @@ def test_table_1_sums_what_it_lists() -> None:
     table = sources({"sources": [one, one | {"name": "b", "quarantined": 3}]})
     assert [cell.text for cell in table.rows[-1]] == ["All", "", "", "", "", "", "16", "2", "2", "20", "5"]
     assert len(sources({"sources": [one]}).rows) == 1
+    (bare,) = sources({"sources": [{"name": "a"}]}).rows  # of a version that did not count: nothing, not one
+    assert [cell.text for cell in bare] == ["a", *["–"] * 5, *["0"] * 5]
+
+
+def test_what_a_run_says_of_itself_is_words_and_not_python() -> None:
+    given = {
+        "wall_s": 61.25,
+        "versions": {"torch": "2.15", "threads": 2},
+        "data": ["a", 0.1234567, ["b"]],
+        "leak_of": 3,
+    }
+    table = provenance({"provenance": given})
+    assert (table.head, table.words) == (("what", "value"), 2)
+    assert [[c.text for c in row] for row in table.rows] == [
+        ["wall s", "61.25"],
+        ["versions", "torch 2.15, threads 2"],
+        ["data", "a, 0.123457, b"],
+        ["leak of", "3"],
+    ]
+
+
+def test_cells_without_scores_say_why() -> None:
+    cell = {"title": "MUSCLE", "backbone": "r18", "task": "germ", "seed": 0, "status": "not run", "why": ""}
+    table = missing({"missing": [cell, {"task": "germ", "status": "NaN predictions", "why": "it diverged"}]})
+    assert table.head == ("Start", "Backbone", "Task", "Seed", "Status", "Why") and table.words == 6
+    assert [[c.text for c in row] for row in table.rows] == [
+        ["MUSCLE", "r18", "germ", "0", "not run", "–"],
+        ["–", "–", "germ", "–", "NaN predictions", "it diverged"],
+    ]
 
 
 def test_keys_are_shown_as_their_folders_and_whole_in_the_csv() -> None:
@@ -66,6 +123,26 @@ def test_a_stage_with_one_key_is_one_row_of_several_recipes() -> None:
     given = [{"recipe": r, "name": "pretrain", "key": "k", "minutes": 2.0} for r in ("a", "b", "a")]
     (row,) = stages({"stages": given}).rows
     assert [cell.text for cell in row] == ["pretrain", "a, b", "k", "2.0"]
+    assert stages({"stages": given}).words == 3  # minutes are a number
+
+
+def test_a_fine_tuned_model_is_a_row() -> None:
+    cell = {"task": "t", "backbone": "b", "title": "T", "seed": 0, "key": "k", "train_images": 1200, "best_epoch": 3,
+            "valid": 0.91239, "backbone_rate": 3e-4, "minutes": 1.26}  # fmt: skip
+    table = models({"cells": [cell]})
+    assert table.words == 5
+    assert [c.text for c in table.rows[0]] == [
+        "t",
+        "b",
+        "T",
+        "0",
+        "k",
+        "1,200",
+        "3",
+        "0.9124",
+        "0.0003",
+        "1.3",
+    ]
 
 
 def test_the_matrix_shows_both_statistics_and_masks_untrained_heads() -> None:
@@ -87,3 +164,15 @@ def test_the_matrix_shows_both_statistics_and_masks_untrained_heads() -> None:
     ]
     assert [c.tint for c in table.rows[1][3:]] == [pytest.approx(0), pytest.approx(1), 0.5, 0.5]
     assert table.csv().splitlines()[1].endswith(",,")
+
+
+def test_a_head_that_was_never_trained_and_counts_that_differ() -> None:
+    """The task was lost before its turn: dots, no number of films, and no shade of nothing."""
+    turns = [
+        {"turn": 0, "round": 0, "task": "x", "shared": {"x": 0.5}, "recomputed": {"x": 0.6}, "n": {"x": 64}},
+        {"turn": 1, "round": 1, "task": "x", "shared": {"x": 0.53}, "recomputed": {"x": 0.6}, "n": {"x": 60}},
+    ]
+    table = forgetting({"tasks": ["x", "y"], "metric": {"x": "auc"}, "turns": turns})
+    assert [title for title, _ in table.groups] == ["", "x (AUC, n 60–64)", "y (score)"]
+    assert [c.text for c in table.rows[1]] == ["2", "2", "x", "0.530", "0.600", "·", "·"]
+    assert [c.tint for c in table.rows[1][3:]] == [0.3, 1.0, None, None]

@@ -175,3 +175,24 @@ def test_three_sentences() -> None:
     assert verdict(base, "A", "B", "T", p=0.2) == "the data do not tell A from B on T"  # after Holm
     assert verdict(replace(base, p=0.06), "A", "B", "T") == "the data do not tell A from B on T"
     assert verdict(replace(base, reliable=False), "A", "B", "T") == "too few cases to say"
+
+
+def test_equal_scores_of_models_that_err_on_other_cases_are_not_known_to_be_equal() -> None:
+    """Each errs on 10 of 60 where the other is right: the difference is 0, its interval Student's and not 0 to 0."""
+    truth = np.arange(60) % 2
+    sides = []
+    for wrong in (slice(0, 10), slice(20, 30)):
+        said = truth.copy()
+        said[wrong] = 1 - said[wrong]
+        sides.append(labels(truth, 0.1 + 0.8 * said))
+    found = compare(*sides, "accuracy")
+    ends = stats.ttest_rel(*[((p.output >= 0.5) == (p.truth == 1))[:, 0].astype(float) for p in sides])
+    expected = ends.confidence_interval(0.95)
+    assert found.value == 0 and found.p == pytest.approx(1)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high)) and found.high > 0.1
+
+
+def test_no_case_defines_no_score() -> None:
+    none = labels(np.zeros(0), np.zeros(0))
+    with pytest.raises(UserError, match="the cases do not define auc; defined: nothing"):
+        compare(none, none, "auc")

@@ -217,6 +217,36 @@ def test_what_nothing_is_known_of_is_stamped_and_never_a_narrow_number() -> None
     assert intervals(labels(np.zeros(0), np.zeros(0))) == {}
 
 
+def test_an_error_without_an_upper_bound_has_students_interval_of_its_logarithm() -> None:
+    """The mean error in months: its standard error is that of a mean, and no end is below 0."""
+    rng = np.random.default_rng(1)
+    truth = rng.normal(100, 20, 30)
+    output = truth + rng.normal(0, 8, 30)
+    ids = [str(i) for i in range(30)]
+    p = Predictions(task="age", kind="value", classes=(), exclusive=False, ids=ids, patients=ids,
+                    truth=truth[:, None].astype(np.float32), output=output[:, None].astype(np.float32))  # fmt: skip
+    found = intervals(p)["mae"]
+    off = np.abs(p.arrays[0] - p.arrays[1])[:, 0].astype(float)
+    times = np.exp(stats.t.ppf(0.975, 29) * stats.sem(off) / off.mean())
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (off.mean(), off.mean() / times, off.mean() * times)
+    )
+    assert found.method == "log jackknife" and found.reliable
+
+
+@pytest.mark.parametrize("bounds", [(-np.inf, np.inf), (1.0, np.inf)])
+def test_a_score_that_is_no_multiple_of_anything_has_a_symmetric_one(bounds: tuple[float, float]) -> None:
+    x = np.random.default_rng(0).normal(5, 1, 40)
+    mean = Scorer(lambda w: {"s": w @ x / w.sum(1)}, {"s": 40}, {"s": bounds})
+    found = interval("s", of_scorer(mean, np.arange(40))["s"])
+    half = stats.t.ppf(0.975, 39) * stats.sem(x)
+    assert (found.low, found.high, found.method) == (
+        pytest.approx(x.mean() - half),
+        pytest.approx(x.mean() + half),
+        "jackknife",
+    )
+
+
 def test_of_one_patient_an_unbounded_score_has_no_interval() -> None:
 
     mean = Scorer(lambda w: {"mae": w.sum(1) / w.sum(1) * 3}, {"mae": 4}, {"mae": (0.0, np.inf)})
@@ -231,6 +261,7 @@ def test_the_stamp_follows_what_the_score_stands_on() -> None:
     assert found["sensitivity"].why == "too few patients (8, needed 20)"
     assert found["auc"].why == "too few patients of the rarer class (8, needed 9)"
     assert intervals(labels(*noisy(200)))["auc"].reliable
+    assert found["auc"].method == "logit-DeLong" and found["brier"].method == "logit jackknife"
 
 
 def test_a_spread_made_by_few_is_stamped() -> None:
@@ -254,6 +285,7 @@ def test_wrong_settings_are_refused() -> None:
     p = labels(*noisy(5))
     with pytest.raises(ValueError, match="trials=0"):
         intervals(p, trials=0)
+    assert intervals(p, "percentile", trials=1)["accuracy"].value == intervals(p)["accuracy"].value
     with pytest.raises(ValueError, match="allowed: patient, image"):
         intervals(p, cluster="study")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="allowed: default, percentile, paper"):

@@ -59,7 +59,7 @@ def report(
     from muscle.report.page import report as write_report
 
     if check:
-        table(("table or figure", "rows"), check_report(folder))
+        table(("table or figure", "rows"), check_report(folder, baseline))
     else:
         out.print(str(write_report(folder, baseline)))
 

@@ -33,9 +33,10 @@ def table(results: Results, load: Load) -> Table:
     groups = grouped(results)
     for task, backbone in dict.fromkeys((g.task, g.backbone) for g in groups):
         mine = [g for g in groups if (g.task, g.backbone) == (task, backbone)]
-        if any(longer(g.cells[0]) for g in mine):
-            most = max(_seen(g)[0] for g in mine)
-            shown += [g for g in mine if longer(g.cells[0]) or _seen(g)[0] == most]
+        goal = max((sum(_seen(g)) for g in mine if longer(g.cells[0])), default=None)
+        if goal is not None:
+            alike = _as_many(goal, [g for g in mine if not longer(g.cells[0])])
+            shown += [g for g in mine if longer(g.cells[0]) or g in alike]
     baseline = next((g for g in shown if not longer(g.cells[0])), None)
     if baseline is None:
         return Table((), ())
@@ -44,6 +45,24 @@ def table(results: Results, load: Load) -> Table:
     head = ("Task", "Backbone", "Start", "By", "Score", f"Score − {baseline.title}", "Pre-training, share",
             "Fine-tuning", "Images in all", "Minutes", "Seeds")  # fmt: skip
     return Table(head, tuple(_row(g, shown, against) for g in shown), words=4)
+
+
+def _as_many(goal: float, groups: list[Group]) -> list[Group]:
+    """Those of the longest pre-training, which took ``goal`` images too, up to an epoch; none where they are not there.
+
+    The most images alone do not tell: a recipe that leaves a task out is fine-tuned on one task, so its share is the
+    whole pre-training.
+    """
+    nearest = min(groups, key=lambda g: abs(sum(_seen(g)) - goal), default=None)
+    if nearest is None:
+        return []
+    cell = nearest.cells[0]
+    epoch = cell["train_images"] * len(
+        cell["tried"]
+    )  # at every rate; in whole batches, so up to twice as many
+    if abs(sum(_seen(nearest)) - goal) > 2 * epoch:
+        return []
+    return [g for g in groups if _seen(g)[0] == _seen(nearest)[0]]
 
 
 def _seen(group: Group) -> tuple[float, int]:

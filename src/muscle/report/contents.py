@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -256,9 +257,11 @@ def _item(
 
 def _unique(items: list[Item]) -> list[Item]:
     """Names that differ, also where two names of the data become one in letters and digits."""
-    seen: dict[str, int] = {}
+    seen: set[str] = set()
     result = []
     for item in items:
-        seen[item.name] = seen.get(item.name, 0) + 1
-        result.append(item if seen[item.name] == 1 else replace(item, name=f"{item.name}-{seen[item.name]}"))
+        names = (item.name if i == 1 else f"{item.name}-{i}" for i in count(1))
+        name = next(name for name in names if name not in seen)
+        seen.add(name)
+        result.append(replace(item, name=name))
     return result

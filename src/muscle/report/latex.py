@@ -8,7 +8,7 @@ _SIGNS = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", "−": "$-$", "–": "--", "—": "---", "†": r"\dag{}", "·": r"$\cdot$", "…": r"\dots{}",
-    "[": "{[}", "]": "{]}", '"': "''",
+    "[": "{[}", "]": "{]}", '"': "''", "*": "{*}",
 }  # fmt: skip
 
 
@@ -37,8 +37,9 @@ def latex(table: Table, title: str, caption: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text that LaTeX shows as it is, on one line."""
-    return "".join(_SIGNS.get(sign, sign) for sign in " ".join(text.split()))
+    """Text that LaTeX shows as it is, on one line; two hyphens stay two, which it would make a dash ("MUSCLE--")."""
+    line = " ".join(text.split())
+    return "".join("-{}" if line[i : i + 2] == "--" else _SIGNS.get(s, s) for i, s in enumerate(line))
 
 
 def _row(fields: list[str]) -> str:

@@ -8,7 +8,6 @@ do not allow, *missing* is a file that the results name and that is not there.
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -24,11 +23,11 @@ from muscle.report.contents import Item, plan
 from muscle.report.drawings import Absent
 from muscle.report.figures import Picture
 from muscle.report.latex import latex
+from muscle.report.reading import load_results
 from muscle.report.scores import grouped
 from muscle.report.tables import Results, Table, plain
 from muscle.statistics.intervals import describe
 
-VERSION = 1
 SUFFIXES = (".md", ".csv", ".tex")  # in which every table is written
 
 
@@ -83,46 +82,6 @@ def report(out: Path, baseline: str | None = None) -> Path:
     path = out / "report.html"
     atomic_write(path, _page(results, [b for b in blocks if b.item.listed]))
     return path
-
-
-def load_results(out: Path) -> Results:
-    """results.json with every part that may be left out filled in as empty.
-
-    Raises:
-        UserError: it is missing, not JSON, of another version, or lacks what each entry must have.
-    """
-    path = out / "results.json"
-    if out.is_file():
-        raise UserError(f"{out}: a file; give the folder of the run")
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: no results here; give a folder of `muscle run`, `compare` or `finetune`"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); the command of the run writes it again") from None
-    if not isinstance(results, dict) or results.get("version") != VERSION:
-        raise UserError(f"{path}: not results of version {VERSION}; the command of the run writes them again")
-    needed = {"sources": ("name",), "cells": ("recipe", "task", "kind", "seed", "metrics"),
-              "stages": ("recipe", "name"), "forgetting": ("recipe", "tasks", "turns"),
-              "probes": ("start", "backbone", "task", "probe", "share", "draw", "patients", "metrics"),
-              "embeddings": ("start", "backbone", "file", "n"), "missing": ("task", "status")}  # fmt: skip
-    for part, keys in needed.items():
-        for i, entry in enumerate(results.setdefault(part, [])):
-            lacking = [key for key in keys if key not in entry]
-            if lacking:
-                raise UserError(
-                    f"{path}: {part} entry {i + 1} lacks {', '.join(lacking)}; the command of the run writes it again"
-                )
-    for cell in results["cells"]:
-        cell.setdefault("backbone", "")
-        cell.setdefault("classes", [])
-        cell.setdefault("title", cell["recipe"])
-    for part in ("probes", "embeddings"):
-        for entry in results[part]:
-            entry.setdefault("title", entry["start"])
-    return {"title": "Results", "synthetic": False, "provenance": {}} | results
 
 
 def _make(item: Item) -> Block:
@@ -219,13 +178,15 @@ class _Page(HTMLParser):
             self._open = ""
 
 
-def check(out: Path) -> list[tuple[str, int]]:
+def check(out: Path, baseline: str | None = None) -> list[tuple[str, int]]:
     """Every table and figure of a written report, with its number of rows or points.
 
-    What the data do not allow is listed with 0 and the reason. Table files count as well.
+    What the data do not allow is listed with 0 and the reason. Table files count as well. ``baseline``: as it was
+    written with.
 
     Raises:
-        UserError: no report; or a table or figure that the results call for is missing or empty: all are named.
+        UserError: no report; no such baseline; or a table or figure that the results call for is missing or empty: all
+            are named.
     """
     results = load_results(out)
     page = out / "report.html"
@@ -234,11 +195,13 @@ def check(out: Path) -> list[tuple[str, int]]:
     reader = _Page()
     reader.feed(page.read_text(encoding="utf-8"))
     listed, faults = [], []
-    for item in plan(results, out):
+    for item in plan(results, out, baseline):
         files = out / "tables" / f"{item.name}.csv", out / "tables" / f"{item.name}.tex"
         state, count, reason = reader.found.get(item.name, ["missing", 0, "not on the page"])
         if not item.listed:
-            state, reason, count = "shown", "", _file_rows(files[0])
+            count = _file_rows(files[0])
+            made = Block(item, "") if count else _make(item)  # without rows: has it any to have?
+            state, reason = made.state, made.reason
         elif state == "shown" and any(file.exists() for file in files):
             count = min(count, _file_rows(files[0]))
         if state == "absent":

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from muscle.errors import UserError
 from muscle.report.figures import COLOURS, Picture, colours, new_figure, render, short, styled
+from muscle.report.reading import read_embedding
 from muscle.report.scores import DOUBT
 from muscle.report.tables import Cell, Results, Table, number, word
 
@@ -181,11 +181,7 @@ def embedding_picture(path: Path, title: str) -> Picture:
     Raises:
         UserError: no such file, or not as `muscle probe` writes it.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            xy, groups = file["xy"], {"body part": file["body_part"], "source": file["source"]}
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); probe again to write it") from None
+    xy, groups = read_embedding(path)
     figure, axes = new_figure(9.2, 4.0, 1, 2)
     figure.set_dpi(200)  # of the dots: thousands of them as outlines would weigh megabytes
     for axis, (name, values) in zip(axes, groups.items(), strict=True):

@@ -59,7 +59,11 @@ class Beside:
 
 
 def grouped(results: Results, kinds: Sequence[str] = ("labels", "mask", "boxes")) -> list[Group]:
-    """The cells by task, backbone, recipe, each in the order in which it first occurs; seeds ascending."""
+    """The cells by task, backbone, recipe, each in the order in which it first occurs; seeds ascending.
+
+    Recipes that share a title and a task, as a copy with one setting changed, have their names beside it.
+    """
+    unclear = _unclear(results)
     cells = [cell for cell in results["cells"] if cell["kind"] in kinds]
     orders = [list(dict.fromkeys(cell[k] for cell in cells)) for k in ("task", "backbone", "recipe")]
     groups: dict[tuple[int, ...], list[Results]] = {}
@@ -67,10 +71,20 @@ def grouped(results: Results, kinds: Sequence[str] = ("labels", "mask", "boxes")
         place = tuple(o.index(cell[k]) for o, k in zip(orders, ("task", "backbone", "recipe"), strict=True))
         groups.setdefault(place, []).append(cell)
     return [
-        Group(c[0]["task"], c[0]["backbone"], c[0]["recipe"], c[0]["title"], c[0]["kind"], tuple(c[0]["classes"]),
+        Group(c[0]["task"], c[0]["backbone"], c[0]["recipe"],
+              f"{c[0]['title']} ({c[0]['recipe']})" if c[0]["title"] in unclear else c[0]["title"], c[0]["kind"],
+              tuple(c[0]["classes"]),
               tuple(sorted(c, key=lambda cell: cell["seed"])))
         for _, c in sorted(groups.items())
     ]  # fmt: skip
+
+
+def _unclear(results: Results) -> set[str]:
+    """Titles that two recipes have on one task: "MUSCLE is better than MUSCLE" would say nothing."""
+    recipes: dict[tuple[str, ...], set[str]] = {}
+    for cell in results["cells"]:
+        recipes.setdefault((cell["title"], cell["task"], cell["backbone"]), set()).add(cell["recipe"])
+    return {title for (title, *_), found in recipes.items() if len(found) > 1}
 
 
 def _rivals(group: Group, groups: list[Group]) -> list[Group]:
@@ -142,13 +156,13 @@ def dense(results: Results, columns: dict[str, list[str]], beside: Beside | None
     """Table 3: backbone x pre-training; Dice and mIoU, mAP and AP50 of each class, and the difference of the first."""
     groups = grouped(results, ("mask", "boxes"))
     here = [g for g in groups if g.task in columns]
-    rows_of = {(g.backbone, g.recipe): _row(g, groups) for g in here}
-    titles = {(g.backbone, rows_of[g.backbone, g.recipe]): g.title for g in here}
+    # A row is a title: recipes that share one share no task (``grouped``), as those that each leave one task out.
+    titles = dict.fromkeys((g.backbone, g.title) for g in here)
     backbones = list(dict.fromkeys(g.backbone for g in here))
     rows = []
-    for backbone, recipe in sorted(titles, key=lambda key: backbones.index(key[0])):
-        mine = {g.task: g for g in here if (g.backbone, rows_of[g.backbone, g.recipe]) == (backbone, recipe)}
-        row = [word(backbone), word(titles[backbone, recipe])]
+    for backbone, title in sorted(titles, key=lambda key: backbones.index(key[0])):
+        mine = {g.task: g for g in here if (g.backbone, g.title) == (backbone, title)}
+        row = [word(backbone), word(title)]
         for task, metrics in columns.items():
             group = mine.get(task)
             row += [score_cell(group, metric, groups) for metric in metrics]
@@ -164,15 +178,6 @@ def dense(results: Results, columns: dict[str, list[str]], beside: Beside | None
     )
     head = [name for names in heads.values() for name in names]
     return Table(("Backbone", "Pre-train", *head), tuple(rows), (("", 2), *spans), words=2)
-
-
-def _row(group: Group, groups: list[Group]) -> str:
-    """What stands in one row with a group: its recipe; or its title, where recipes of one title share no task.
-
-    Such are those that each leave one task out.
-    """
-    alike = [g.task for g in groups if (g.backbone, g.title) == (group.backbone, group.title)]
-    return group.title if len(alike) == len(set(alike)) else group.recipe
 
 
 def score_name(metric: str) -> str:

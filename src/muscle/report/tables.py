@@ -85,9 +85,15 @@ def to_csv(lines: Iterable[Sequence[float | str | None]]) -> str:
 
 def plain(text: str) -> str:
     """Text that Markdown shows as it is."""
-    for sign in ("\\", "|", "*", "_", "`", "["):
+    for sign in ("\\", "|", "*", "_", "`", "[", "~"):
         text = text.replace(sign, f"\\{sign}")
-    return " ".join(text.replace("<", "&lt;").split())
+    for sign, named in (
+        ("&", "&amp;"),
+        ("<", "&lt;"),
+        ("$", "&#36;"),
+    ):  # between two dollars GitHub sees a formula
+        text = text.replace(sign, named)
+    return " ".join(text.split())
 
 
 def word(value: Any) -> Cell:

@@ -30,7 +30,7 @@ def distrust(score: str, found: Influence, cluster: str = "patient") -> str:
         rarer = " of the rarer class"
     needed = RARER if kind == "auc" else CLUSTERS
     if found.effective < needed:
-        return f"too few {cluster}s{rarer} ({found.effective:.0f}, needed {needed})"
+        return f"too few {cluster}s{rarer} ({int(found.effective)}, needed {needed})"
     if kind in RATES:
         return ""
     if found.bounds == (0.0, 1.0):
@@ -38,14 +38,16 @@ def distrust(score: str, found: Influence, cluster: str = "patient") -> str:
         if lost < LOST.get(kind, LOST_STEPS if kind in STEPS else LOST_OTHERS):
             return f"too near {round(found.value)} for {found.effective:.0f} {cluster}s{rarer}"
     if kind != "auc" and kind not in STEPS and movers(found.by_cluster) < MOVERS:
-        return f"{movers(found.by_cluster):.0f} {cluster}s make all the spread, needed {MOVERS}"
+        return f"{int(movers(found.by_cluster))} {cluster}s make all the spread, needed {MOVERS}"
     return ""
 
 
 def few_differ(moves: NDArray[np.float64], cluster: str = "patient") -> str:
     """Why the test of a difference may not be wrong 3 to 7 times in 100; ``moves`` as ``Influence.by_cluster``."""
     found = movers(moves)
-    return f"the models differ in too few {cluster}s ({found:.0f}, needed {DIFFER})" if found < DIFFER else ""
+    return (
+        f"the models differ in too few {cluster}s ({int(found)}, needed {DIFFER})" if found < DIFFER else ""
+    )
 
 
 def movers(moves: NDArray[np.float64]) -> float:
