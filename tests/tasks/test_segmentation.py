@@ -49,7 +49,7 @@ def test_cross_entropy_ignores_255_and_is_zero_where_all_is() -> None:
     assert len(seen) == 35 == count and (loss / count).item() == pytest.approx(np.mean(seen), rel=1e-5)
     loss.backward()
     assert logits.grad is not None and (logits.grad[0, :, 0] == 0).all() and (logits.grad[1] != 0).all()
-    assert [float(x) for x in pixel_cross_entropy(logits, torch.full_like(mask, 255))] == [0, 0]
+    assert [x.item() for x in pixel_cross_entropy(logits, torch.full_like(mask, 255))] == [0, 0]
 
 
 @pytest.mark.parametrize("output_stride", [16, 8])
