@@ -40,6 +40,7 @@ class Mutation:
 
 
 ORACLES = "oracles/test_"
+RANKS = "relations/test_ranks.py::test_"
 CALLS = "relations/test_engine_calls.py::test_"
 MATRIX = "data/test_dicom_matrix.py::"
 QUIRKS = "data/test_dicom.py::test_"
@@ -122,10 +123,10 @@ MUTATIONS = (
     ),
     Mutation(
         "queue: keys enter before the logits", "tasks/moco.py",
-        "        loss = info_nce(query, key, self.queue.clone(), self.config.temperature)\n"
-        "        self._enqueue(key)\n",
-        "        self._enqueue(key)\n"
-        "        loss = info_nce(query, key, self.queue.clone(), self.config.temperature)\n",
+        "        loss = info_nce(query, batch.mine(keys), self.queue.clone(), self.config.temperature)\n"
+        "        self._enqueue(keys)\n",
+        "        self._enqueue(keys)\n"
+        "        loss = info_nce(query, batch.mine(keys), self.queue.clone(), self.config.temperature)\n",
         f"{ORACLES}queue.py::test_keys_are_enqueued_after_the_logits",
     ),
     Mutation(
@@ -205,7 +206,7 @@ MUTATIONS = (
     ),
     Mutation(
         "LwF: old heads are not made up for", "continual/regularizers/lwf.py",
-        "self.config.weight * len(old) * distillation", "self.config.weight * distillation",
+        "self.config.weight * len(old) * len(step.batch)", "self.config.weight * len(step.batch)",
         f"{ORACLES}lwf.py::test_one_old_head_a_step_adds_up_to_all_of_them",
     ),
     Mutation(
@@ -406,6 +407,31 @@ MUTATIONS = (
         "ImageList(maps[0], [size] * len(maps[0]))",
         "ImageList(maps[0], [(4 * maps[0].shape[-2], 4 * maps[0].shape[-1])] * len(maps[0]))",
         f"{ORACLES}detection_transform.py",
+    ),
+    Mutation(
+        "ranks: the batch norm of each for itself", "engine.py",
+        "            synchronize(self.learner)\n", "            pass\n",
+        f"{RANKS}losses_of_every_step_are_those_of_one_process",
+    ),
+    Mutation(
+        "ranks: a view drawn for the part", "data/augment.py",
+        "return batch.mine(self.draw(batch.total,", "return (self.draw(len(batch),",
+        f"{RANKS}losses_of_every_step_are_those_of_one_process",
+    ),
+    Mutation(
+        "ranks: gradients are not summed", "engine.py",
+        "self.world.sum_gradients([*self.learner.parameters()])", "pass",
+        f"{RANKS}weights_and_statistics_end_up_the_same",
+    ),
+    Mutation(
+        "ranks: blocks of predictions in the order of ranks", "distributed.py",
+        "every[i % self.size][i // self.size]", "sum(every, [])[i]",
+        "test_distributed.py::test_blocks_come_back_in_order",
+    ),
+    Mutation(
+        "ranks: samples drawn for the part", "distributed.py",
+        "(drawn[part.slice] if part else drawn)", "drawn[: part.stop - part.first if part else None]",
+        "test_distributed.py::test_seeds_of_images_are_drawn_for_the_whole_batch",
     ),
     Mutation(
         "engine: the key encoder is never moved", "engine.py",

@@ -7,10 +7,12 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torchvision.models.detection._utils import BalancedPositiveNegativeSampler
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 
-from muscle.detector import Anchors, Detector, anchor_sizes, pad, targets
+from muscle.detector import Anchors, Detector, _Sampler, anchor_sizes, pad, targets
+from muscle.distributed import Shard, splitting
 from muscle.types import Boxes
 
 SMALL = {
@@ -90,7 +92,7 @@ def test_losses_have_their_names_and_reach_every_weight() -> None:
     boxes = Boxes(
         torch.tensor([[5.0, 5, 30, 40], [10, 20, 60, 50]]), torch.tensor([1, 2]), torch.tensor([0, 1])
     )
-    losses = detector.losses(maps(2, 96, 64), (90, 64), boxes)
+    losses = {name: loss for name, (loss, _) in detector.losses(maps(2, 96, 64), (90, 64), boxes).items()}
     assert list(losses) == ["rpn_objectness", "rpn_box", "classifier", "box"]
     sum(losses.values(), torch.zeros(())).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in detector.parameters())
@@ -98,7 +100,9 @@ def test_losses_have_their_names_and_reach_every_weight() -> None:
 
 def test_images_without_boxes_teach_background_only() -> None:
     detector = Detector((8, 8, 8, 8), 2, **SMALL).train()  # type: ignore[arg-type]
-    losses = detector.losses(maps(2, 96, 64), (90, 64), no_boxes())
+    losses = {
+        name: loss for name, (loss, _) in detector.losses(maps(2, 96, 64), (90, 64), no_boxes()).items()
+    }
     assert losses["rpn_box"] == 0 and losses["box"] == 0
     assert losses["rpn_objectness"] > 0 and losses["classifier"] > 0
 
@@ -121,3 +125,27 @@ def test_detections_stay_inside_the_image_and_not_in_the_padding() -> None:
         found = detector(maps(2, 96, 64), (70, 40))
     boxes = torch.cat([one["boxes"] for one in found])
     assert len(boxes) and boxes[:, 2].max() <= 40 and boxes[:, 3].max() <= 70 and boxes.min() >= 0
+
+
+def test_samples_are_as_many_as_torchvisions_and_hang_on_the_image() -> None:
+    """Oracle: torchvision's sampler for the counts."""
+    torch.manual_seed(0)
+    labels = [
+        torch.randint(-1, 2, (500,)),
+        torch.full((300,), 0),
+        torch.randint(0, 2, (20,)),
+        torch.ones(40).long(),
+    ]
+    sampler, theirs = _Sampler(64, 0.25), BalancedPositiveNegativeSampler(64, 0.25)
+    torch.manual_seed(1)
+    positive, negative = sampler(labels)
+    for mine, other, kind in zip((positive, negative), theirs(labels), (1, 0), strict=True):
+        assert [int(m.sum()) for m in mine] == [int(o.sum()) for o in other]
+        assert all((of[m] == kind).all() for of, m in zip(labels, mine, strict=True))
+    assert sampler.sampled == sum(int(m.sum()) for m in positive + negative)
+    torch.manual_seed(1)
+    with splitting(Shard(1, 3, 4, 2)):
+        again, _ = sampler(labels[1:3])
+    assert all(map(torch.equal, again, positive[1:3]))
+    torch.manual_seed(2)
+    assert not torch.equal(sampler(labels)[0][0], positive[0])

@@ -64,7 +64,7 @@ def test_interrupted_and_given_again_it_computes_each_cell_once(
     films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[tuple[str, str, int]] = []
-    real = evaluate.predict
+    real = evaluate.predict_together
 
     def predict(*words: object) -> object:
         if len(made) == 2 * 3:  # test and validation part of each cell
@@ -73,7 +73,7 @@ def test_interrupted_and_given_again_it_computes_each_cell_once(
         return real(*words)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(evaluate, "predict", predict)
+        patch.setattr(evaluate, "predict_together", predict)
         with pytest.raises(KeyboardInterrupt):
             run(films, tmp_path)
     file_ = tmp_path / "a" / "results.json"
@@ -87,9 +87,9 @@ def test_interrupted_and_given_again_it_computes_each_cell_once(
     assert json.loads(file_.read_text())["cells"] == cells
 
     # Given a third time nothing is computed; without its predictions a cell is scored again, not trained.
-    monkeypatch.setattr(evaluate, "predict", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(evaluate, "predict_together", lambda *_: pytest.fail("computed again"))
     assert run(films, tmp_path).data["cells"] == cells
-    monkeypatch.setattr(evaluate, "predict", real)
+    monkeypatch.setattr(evaluate, "predict_together", real)
     lost = tmp_path / "a" / cells[0]["predictions"]
     lost.unlink()
     assert sorted(map(str, run(films, tmp_path).data["cells"])) == sorted(map(str, cells))
@@ -245,7 +245,7 @@ def test_a_cell_of_nan_is_named_and_the_others_go_on(
     films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that answers NaN at seed 0; a model that cannot be trained at all; then both are mended."""
-    real = evaluate.predict
+    real = evaluate.predict_together
     calls: list[int] = []
 
     def predict(*words: Any) -> Predictions:
@@ -260,7 +260,7 @@ def test_a_cell_of_nan_is_named_and_the_others_go_on(
             raise UserError("the loss is not finite")
         return run_(self)
 
-    monkeypatch.setattr(evaluate, "predict", predict)
+    monkeypatch.setattr(evaluate, "predict_together", predict)
     monkeypatch.setattr(engine._Run, "run", diverge)
     both = [quick("scratch"), quick("md-moco")]
     made = scratch(films, tmp_path, recipes=both)

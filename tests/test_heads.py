@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional as F
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 
-from muscle.heads import DeepLabV3, classifier
+from muscle.distributed import Shard, splitting
+from muscle.heads import DeepLabV3, ImageDropout, classifier
 
 
 @pytest.mark.parametrize(("output_stride", "rates"), [(16, (6, 12, 18)), (8, (12, 24, 36))])
@@ -29,3 +30,18 @@ def test_the_classifier_starts_near_zero() -> None:
     layer = classifier(4096, 4)
     assert layer.weight.std().item() == pytest.approx(0.01, rel=0.05)
     assert (layer.bias == 0).all()
+
+
+def test_dropout_hangs_on_the_image_and_not_on_who_shares_the_batch() -> None:
+    dropout = ImageDropout(0.25).train()
+    x = torch.ones(6, 40, 5, 5, requires_grad=True)
+    torch.manual_seed(4)
+    whole = dropout(x)
+    torch.manual_seed(4)
+    with splitting(Shard(2, 4, 6, 3)):
+        assert torch.equal(dropout(x[2:4]), whole[2:4])
+    assert whole.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert whole.mean().item() == pytest.approx(1, abs=0.05) and not torch.equal(whole[0], whole[1])
+    whole.sum().backward()
+    assert x.grad is not None and torch.equal(x.grad, whole.detach())
+    assert torch.equal(dropout.eval()(x), x)

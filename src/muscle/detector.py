@@ -13,6 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.models.detection._utils import BalancedPositiveNegativeSampler
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads
@@ -21,6 +22,7 @@ from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from torchvision.ops.poolers import LevelMapper
 
+from muscle.distributed import image_seeds
 from muscle.types import Boxes
 
 STRIDES = (4, 8, 16, 32, 64)  # of the pyramid's levels; the last is the one before, subsampled
@@ -96,6 +98,36 @@ class Anchors(nn.Module):
             centre = torch.stack([x.expand(height, width), y[:, None].expand(height, width)], -1)[:, :, None]
             levels.append(torch.cat([centre - half, centre + half], -1).flatten(0, 2))
         return [torch.cat(levels)] * len(images.image_sizes)
+
+
+class _Sampler(BalancedPositiveNegativeSampler):  # type: ignore[misc]
+    """Which anchors or regions count in the loss; by a seed for each image, so that ranks choose as one process.
+
+    ``sampled``: how many it chose last, over the batch; what torchvision divides the losses by.
+    """
+
+    sampled = 0
+
+    def __call__(self, labels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Masks of the positive and of the negative ones of each image."""
+        positives, negatives = [], []
+        for mine, seed in zip(labels, image_seeds(len(labels)), strict=True):
+            generator = torch.Generator().manual_seed(seed)
+            most = int(self.batch_size_per_image * self.positive_fraction)
+            positives.append(_some(mine >= 1, most, generator))
+            left = self.batch_size_per_image - int(positives[-1].sum())
+            negatives.append(_some(mine == 0, left, generator))
+        self.sampled = int(torch.cat(positives + negatives).sum())
+        return positives, negatives
+
+
+def _some(of: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """A mask [N] of at most so many of those that the mask ``of`` [N] has."""
+    index = of.nonzero()[:, 0]
+    order = torch.randperm(len(index), generator=generator)[:most]
+    mask = torch.zeros_like(of)
+    mask[index[order.to(index.device)]] = True
+    return mask
 
 
 class _RPNHead(RPNHead):  # type: ignore[misc]
@@ -177,9 +209,13 @@ class Detector(nn.Module):
             nms_thresh=nms,
             detections_per_img=detections,
         )
+        for part, samples, share in ((self.rpn, rpn_samples, 0.5), (self.roi_heads, rois, 0.25)):
+            part.fg_bg_sampler = _Sampler(samples, share)
 
-    def losses(self, maps: tuple[Tensor, ...], size: tuple[int, int], boxes: Boxes) -> dict[str, Tensor]:
-        """``rpn_objectness``, ``rpn_box``, ``classifier``, ``box``. In train mode.
+    def losses(
+        self, maps: tuple[Tensor, ...], size: tuple[int, int], boxes: Boxes
+    ) -> dict[str, tuple[Tensor, int]]:
+        """``rpn_objectness``, ``rpn_box``, ``classifier``, ``box``: summed, and what to divide by. In train mode.
 
         Args:
             maps: of the padded images, as `forward`.
@@ -190,7 +226,11 @@ class Detector(nn.Module):
         images, levels = self._levels(maps, size)
         proposals, first = self.rpn(images, levels, truth)
         _, second = self.roi_heads(levels, proposals, images.image_sizes, truth)
-        return {_LOSSES[name]: loss for name, loss in (first | second).items()}
+        return {
+            _LOSSES[name]: (loss * part.fg_bg_sampler.sampled, part.fg_bg_sampler.sampled)
+            for part, losses in ((self.rpn, first), (self.roi_heads, second))
+            for name, loss in losses.items()
+        }
 
     def forward(self, maps: tuple[Tensor, ...], size: tuple[int, int]) -> list[dict[str, Tensor]]:
         """``boxes`` [m, 4], ``scores`` [m], ``labels`` [m] from 1 an image, best first. In eval mode.

@@ -8,17 +8,19 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from muscle.batch_norm import synchronize
 from muscle.busy import exclusive
 from muscle.checkpoint import Checkpoint, Snapshot
 from muscle.data.corpus import Corpus
 from muscle.data.sampling import seed_of
+from muscle.distributed import together, world
 from muscle.errors import UserError
 from muscle.feed import Feed
 from muscle.job import Job
@@ -51,11 +53,13 @@ class _State:
     best_weights: dict[str, Any] | None = None
     seconds: float = 0.0
     replayed: int = 0  # batches of earlier tasks, beside the steps
+    ranks: list[int] = field(default_factory=lambda: [world().size])  # processes that shared each batch
 
 
 class _Run:
     def __init__(self, job: Job, corpus: Corpus, machine: Machine, root: Path, progress: Progress) -> None:
         self.job, self.machine, self.root, self.progress = job, machine, root, progress
+        self.world = world()
         self.device = machine.torch_device()
         self.snapshot = Snapshot(root, job.key)
         self.turns = job.stage.schedule.turns(job.steps, job.seed)
@@ -69,6 +73,8 @@ class _Run:
                 if (head := job.start.checkpoint.head_state(name)) is not None:
                     self.learner.module(name).head.load_state_dict(head)
         self.learner.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.world.size > 1:
+            synchronize(self.learner)
         self.optimizer = self._new_optimizer()
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=job.precision == "fp16")
         self.feed = Feed(job, self.turns, self.device)
@@ -85,9 +91,9 @@ class _Run:
     def run(self) -> Checkpoint:
         self._resume()
         curves = self.root / "tensorboard" / f"{self.job.stage.name}-{self.job.key[:8]}"
-        with closing(Events(curves, self.state.log)) as self.events:
+        with closing(Events(curves, self.state.log)) if self.world.leads else nullcontext() as self.events:
             self._train()
-        return self._finish()
+        return self.world.lead(self._finish)
 
     def _train(self) -> None:
         self.learner.begin_training()
@@ -112,7 +118,6 @@ class _Run:
         sums: dict[tuple[str, str], torch.Tensor] = {}
         shown: dict[str, Batch] = {}  # the last batch of each task since the last line of the log
         counts: Counter[tuple[str, str]] = Counter()
-        saved = time.monotonic()
         with self.feed.batches(turn, self.state.step) as ready:
             for step, (batch, replayed) in enumerate(ready, start=self.state.step):
                 task = turn.task_at(step)
@@ -121,6 +126,7 @@ class _Run:
                 again = (replayed[0], replayed[1].to(self.device)) if replayed else None
                 losses = self.learner.losses(task, batch.to(self.device), DTYPES[job.precision], step, again)
                 self.scaler.scale(torch.stack([loss.float() for loss in losses.values()]).sum()).backward()
+                self.world.sum_gradients([*self.learner.parameters()])
                 self.scaler.step(self.optimizer)
                 self.scaler.update()
                 # None, not zero: with zeros, momentum and decay would move the heads whose task is not training.
@@ -134,19 +140,18 @@ class _Run:
                     sums[place] = sums.get(place, torch.zeros((), device=self.device)) + loss.detach().float()
                     counts[place] += 1
                 if step % LOG_STEPS + 1 == LOG_STEPS or step + 1 == turn.steps:
-                    means = {place: float(total) / counts[place] for place, total in sums.items()}
+                    means = {p: float(self.world.sum(total)) / counts[p] for p, total in sums.items()}
                     for one, last in shown.items():
                         self._log_losses(
                             turn, one, step, rate, {n: v for (t, n), v in means.items() if t == one}, last
                         )
                     sums, shown, counts = {}, {}, Counter()
                     self.progress.count(job.stage.name, done_before + step + 1, self.total, "steps")
-                    if (
-                        time.monotonic() - saved > 60 * self.machine.snapshot_minutes
-                        and step + 1 < turn.steps
-                    ):
+                    if step + 1 < turn.steps and self.world.lead(self._due):
                         self._save()
-                        saved = time.monotonic()
+
+    def _due(self) -> bool:
+        return time.monotonic() - self.clock > 60 * self.machine.snapshot_minutes
 
     def _position(self, turn: Turn, step: int) -> Position:
         mine = [t for t in self.turns if t.round == turn.round]
@@ -259,11 +264,11 @@ class _Run:
 
     def _log(self, line: dict[str, Any]) -> None:
         self.state.log += json.dumps(line) + "\n"
-        self.events.add(line)
+        if self.events is not None:
+            self.events.add(line)
 
     def _resume(self) -> None:
-        self.snapshot.sweep()
-        found = self.snapshot.load()
+        found = self.world.lead(self._found)
         if found is None:
             return
         self.learner.load_state_dict(found.pop("learner"))
@@ -272,11 +277,21 @@ class _Run:
         self.state = _State(**found)
         done = sum(t.steps for t in self.turns[: self.state.turn]) + self.state.step
         self.progress.message(f"{self.job.stage.name}: resumed at step {done} of {self.total}")
+        if self.world.size not in self.state.ranks:
+            self.state.ranks.append(self.world.size)
+            self.progress.message(f"{self.job.stage.name}: computed by {self.state.ranks} processes in turn")
+
+    def _found(self) -> dict[str, Any] | None:
+        self.snapshot.sweep()
+        return self.snapshot.load()
 
     def _save(self) -> None:
         now = time.monotonic()
         self.state.seconds += now - self.clock
         self.clock = now
+        self.world.lead(self._write)
+
+    def _write(self) -> None:
         self.snapshot.save({
             "learner": self.learner.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -298,6 +313,7 @@ class _Run:
             "seed": job.seed,
             "precision": job.precision,
             "threads": torch.get_num_threads(),
+            "ranks": state.ranks,
             "torch": torch.__version__,
             "before": job.start.key,
             "images": {name: len(rows) for name, rows in job.rows.items()},
@@ -323,6 +339,13 @@ def _copy(state: dict[str, Any]) -> dict[str, Any]:
     return {name: value.detach().clone() for name, value in state.items()}
 
 
+def _compute(
+    job: Job, corpus: Corpus, machine: Machine, root: Path, progress: Progress = SILENT
+) -> Checkpoint:
+    machine.settle()
+    return _Run(job, corpus, machine, root, progress).run()
+
+
 def run_stage(
     job: Job, corpus: Corpus, machine: Machine, root: Path, progress: Progress = SILENT
 ) -> Checkpoint:
@@ -343,4 +366,6 @@ def run_stage(
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder / "lock", f"stage {job.stage.name}"):
         found = Checkpoint.find(root, job.key)  # it may have been finished a moment ago
-        return found if found is not None else _Run(job, corpus, machine, root, progress).run()
+        if found is not None:
+            return found
+        return together(_compute, job, corpus, machine, root, leader={"progress": progress})

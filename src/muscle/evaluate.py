@@ -19,7 +19,7 @@ from muscle.pipeline import Pipeline, best
 from muscle.predictions import Predictions
 from muscle.recipe import Recipe
 from muscle.results import Results
-from muscle.scoring import predict
+from muscle.scoring import predict_together
 from muscle.statistics.intervals import Interval, describe, intervals
 from muscle.subgroups import as_rows, plain, subgroups, worst
 
@@ -86,15 +86,15 @@ def run_cell(
     cell = named(pipeline, task, seed)
     file = f"predictions/{recipe.name}-{cell['backbone']}-{task}-{seed}.npz"
     model, module = pipeline.load(checkpoint, pipeline.tasks()[task], rows.target)
-    device = pipeline.machine.torch_device()
-    test = predict(model, module, rows.test, rows.target, recipe.normalization, device)
+    how = (recipe.normalization, pipeline.machine)
+    test = predict_together(model, module, rows.test, rows.target, *how)
     test = described(test, corpus, rows.test, recipe.decode)
     test.save(results.out / file)
     chosen = {"threshold": None, "temperature": None}
     if rows.target.kind == "labels" and len(
         rows.valid
     ):  # of others validation has chosen the epoch, and no more
-        valid = predict(model, module, rows.valid, rows.target, recipe.normalization, device)
+        valid = predict_together(model, module, rows.valid, rows.target, *how)
         cell["predictions_valid"] = file.replace(".npz", "-valid.npz")
         valid.take(np.arange(len(valid))).save(results.out / cell["predictions_valid"])
         _refuse_nan(valid)

@@ -25,7 +25,7 @@ from muscle.pipeline import Pipeline
 from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe, Stage, Weights
 from muscle.results import Results
-from muscle.scoring import predict
+from muscle.scoring import predict_together
 from muscle.statistics.intervals import describe
 from muscle.tasks import Task, TaskModule
 from muscle.types import Target
@@ -111,9 +111,8 @@ def validate(
         )
     results = Results(out, f"External validation of {about['title']}", file.synthetic, machine)
     _refuse_others(results, corpus)
-    device = machine.torch_device()
     model, module = _load(made, recipe, trained, int(about["train_images"]))
-    predictions = predict(model.to(device), module.to(device), rows, target, recipe.normalization, device)
+    predictions = predict_together(model, module, rows, target, recipe.normalization, machine)
     predictions = described(predictions, corpus, rows, recipe.decode)
     facts = results.head["provenance"]
     facts["model"] = f"{made.folder.name}, backbone sha256 {made.sha256}"

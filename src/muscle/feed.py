@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from muscle.data.prefetch import Prefetch
 from muscle.data.sampling import batches
+from muscle.distributed import Shard, world
 from muscle.job import Job
 from muscle.scoring import subset
 from muscle.types import Batch, Turn
@@ -23,7 +24,10 @@ Ready = tuple[
 
 @dataclass(frozen=True)
 class Feed:
-    """A pure function of the job, the turn and the step, so that resume has nothing to restore."""
+    """A pure function of the job, the turn and the step, so that resume has nothing to restore.
+
+    Ranks that share a batch each read their part of it.
+    """
 
     job: Job
     turns: list[Turn]
@@ -64,4 +68,7 @@ class Feed:
             yield (task, next(streams[task])), next((rows for rows in asked if rows is not None), None)
 
     def _read(self, task: str, index: NDArray[np.int64]) -> Batch:
-        return self.job.rows[task].batch(index, self.job.normalization, self.job.targets.get(task))
+        shard = Shard.of(len(index)) if world().size > 1 else None
+        mine = index[shard.slice] if shard else index
+        batch = self.job.rows[task].batch(mine, self.job.normalization, self.job.targets.get(task))
+        return replace(batch, shard=shard)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.segmentation.deeplabv3 import ASPP
+
+from muscle.distributed import image_seeds
 
 
 def classifier(width: int, classes: int) -> nn.Linear:
@@ -13,6 +16,23 @@ def classifier(width: int, classes: int) -> nn.Linear:
     nn.init.normal_(layer.weight, std=0.01)
     nn.init.zeros_(layer.bias)
     return layer
+
+
+class ImageDropout(nn.Module):
+    """Dropout whose draws hang on the image and not on how many processes share the batch."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """In training x [B, ...] with a share ``p`` of each image's values at 0 and the others scaled up."""
+        if not self.training or not self.p:
+            return x
+        kept = torch.empty_like(x)
+        for image, seed in zip(kept, image_seeds(len(x)), strict=True):
+            image.bernoulli_(1 - self.p, generator=torch.Generator(x.device).manual_seed(seed))
+        return x * kept / (1 - self.p)
 
 
 class DeepLabV3(nn.Module):
@@ -31,6 +51,7 @@ class DeepLabV3(nn.Module):
         super().__init__()
         rates = [rate * 16 // output_stride for rate in (6, 12, 18)]
         self.aspp = ASPP(channels, rates, width)
+        self.aspp.project[-1] = ImageDropout(0.5)
         self.merge = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
         )

@@ -89,13 +89,14 @@ class Learner(nn.Module):
     ) -> dict[str, Tensor]:
         """The task's named losses under autocast, and the regularizers' in float32.
 
+        Of a batch that ranks share, this rank's part of each: their sums over ranks are the losses of the batch.
+
         Args:
             number: of the step in its turn.
             replayed: an earlier task and a batch of its films, where a regularizer asked for them.
         """
         step = Step(task, number, batch, self.tasks, precision, replayed)
-        with step.autocast():
-            found = self.module(task).losses(self.backbone, batch)
+        found = step.losses(self.backbone, task, batch)
         for regularizer in self._regularizers():
             for name, loss in regularizer.losses(self.backbone, step).items():
                 found[name] = found[name] + loss if name in found else loss

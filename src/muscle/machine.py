@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 
+from muscle.distributed import launched
 from muscle.errors import UsageError
 from muscle.parts import Part
 
@@ -28,13 +29,15 @@ class Machine(Part):
     snapshot_minutes: float = Field(5.0, gt=0)  # at most so much is lost to a kill
 
     def torch_device(self) -> torch.device:
-        """The device; ``auto`` is the first GPU, else the CPU.
+        """The device; ``auto`` is the first GPU, under torchrun that of the local rank, else the CPU.
 
         Raises:
             UsageError: a device that this torch does not have.
         """
         if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            if not torch.cuda.is_available():
+                return torch.device("cpu")
+            return torch.device("cuda", torch.cuda.current_device()) if launched() else torch.device("cuda")
         try:
             device = torch.device(self.device)
         except RuntimeError:
@@ -52,8 +55,9 @@ class Machine(Part):
         torch.set_flush_denormal(True)
 
     def thread_count(self) -> int:
-        """How many threads a process computes with."""
-        return self.threads or allowed_cores()
+        """How many threads a process computes with: of several that torchrun starts on a machine, its part."""
+        mates = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        return self.threads or max(1, allowed_cores() // mates)
 
     def precision(self, asked: str) -> Precision:
         """``auto`` resolved: bf16 where the device computes in it, else fp16 on a GPU, else float32."""

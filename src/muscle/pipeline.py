@@ -161,8 +161,7 @@ class Pipeline:
         return replace(rows, train=rows.train.take(label_draw(rows.train.patients, labels, share, seed)))
 
     def load(self, checkpoint: Checkpoint, task: Task, target: Target) -> tuple[BackboneModule, TaskModule]:
-        """A fine-tuned model from its checkpoint, on the device, ready to predict."""
-        device = self.machine.torch_device()
+        """A fine-tuned model from its checkpoint, on the CPU, in eval mode."""
         backbone = self.recipe.backbone.build()
         backbone.net.load_state_dict(checkpoint.backbone_state())
         module = task.build(backbone, target, len(self.corpus.tasks[target.name].train))
@@ -170,7 +169,7 @@ class Pipeline:
         if head is None:
             raise UsageError(f"{checkpoint.folder}: holds no head for {target.name}; fine-tune it first")
         module.head.load_state_dict(head)
-        return backbone.to(device).eval(), module.to(device).eval()
+        return backbone.eval(), module.eval()
 
 
 def best(tried: list[Checkpoint]) -> Checkpoint:

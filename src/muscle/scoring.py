@@ -13,7 +13,9 @@ from muscle.backbones import BackboneModule
 from muscle.data.normalization import Normalization
 from muscle.data.rows import Rows
 from muscle.data.sampling import blocks, seed_of
+from muscle.distributed import together, world
 from muscle.features import evaluating
+from muscle.machine import Machine
 from muscle.metrics import score
 from muscle.predictions import Predictions
 from muscle.tasks import TaskModule
@@ -43,11 +45,13 @@ def predict(
     normalization: Normalization,
     device: torch.device,
 ) -> Predictions:
-    """Predictions for every row, in eval mode; the modules' modes are put back."""
-    output = []
+    """Predictions for every row, in eval mode; the modules' modes are put back. Ranks take blocks in turn."""
+    here, found = world(), []
     with evaluating(backbone, module):
-        for block in blocks(len(rows)):
-            output += module.predict(backbone, rows.batch(block, normalization, None).to(device))
+        for number, block in enumerate(blocks(len(rows))):
+            if number % here.size == here.rank:
+                found.append(module.predict(backbone, rows.batch(block, normalization, None).to(device)))
+    output = [one for block in here.gathered(found) for one in block]
     first = np.arange(min(PICTURES, len(rows)))
     pictures = (
         rows.batch(first, normalization, None).image[:, 0].numpy()
@@ -66,6 +70,31 @@ def predict(
         pictures=pictures,
         columns={name: rows.strings(name) for name in COLUMNS},
     )
+
+
+def predict_together(
+    backbone: BackboneModule,
+    module: TaskModule,
+    rows: Rows,
+    target: Target,
+    normalization: Normalization,
+    machine: Machine,
+) -> Predictions:
+    """As ``predict`` on the machine's device, by all ranks there are; called on rank 0."""
+    return together(_predict, backbone.cpu(), module.cpu(), rows, target, normalization, machine)
+
+
+def _predict(
+    backbone: BackboneModule,
+    module: TaskModule,
+    rows: Rows,
+    target: Target,
+    normalization: Normalization,
+    machine: Machine,
+) -> Predictions:
+    machine.settle()
+    device = machine.torch_device()
+    return predict(backbone.to(device), module.to(device), rows, target, normalization, device)
 
 
 def main_score(predictions: Predictions) -> float | None:

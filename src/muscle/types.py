@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from muscle.distributed import Shard, world
+
 SplitName = Literal["train", "valid", "test"]
 TargetKind = Literal["labels", "mask", "boxes", "value", "points"]
 
@@ -167,7 +169,7 @@ class Batch:
     ``image`` [B, 1, H, W] uint8. ``mean``, ``sd`` [B] float32 on the 0..255 scale: the network's input is
     ``(image - mean) / sd``, whatever the kind of normalization. ``source`` [B] int64: which source each image
     comes from. ``target``: labels [B, C] float32 (1 / 0 / NaN), mask [B, H, W] uint8, ``Boxes``, value [B] float32,
-    or None.
+    or None. ``shard``: where several ranks share a batch, which part of it this is.
     """
 
     image: Tensor
@@ -176,16 +178,49 @@ class Batch:
     source: Tensor
     ids: tuple[str, ...]
     target: Tensor | Boxes | None = None
+    shard: Shard | None = None
 
     def __len__(self) -> int:
         return self.image.shape[0]
+
+    @property
+    def total(self) -> int:
+        """Images of the whole batch."""
+        return self.shard.total if self.shard else len(self)
+
+    @property
+    def ranks(self) -> int:
+        """How many processes share the whole batch."""
+        return self.shard.ranks if self.shard else 1
+
+    def mine(self, drawn: Tensor) -> Tensor:
+        """Of something drawn for each image of the whole batch [total, ...], what is of these images [B, ...]."""
+        return drawn[self.shard.slice] if self.shard else drawn
+
+    def gathered(self, mine: Tensor) -> Tensor:
+        """Rows [B, ...] of these images to rows [total, ...] of the whole batch; gradients flow back."""
+        return self.shard.gathered(mine) if self.shard else mine
+
+    def averaged(self, total: Tensor, count: Tensor | int) -> Tensor:
+        """A sum over these images, divided by the count over the whole batch; 0 where nothing counts.
+
+        So the losses of all ranks sum up to the loss of the whole batch.
+        """
+        whole = torch.as_tensor(count, device=total.device)
+        return total / (world().sum(whole) if self.shard else whole).clamp(min=1)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         target = self.target.to(device) if self.target is not None else None
         image = self.image.to(device, non_blocking=True)
         return Batch(
-            image, self.mean.to(device), self.sd.to(device), self.source.to(device), self.ids, target
+            image,
+            self.mean.to(device),
+            self.sd.to(device),
+            self.source.to(device),
+            self.ids,
+            target,
+            self.shard,
         )
 
     def normalized(self) -> Tensor:

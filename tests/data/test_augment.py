@@ -188,14 +188,14 @@ def test_blur_against_the_formula() -> None:
     pixels = torch.zeros(4, 1, 31, 31)
     pixels[..., 15, 15] = 1000.0
     torch.manual_seed(0)
-    found = _blur(pixels.clone(), 1.0)
+    found = _blur(pixels.clone(), 1.0, batch_of(31, 31, 4))
     torch.manual_seed(0)
     torch.rand(4)
     for k, sigma in enumerate(torch.empty(4).uniform_(0.1, 2.0).tolist()):
         line = np.exp(-(np.arange(-6, 7) ** 2) / (2 * sigma**2))
         line /= line.sum()
         np.testing.assert_allclose(found[k, 0, 9:22, 9:22].numpy(), 1000 * np.outer(line, line), atol=1e-3)
-    kept = _blur(pixels.clone(), 0.0)
+    kept = _blur(pixels.clone(), 0.0, batch_of(31, 31, 4))
     assert torch.equal(kept, pixels)
 
 
@@ -203,7 +203,7 @@ def test_jitter_against_the_formula() -> None:
     torch.manual_seed(2)
     pixels = torch.rand(40, 1, 6, 5) * 255
     torch.manual_seed(4)
-    found = _jitter(pixels.clone(), 0.4)
+    found = _jitter(pixels.clone(), 0.4, batch_of(6, 5, 40))
     torch.manual_seed(4)
     chosen, factors = torch.rand(40) < 0.8, torch.empty(2, 40).uniform_(0.6, 1.4)
     assert 0 < (~chosen).sum() < 20

@@ -37,7 +37,8 @@ def test_cross_entropy_is_minus_log_p_over_the_known() -> None:
     z = logits.double().numpy()
     p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
     expected = -np.mean([np.log(p[0, 2]), np.log(p[1, 0]), np.log(p[2, 1])])
-    assert cross_entropy(logits, truth).item() == pytest.approx(expected, rel=1e-5)
+    total, count = cross_entropy(logits, truth)
+    assert count == 3 and (total / count).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_binary_cross_entropy_leaves_the_unknown_out_value_and_gradient() -> None:
@@ -45,8 +46,8 @@ def test_binary_cross_entropy_leaves_the_unknown_out_value_and_gradient() -> Non
     truth = torch.tensor([[1.0, 0.0, float("nan")], [float("nan"), float("nan"), 1.0]])
     p = 1 / (1 + np.exp(-logits.detach().double().numpy()))
     expected = -np.mean([np.log(p[0, 0]), np.log(1 - p[0, 1]), np.log(p[1, 2])])
-    loss = binary_cross_entropy(logits, truth)
-    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    loss, count = binary_cross_entropy(logits, truth)
+    assert count == 3 and (loss / count).item() == pytest.approx(expected, rel=1e-5)
     loss.backward()
     assert logits.grad is not None
     assert ((logits.grad == 0) == truth.isnan()).all()
@@ -55,7 +56,8 @@ def test_binary_cross_entropy_leaves_the_unknown_out_value_and_gradient() -> Non
 @pytest.mark.parametrize("loss", [cross_entropy, binary_cross_entropy])
 def test_a_batch_of_unknowns_costs_nothing(loss) -> None:  # type: ignore[no-untyped-def]
     logits = torch.randn(2, 3, requires_grad=True)
-    value = loss(logits, torch.full((2, 3), float("nan")))
+    truth = torch.full((2, 3), float("nan"))
+    value = batch(truth).averaged(*loss(logits, truth))
     value.backward()
     assert value == 0 and (logits.grad == 0).all()
 

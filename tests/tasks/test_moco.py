@@ -86,8 +86,9 @@ def _embedded(kind: str, n: int, groups: int) -> tuple[torch.Tensor, torch.Tenso
     backbone = Bone().train()
     task = MoCo.parse({"queue": n, "batch_size": n, "batch_norm": kind, "groups": groups, "dim": 6})
     module = task.build(backbone, None, 100).train()
-    images = batch(n).normalized()
-    return module._embed(backbone, module.scaffold["projector"], images), module._keys(images)
+    given = batch(n)
+    images = given.normalized()
+    return module._embed(backbone, module.scaffold["projector"], images), module._keys(given, images)
 
 
 def test_split_batch_norm_normalizes_each_group_by_itself() -> None:
@@ -127,10 +128,11 @@ def test_shuffled_keys_belong_to_their_images() -> None:
     """In eval mode batch norm has no groups, so keys by the queries' weights are the queries, in their order."""
     backbone = Bone().eval()
     module = MoCo(queue=12, batch_size=12, batch_norm="shuffle", groups=3).build(backbone, None, 100).eval()
-    images = batch(12).normalized()
+    given = batch(12)
+    images = given.normalized()
     with torch.no_grad():
         torch.testing.assert_close(
-            module._keys(images), module._embed(backbone, module.scaffold["projector"], images)
+            module._keys(given, images), module._embed(backbone, module.scaffold["projector"], images)
         )
 
 

@@ -45,11 +45,11 @@ def test_cross_entropy_ignores_255_and_is_zero_where_all_is() -> None:
         for j in range(5)
         if mask[b, i, j] != 255
     ]
-    loss = pixel_cross_entropy(logits, mask)
-    assert len(seen) == 35 and loss.item() == pytest.approx(np.mean(seen), rel=1e-5)
+    loss, count = pixel_cross_entropy(logits, mask)
+    assert len(seen) == 35 == count and (loss / count).item() == pytest.approx(np.mean(seen), rel=1e-5)
     loss.backward()
     assert logits.grad is not None and (logits.grad[0, :, 0] == 0).all() and (logits.grad[1] != 0).all()
-    assert pixel_cross_entropy(logits, torch.full_like(mask, 255)) == 0
+    assert [x.item() for x in pixel_cross_entropy(logits, torch.full_like(mask, 255))] == [0, 0]
 
 
 @pytest.mark.parametrize("output_stride", [16, 8])
@@ -85,7 +85,7 @@ def test_image_and_mask_move_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_logits", lambda b, images: seen.update(image=images) or logits(b, images))
     monkeypatch.setattr(
         "muscle.tasks.segmentation.pixel_cross_entropy",
-        lambda _, mask: seen.update(mask=mask) or torch.zeros(()),
+        lambda _, mask: seen.update(mask=mask) or (torch.zeros(()), torch.ones(())),
     )
     module.losses(backbone, batch(6))
     bright = seen["image"][:, 0] > 0.0

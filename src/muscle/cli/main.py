@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the data or the machine will not do, 2 misuse.
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -38,6 +39,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "doctor": machine.doctor,
     "bench": machine.bench,
 }
+SHARED = (pretrain, finetune, compare, run, validate)  # under torchrun, by all of its processes together
 DATA_VERBS: dict[str, Callable[..., Any]] = {
     "list": data.list_kinds,
     "show": data.show,
@@ -51,6 +53,22 @@ DATA_VERBS: dict[str, Callable[..., Any]] = {
     "phantom": store.phantom,
 }
 
+
+def led(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """The command under torchrun: rank 0 runs it, the others compute with it; with ``--cell`` each for itself."""
+
+    @functools.wraps(verb)
+    def run(**given: Any) -> Any:
+        if "RANK" not in os.environ or given.get("cell"):
+            return verb(**given)
+        from muscle import distributed
+
+        with distributed.joined() as leads:
+            return verb(**given) if leads else None
+
+    return run
+
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -60,7 +78,7 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=True, help="Sources, decoding, stores.", rich_markup_mode=None)
 for _app, _verbs in ((app, VERBS), (data_app, DATA_VERBS)):
     for _name, _verb in _verbs.items():
-        _app.command(_name)(_verb)
+        _app.command(_name)(led(_verb) if _verb in SHARED else _verb)
 app.add_typer(data_app, name="data")
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C

@@ -89,15 +89,17 @@ class Views(Part):
         theta[:, :, 2] += corner
         return theta
 
+    def maps(self, batch: Batch) -> Tensor:
+        """A map for every image of a batch [B, 2, 3]; drawn for the whole batch, so that ranks draw as one process."""
+        return batch.mine(self.draw(batch.total, *batch.image.shape[-2:]))
+
     def __call__(self, batch: Batch) -> Tensor:
         """One view of every image of a batch: [B, 1, H, W] float32, normalized, channels last."""
-        height, width = batch.image.shape[-2:]
-        theta = self.draw(len(batch), height, width).to(batch.image.device)
-        pixels = _sample(batch.image, theta, self.border)
+        pixels = _sample(batch.image, self.maps(batch).to(batch.image.device), self.border)
         if self.jitter:
-            pixels = _jitter(pixels, self.jitter)
+            pixels = _jitter(pixels, self.jitter, batch)
         if self.blur:
-            pixels = _blur(pixels, self.blur)
+            pixels = _blur(pixels, self.blur, batch)
         return _normalize(pixels, batch)
 
 
@@ -162,24 +164,24 @@ def _normalize(pixels: Tensor, batch: Batch) -> Tensor:
     return pixels.sub_(mean).div_(sd).contiguous(memory_format=torch.channels_last)
 
 
-def _jitter(pixels: Tensor, strength: float) -> Tensor:
+def _jitter(pixels: Tensor, strength: float, batch: Batch) -> Tensor:
     """Brightness and contrast of 80 % of the samples times 1 +- strength, on the 0..255 scale.
 
     Differs: brightness always first (the papers shuffle the order); grey films have no saturation and hue.
     """
-    n = pixels.shape[0]
-    chosen = torch.rand(n) < 0.8
-    factors = torch.empty(2, n).uniform_(1 - strength, 1 + strength)
-    brightness, contrast = torch.where(chosen, factors, 1.0).to(pixels.device).view(2, n, 1, 1, 1)
+    chosen = torch.rand(batch.total) < 0.8
+    factors = torch.empty(2, batch.total).uniform_(1 - strength, 1 + strength)
+    drawn = batch.mine(torch.where(chosen, factors, 1.0).t()).t()
+    brightness, contrast = drawn.to(pixels.device).view(2, len(batch), 1, 1, 1)
     pixels = pixels.mul_(brightness).clamp_(0, 255)
     mean = pixels.mean((1, 2, 3), keepdim=True)
     return torch.lerp(mean, pixels, contrast).clamp_(0, 255)
 
 
-def _blur(pixels: Tensor, probability: float) -> Tensor:
+def _blur(pixels: Tensor, probability: float, batch: Batch) -> Tensor:
     """Gaussian blur of some samples, each with its own sigma of .1 to 2 pixels (MoCo v2)."""
-    chosen = torch.rand(pixels.shape[0]) < probability
-    sigma = torch.empty(pixels.shape[0]).uniform_(0.1, 2.0)[chosen]
+    chosen = batch.mine(torch.rand(batch.total) < probability)
+    sigma = batch.mine(torch.empty(batch.total).uniform_(0.1, 2.0))[chosen]
     if not len(sigma):
         return pixels
     rows = chosen.nonzero()[:, 0].to(pixels.device)

@@ -46,6 +46,10 @@ class Corpus:
     stores: tuple[Store, ...]
     progress: Progress = SILENT
 
+    def __reduce__(self) -> tuple[type[Corpus], tuple[object, ...]]:
+        """For another process, which is silent."""
+        return Corpus, (self.file, self.stores)
+
     @classmethod
     def prepare(
         cls,

@@ -42,6 +42,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self.row)
 
+    def __reduce__(self) -> tuple[type[Rows], tuple[object, ...]]:
+        """For another process: which rows, not what was computed from them."""
+        return Rows, (self.stores, self.store, self.row)
+
     @property
     def size(self) -> tuple[int, int]:
         """(H, W)."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,10 @@ class Store:
 
     def __len__(self) -> int:
         return int(self.index.num_rows)
+
+    def __reduce__(self) -> tuple[Callable[[Path], Store], tuple[Path]]:
+        """Another process maps the same folder: no pixel travels."""
+        return Store.open, (self.path.resolve(),)
 
     @classmethod
     def open(cls, path: Path | str) -> Store:

@@ -60,8 +60,8 @@ class _Classification(TaskModule):
         assert isinstance(batch.target, Tensor)
         logits = self._logits(backbone, self.config.views(batch))
         if self.exclusive:
-            return {"cross_entropy": cross_entropy(logits, batch.target)}
-        return {"binary_cross_entropy": binary_cross_entropy(logits, batch.target)}
+            return {"cross_entropy": batch.averaged(*cross_entropy(logits, batch.target))}
+        return {"binary_cross_entropy": batch.averaged(*binary_cross_entropy(logits, batch.target))}
 
     def outputs(self, backbone: BackboneModule, batch: Batch) -> Outputs:
         """Logits [B, C]."""
@@ -79,8 +79,8 @@ class _Classification(TaskModule):
         return logits.float()
 
 
-def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
-    """Mean softmax cross-entropy over the images whose class is known; 0 where none is.
+def cross_entropy(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Softmax cross-entropy summed over the images whose class is known, and how many these are.
 
     Args:
         logits: [B, C] float32.
@@ -88,11 +88,11 @@ def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
     """
     known = truth.isfinite().all(1)
     loss = F.cross_entropy(logits, truth.nan_to_num().argmax(1), reduction="none")
-    return (loss * known).sum() / known.sum().clamp(min=1)
+    return (loss * known).sum(), known.sum()
 
 
-def binary_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
-    """Mean binary cross-entropy over the labels [B, C] that are 1 or 0; NaN is unknown and has no gradient."""
+def binary_cross_entropy(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Binary cross-entropy summed over the labels [B, C] that are 1 or 0, and how many; NaN has no gradient."""
     known = truth.isfinite()
     loss = F.binary_cross_entropy_with_logits(logits, truth.nan_to_num(), reduction="none")
-    return (loss * known).sum() / known.sum().clamp(min=1)
+    return (loss * known).sum(), known.sum()

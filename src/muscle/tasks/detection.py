@@ -45,6 +45,7 @@ class Detection(Task):
     """
 
     kind: ClassVar[str] = "detection"
+    revision: ClassVar[int] = 2  # 1 drew samples for the batch, not for each image
     needs: ClassVar[TargetKind | None] = "boxes"
 
     data: str = ANNOTATED
@@ -123,10 +124,11 @@ class _Detection(TaskModule):
         """``rpn_objectness``, ``rpn_box``, ``classifier``, ``box``, as torchvision weighs them (all 1)."""
         assert isinstance(batch.target, Boxes) and isinstance(self.head, Detector)
         height, width = batch.image.shape[-2:]
-        views = self.config.views
-        theta = views.draw(len(batch), height, width)
-        maps = backbone(pad(warp(batch, theta, views.border))).maps
-        return self.head.losses(maps, (height, width), warp_boxes(batch.target, theta, height, width))
+        theta = self.config.views.maps(batch)
+        maps = backbone(pad(warp(batch, theta, self.config.views.border))).maps
+        boxes = warp_boxes(batch.target, theta, height, width)
+        found = self.head.losses(maps, (height, width), boxes)
+        return {name: batch.averaged(*loss) for name, loss in found.items()}
 
     def outputs(self, backbone: BackboneModule, batch: Batch) -> Outputs:
         """The levels of the feature pyramid: proposals and regions are chosen, and have no distribution."""

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from muscle.backbones import BackboneModule
+from muscle.batch_norm import grouped
 from muscle.data.augment import Views
-from muscle.errors import UsageError
+from muscle.distributed import world
+from muscle.errors import UsageError, UserError
 from muscle.losses import info_nce
 from muscle.projector import projector
 from muscle.tasks import Task, TaskModule
@@ -29,6 +31,8 @@ class MoCo(Task):
     image's own stale keys; ``auto`` takes the largest that fits, up to 24,576. ``batch_norm``: ``plain``;
     ``split`` normalizes groups of the batch apart; ``shuffle`` also deals the keys to other groups than the
     queries, which is what Shuffle-BN does across devices (METHODS 2.2).
+
+    Ranks that share a batch keep one queue: each sees the keys of all, in the order of the batch.
     """
 
     kind: ClassVar[str] = "moco"
@@ -100,10 +104,10 @@ class _MoCo(TaskModule):
         first, second = self.config.views(batch), self.config.views(batch)
         query = self._embed(backbone, self.scaffold["projector"], first)
         with torch.no_grad():
-            key = self._keys(second)
-        loss = info_nce(query, key, self.queue.clone(), self.config.temperature)
-        self._enqueue(key)
-        return {"info_nce": loss}
+            keys = self._keys(batch, second)
+        loss = info_nce(query, batch.mine(keys), self.queue.clone(), self.config.temperature)
+        self._enqueue(keys)
+        return {"info_nce": loss * (len(batch) / batch.total)}
 
     @torch.no_grad()
     def after_step(self, backbone: BackboneModule) -> None:
@@ -122,17 +126,26 @@ class _MoCo(TaskModule):
         return self._embed(backbone, project, first), self._embed(backbone, project, second)
 
     def _embed(self, backbone: nn.Module, project: nn.Module, images: Tensor) -> Tensor:
-        grouped = self.training and self.config.batch_norm != "plain"
-        chunks = images.tensor_split(self.config.groups) if grouped else (images,)
-        out = torch.cat([project(backbone(chunk).pooled) for chunk in chunks])
+        if not self.training or self.config.batch_norm == "plain":
+            return F.normalize(project(backbone(images).pooled).float(), dim=1)
+        groups, more = divmod(self.config.groups, world().size)
+        if more:
+            raise UserError(
+                f"{self.config.batch_norm} batch norm: {self.config.groups} groups on {world().size} ranks; give a "
+                f"multiple of {world().size}, for each group lies on one rank"
+            )
+        with grouped(backbone, project):
+            out = torch.cat([project(backbone(chunk).pooled) for chunk in images.tensor_split(groups)])
         return F.normalize(out.float(), dim=1)
 
-    def _keys(self, images: Tensor) -> Tensor:
-        order = torch.arange(len(images))
-        if self.config.batch_norm == "shuffle":
-            order = torch.randperm(len(images))
-        keys = self._embed(self.scaffold["key_backbone"], self.scaffold["key_projector"], images[order])
-        return keys[order.argsort()]
+    def _keys(self, batch: Batch, images: Tensor) -> Tensor:
+        """The keys of the whole batch [total, dim], in its order."""
+        key_encoder = self.scaffold["key_backbone"], self.scaffold["key_projector"]
+        if self.config.batch_norm != "shuffle":
+            return batch.gathered(self._embed(*key_encoder, images))
+        order = torch.randperm(batch.total)
+        dealt = batch.mine(batch.gathered(images)[order])
+        return batch.gathered(self._embed(*key_encoder, dealt))[order.argsort()]
 
     def _enqueue(self, keys: Tensor) -> None:
         place = (torch.arange(len(keys), device=keys.device) + self.pointer) % len(self.queue)

@@ -40,6 +40,7 @@ class Segmentation(Task):
     """
 
     kind: ClassVar[str] = "segmentation"
+    revision: ClassVar[int] = 2  # 1 drew dropout for the batch, not for each image
     needs: ClassVar[TargetKind | None] = "mask"
 
     data: str = ANNOTATED
@@ -81,12 +82,13 @@ class _Segmentation(TaskModule):
             UserError: a batch of one image, on which batch norm cannot be trained.
         """
         assert isinstance(batch.target, Tensor)
-        if len(batch) < 2:
+        if batch.total < 2:
             raise UserError("segmentation: a batch of 1 image; needed: 2 or more; change batch_size")
         views = self.config.views
-        theta = views.draw(len(batch), *batch.image.shape[-2:])
+        theta = views.maps(batch)
         logits = self._logits(backbone, warp(batch, theta, views.border))
-        return {"cross_entropy": pixel_cross_entropy(logits, warp_mask(batch.target, theta, views.border))}
+        mask = warp_mask(batch.target, theta, views.border)
+        return {"cross_entropy": batch.averaged(*pixel_cross_entropy(logits, mask))}
 
     def outputs(self, backbone: BackboneModule, batch: Batch) -> Outputs:
         """Logits [B, C, H, W], background first."""
@@ -104,12 +106,12 @@ class _Segmentation(TaskModule):
         return logits
 
 
-def pixel_cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
-    """Mean cross-entropy over the pixels that are not 255; 0 where all are.
+def pixel_cross_entropy(logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy summed over the pixels that are not 255, and how many these are.
 
     Args:
         logits: [B, C, H, W] float32.
         mask: [B, H, W] uint8 below C, or 255.
     """
     total = F.cross_entropy(logits, mask.long(), ignore_index=IGNORE, reduction="sum")
-    return total / (mask != IGNORE).sum().clamp(min=1)
+    return total, (mask != IGNORE).sum()

@@ -43,8 +43,9 @@ class _SimCLR(TaskModule):
         self.scaffold = projector(backbone.width, config.dim, mlp=True)
 
     def losses(self, backbone: BackboneModule, batch: Batch) -> dict[str, Tensor]:
-        """NT-Xent over the 2B views, which pass the network together."""
-        return {"nt_xent": nt_xent(*self.embed_views(backbone, batch), self.config.temperature)}
+        """NT-Xent over the 2B views of the whole batch, which pass the network together."""
+        first, second = (batch.gathered(z) for z in self.embed_views(backbone, batch))
+        return {"nt_xent": nt_xent(first, second, self.config.temperature) / batch.ranks}
 
     def embed_views(self, backbone: BackboneModule, batch: Batch) -> tuple[Tensor, Tensor]:
         """Two views of each image, [B, dim] unit vectors each."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from muscle.backbones import BackboneModule
+from muscle.distributed import splitting
 from muscle.parts import Part
 from muscle.tasks import TaskModule
 from muscle.types import Batch, Turn
@@ -47,6 +48,11 @@ class Step:
         device = self.batch.image.device.type
         return torch.autocast(device, dtype=self.precision, enabled=self.precision != torch.float32)
 
+    def losses(self, backbone: BackboneModule, task: str, batch: Batch) -> dict[str, Tensor]:
+        """A task's own losses of a batch, or of this rank's part of it."""
+        with self.autocast(), splitting(batch.shard):
+            return self.tasks[task].losses(backbone, batch)
+
 
 class RegularizerModule(nn.Module):
     """A penalty and what it remembers, all of it in buffers or modules, so that snapshots hold it."""
@@ -55,8 +61,11 @@ class RegularizerModule(nn.Module):
         """Called before the first step of each turn; not again when a turn is resumed in its middle."""
 
     def losses(self, backbone: BackboneModule, step: Step) -> dict[str, Tensor]:
-        """Named scalars, float32, to add to those of the task; called outside autocast, in train mode."""
-        return {"penalty": self.penalty(backbone, step.tasks[step.task].head)}
+        """Named scalars, float32, to add to those of the task; called outside autocast, in train mode.
+
+        Of a batch that ranks share, this rank's part, as of a task's losses.
+        """
+        return {"penalty": self.penalty(backbone, step.tasks[step.task].head) / step.batch.ranks}
 
     def penalty(self, backbone: nn.Module, head: nn.Module) -> Tensor:
         """Scalar float32 of the weights alone: all there is to say where ``losses`` is left as it is."""

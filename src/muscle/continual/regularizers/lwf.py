@@ -87,9 +87,8 @@ class _LwF(RegularizerModule):
             said = kept.outputs(self.backbone, step.batch)  # type: ignore[operator]
         with evaluating(backbone, module), step.autocast():
             says = module.outputs(backbone, step.batch)
-        return {
-            "distillation": self.config.weight * len(old) * distillation(says, said, self.config.temperature)
-        }
+        weight = self.config.weight * len(old) * len(step.batch) / step.batch.total
+        return {"distillation": weight * distillation(says, said, self.config.temperature)}
 
 
 def distillation(says: Outputs, said: Outputs, temperature: float) -> Tensor:

@@ -65,7 +65,5 @@ class _Replay(RegularizerModule):
         """``replay``: the earlier task's own losses, summed; nothing at steps without a replayed batch."""
         if step.replayed is None:
             return {}
-        task, batch = step.replayed
-        with step.autocast():
-            found = step.tasks[task].losses(backbone, batch)
+        found = step.losses(backbone, *step.replayed)
         return {"replay": self.config.weight * torch.stack([loss.float() for loss in found.values()]).sum()}
