@@ -349,7 +349,7 @@ def _page(folder: Path, data: dict[str, Any]) -> list[str]:
         "",
     ]
     tables = folder / "tables"
-    for pattern in ("table2", "table3*", "equal-compute", "differences", "frozen"):
+    for pattern in ("table2", "table3*", "equal-compute", "differences", "frozen*"):
         for file in sorted(tables.glob(f"{pattern}.md")):
             lines += [f"### {file.read_text(encoding='utf-8').strip()}", ""]
     if data["missing"]:

@@ -165,6 +165,24 @@ def test_the_variance_of_each_mean_over_its_seeds_is_added() -> None:
     assert compare(a, b[0], "accuracy").covers == "other cases"
 
 
+def test_runs_that_share_their_draws_spread_as_their_differences_do() -> None:
+    """Oracle: the formula above with one spread, that of the differences, in place of two."""
+    a, b = [model(100, 2, s) for s in (1, 2, 3)], [model(100, 1.5, s) for s in (4, 5, 6)]
+    found = compare(a, b, "accuracy", paired=True)
+    right = [np.mean([((p.output >= 0.5) == (p.truth == 1))[:, 0] for p in side], axis=0) for side in (a, b)]
+    of_cases = np.var(right[0] - right[1], ddof=1) / 100
+    apart = [score(x)["accuracy"] - score(y)["accuracy"] for x, y in zip(a, b, strict=True)]
+    of_draws = np.var(apart, ddof=1) / 3
+    total = of_cases + of_draws
+    df = int(total**2 / (of_cases**2 / 99 + of_draws**2 / 2))
+    half = stats.t.ppf(0.975, df) * np.sqrt(total)
+    assert found.value == pytest.approx(np.mean(apart))
+    assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half))
+    assert found.covers == "other cases and other seeds"
+    with pytest.raises(ValueError, match="shorter"):
+        compare(a, b[:2], "accuracy", paired=True)
+
+
 def test_three_sentences() -> None:
     base = Difference("auc", 0.1, 0.05, 0.15, 0.01, 99, 99, "paired DeLong", "other cases", True, "", 1)
     assert verdict(base, "A", "B", "T") == "A is better than B on T"

@@ -17,6 +17,7 @@ from muscle.report import (
     differences,
     drawings,
     figures,
+    probe_differences,
     probes,
     quality,
     quoted,
@@ -117,7 +118,7 @@ def plan(results: Results, out: Path, baseline: str | None = None) -> list[Item]
     if any(cell.get("subgroups") for cell in results["cells"]):
         groups = partial(drawings.filled, partial(subgroups.table, results), "no case has a group")
         items.append(Item("subgroups", "differences", subgroups.TITLE, subgroups.CAPTION, groups))
-    items += _probe_items(results, out)
+    items += _probe_items(results, out, baseline, load)
     seen = set()
     for stage in results["stages"]:
         key = stage.get("key") or (stage["recipe"], stage["name"])
@@ -225,12 +226,19 @@ def _score_items(
     return items
 
 
-def _probe_items(results: Results, out: Path) -> list[Item]:
+def _probe_items(results: Results, out: Path, baseline: str | None, load: differences.Load) -> list[Item]:
     items: list[Item] = []
     every = probes.lines(results)
     if every:
         make: Make = partial(probes.frozen, results)
         items.append(Item("frozen", "frozen", "Frozen features", probes.FROZEN, make))
+        start = probe_differences.baseline_of(results, baseline)
+        title = next(line.title for line in every if line.start == start)
+        if len({line.start for line in every}) > 1:
+            caption = probe_differences.CAPTION.format(baseline=title)
+            less: Make = partial(probe_differences.table, results, start, load)
+            name = f"Frozen features, less those of {title}"
+            items.append(Item("frozen-differences", "frozen", name, caption, less))
         long: Make = partial(probes.scores, results)
         items.append(Item("probe-scores", "files", "Every score of frozen features", "", long, listed=False))
     for task, backbone in dict.fromkeys((line.task, line.backbone) for line in every):

@@ -61,12 +61,14 @@ def baseline_of(results: Results, wanted: str | None = None) -> str:
     """The recipe that all are compared with: the one wanted, else scratch where it is, else the first; "" of none.
 
     Raises:
-        UserError: a recipe that these results do not have.
+        UserError: neither a recipe nor a probed start of these results.
     """
     recipes = list(dict.fromkeys(cell["recipe"] for cell in results["cells"]))
-    if wanted is not None and wanted not in recipes:
-        raise UserError(f"--baseline {wanted}: no such recipe here; there are {', '.join(recipes) or 'none'}")
-    return wanted or (BASELINE if BASELINE in recipes else recipes[0] if recipes else "")
+    starts = [entry["start"] for entry in results.get("probes", [])]
+    if wanted is not None and wanted not in (*recipes, *starts):
+        known = ", ".join(dict.fromkeys((*recipes, *starts))) or "none"
+        raise UserError(f"--baseline {wanted}: no such recipe here; there are {known}")
+    return next((name for name in (wanted, BASELINE, *recipes) if name in recipes), "")
 
 
 def pairs(results: Results, baseline: str, load: Load) -> list[Pair]:
@@ -173,7 +175,9 @@ def beside(found: Sequence[Pair], baseline: str) -> Callable[[Group], Cell]:
         if not pair.found.reliable:
             return Cell("too few cases", numbers=("", "", ""))
         f = pair.found
-        return Cell(f"{100 * f.value:+.2f}", f"{_range(f)},\np {_p(pair.p)}", (f.value, f.low, f.high))
+        return Cell(
+            f"{100 * f.value:+.2f}", f"{in_points(f)},\np {shown_p(pair.p)}", (f.value, f.low, f.high)
+        )
 
     return field
 
@@ -191,9 +195,9 @@ def table(found: Sequence[Pair]) -> Table:
             rows.append((*what, Cell(pair.sentence), none, none, none, word(seeds), none))
             continue
         shown = [
-            Cell(f"{100 * f.value:+.2f}", _range(f), (f.value, f.low, f.high)),
-            Cell(_p(f.p), numbers=(f.p,)),
-            Cell(_p(pair.p), numbers=(pair.p,)),
+            Cell(f"{100 * f.value:+.2f}", in_points(f), (f.value, f.low, f.high)),
+            Cell(shown_p(f.p), numbers=(f.p,)),
+            Cell(shown_p(pair.p), numbers=(pair.p,)),
         ]
         if not f.reliable:  # a number beside "too few cases" would be read all the same
             shown = [Cell("–", numbers=("", "", "")), *[Cell("–", numbers=("",))] * 2]
@@ -203,9 +207,11 @@ def table(found: Sequence[Pair]) -> Table:
     return Table(head, tuple(rows), words=6)
 
 
-def _range(f: Difference) -> str:
+def in_points(f: Difference) -> str:
+    """The interval of a difference."""
     return f"{100 * f.low:+.2f} to {100 * f.high:+.2f}" if isfinite(f.low + f.high) else "unknown"
 
 
-def _p(p: float) -> str:
+def shown_p(p: float) -> str:
+    """Three digits without the zero before them."""
     return "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 0.9995 else "1"

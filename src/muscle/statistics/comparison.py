@@ -85,7 +85,12 @@ def over_seeds(
 
 
 def compare(
-    a: Runs, b: Runs, score: str, cluster: Cluster = "patient", threshold: Threshold = THRESHOLD
+    a: Runs,
+    b: Runs,
+    score: str,
+    cluster: Cluster = "patient",
+    threshold: Threshold = THRESHOLD,
+    paired: bool = False,
 ) -> Difference:
     """Paired difference of one score, A minus B, on the same cases; each side one training or several seeds.
 
@@ -94,8 +99,12 @@ def compare(
     and the variance of each mean over its seeds is added, with Welch's degrees of freedom. A measured spread over seeds
     already holds a part of that over cases, so several seeds err on the careful side.
 
+    Args:
+        paired: the first of A and the first of B learned from the same labels, and so on: the spread is that of their
+            differences, since a lucky draw is lucky for both.
+
     Raises:
-        ValueError: no run on a side.
+        ValueError: no run on a side; of ``paired``, not as many on both.
         UserError: different cases or truth, a score that the cases do not define, predictions that are not numbers.
     """
     sides = [_aligned([side] if isinstance(side, Predictions) else side) for side in (a, b)]
@@ -106,23 +115,28 @@ def compare(
         raise UserError(
             f"{first.task}: the cases do not define {missing[0]}; defined: {', '.join(found[0][0]) or 'nothing'}"
         )
-    return difference(score, [f[score] for f in found[0]], [f[score] for f in found[1]], cluster)
+    return difference(score, [f[score] for f in found[0]], [f[score] for f in found[1]], cluster, paired)
 
 
 def difference(
-    score: str, a: Sequence[Influence], b: Sequence[Influence], cluster: Cluster = "patient"
+    score: str,
+    a: Sequence[Influence],
+    b: Sequence[Influence],
+    cluster: Cluster = "patient",
+    paired: bool = False,
 ) -> Difference:
     """``compare`` for the influences of one score: one of each training of A and of B, on the same clusters."""
     kind = score.partition(":")[0]
     means = [average(a), average(b)]
     value = means[0].value - means[1].value
-    seeded = [
-        (_sd([i.value for i in side]) ** 2 / len(side), len(side) - 1) for side in (a, b) if len(side) > 1
-    ]
+    sides = [[i.value for i in side] for side in (a, b)]
+    if paired:
+        sides = [[x - y for x, y in zip(*sides, strict=True)]]
+    seeded = [(_sd(side) ** 2 / len(side), len(side) - 1) for side in sides if len(side) > 1]
     about: dict[str, Any] = {
         "score": score, "value": value, "n": means[0].n, "clusters": means[0].clusters,
         "method": "paired DeLong" if kind == "auc" else f"paired {'bootstrap' if kind in STEPS else 'jackknife'}",
-        "covers": "other cases and other seeds" if len(seeded) == 2 else "other cases",
+        "covers": "other cases and other seeds" if len(seeded) == len(sides) else "other cases",
         "better": -1 if kind in LOWER_IS_BETTER else 1,
     }  # fmt: skip
     why = next((w for w in (distrust(score, m, cluster) for m in means) if w), "")
