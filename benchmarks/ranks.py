@@ -80,7 +80,7 @@ def rate(way: str, seconds: float) -> float:
     while not began or not world().lead(over):
         losses(batch).backward()
         if way == "one message":
-            world().sum_gradients([*learner.parameters()])
+            world().sum_gradients(learner.parameters())
         optimizer.step()
         optimizer.zero_grad(set_to_none=way != "DDP")
         learner.module("moco").after_step(learner.backbone)

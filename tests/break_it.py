@@ -420,7 +420,7 @@ MUTATIONS = (
     ),
     Mutation(
         "ranks: gradients are not summed", "engine.py",
-        "self.world.sum_gradients([*self.learner.parameters()])", "pass",
+        "self.world.sum_gradients(self.learner.parameters())", "pass",
         f"{RANKS}weights_and_statistics_end_up_the_same",
     ),
     Mutation(

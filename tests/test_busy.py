@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from filelock import FileLock
+from held import held_until_slept
 
 from muscle import busy
 from muscle.busy import Busy, as_they_get_free, exclusive
@@ -28,17 +27,11 @@ def test_one_at_a_time_and_free_again_after_an_error(tmp_path: Path) -> None:
 
 
 def test_what_is_busy_is_done_last_and_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    held, done, slept = FileLock(tmp_path / "2"), [], []
-    held.acquire()
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        held.release()
+    slept, done = held_until_slept(tmp_path / "2", monkeypatch), []
 
     def run(item: int) -> None:
         with exclusive(tmp_path / str(item), "item"):
             done.append(item)
 
-    monkeypatch.setattr(busy, "time", SimpleNamespace(sleep=sleep))
     as_they_get_free([1, 2, 3], run, SILENT)
     assert done == [1, 3, 2] and slept == [busy.WAIT]

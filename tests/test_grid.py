@@ -6,17 +6,16 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tiny
-from filelock import FileLock
+from held import held_until_slept
 from sklearn.metrics import roc_auc_score
 
-from muscle import busy, engine, evaluate, grid
+from muscle import engine, evaluate, grid
 from muscle.case_table import write_cases
 from muscle.checkpoint import Checkpoint, Snapshot
 from muscle.data.data_file import DataFile
@@ -203,19 +202,7 @@ def test_a_cell_that_another_process_is_at_is_left_for_later(
     corpus = grid.prepare(recipe, file(films), films / "stores", tiny.MACHINE)
     root = tmp_path / "checkpoints"
     (job, *_) = tiny.pipeline(recipe, corpus, root).finetune_jobs("pneumonia", 0)
-    folder = Snapshot(root, job.key).folder
-    folder.mkdir(parents=True)
-    lock = FileLock(folder / "lock")
-    lock.acquire()
-    slept: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        lock.release()
-
-    monkeypatch.setattr(
-        busy, "time", SimpleNamespace(sleep=sleep)
-    )  # not the module's own: other threads sleep too
+    slept = held_until_slept(Snapshot(root, job.key).folder / "lock", monkeypatch)
     made = scratch(films, tmp_path)
     assert [c["seed"] for c in made.data["cells"]] == [1, 0] and len(slept) == 1
 

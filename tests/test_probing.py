@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import command
 import numpy as np
 import pytest
 import tiny
-from filelock import FileLock
+from held import held_until_slept
 from sklearn.metrics import roc_auc_score
 
 import muscle
-from muscle import busy, frozen, probing
+from muscle import frozen, probing
 from muscle.backbones.resnet import ResNet
 from muscle.data.audit import write_seen
 from muscle.data.corpus import Corpus
@@ -102,17 +101,7 @@ def test_a_start_that_another_process_probes_is_left_for_later(
     made: Results, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Oracle: the lock of the first start, held until the probes sleep; then all is as without it."""
-    folder = place / "runs" / "beside"
-    folder.mkdir(parents=True)
-    lock = FileLock(folder / ".scratch-resnet18.lock")
-    lock.acquire()
-    slept: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        lock.release()
-
-    monkeypatch.setattr(busy, "time", SimpleNamespace(sleep=sleep))
+    slept = held_until_slept(place / "runs" / "beside" / ".scratch-resnet18.lock", monkeypatch)
     entries = run(place, [RANDOM, other(place)], "beside").data["probes"]
     half = len(entries) // 2
     assert [e["start"] for e in entries] == ["other"] * half + ["scratch"] * half and len(slept) == 1

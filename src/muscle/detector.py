@@ -106,7 +106,7 @@ class _Sampler(BalancedPositiveNegativeSampler):  # type: ignore[misc]
     ``sampled``: how many it chose last, over the batch; what torchvision divides the losses by.
     """
 
-    sampled = 0
+    sampled: Tensor
 
     def __call__(self, labels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Masks of the positive and of the negative ones of each image."""
@@ -117,7 +117,7 @@ class _Sampler(BalancedPositiveNegativeSampler):  # type: ignore[misc]
             positives.append(_some(mine >= 1, most, generator))
             left = self.batch_size_per_image - int(positives[-1].sum())
             negatives.append(_some(mine == 0, left, generator))
-        self.sampled = int(torch.cat(positives + negatives).sum())
+        self.sampled = torch.cat(positives + negatives).sum()
         return positives, negatives
 
 
@@ -214,7 +214,7 @@ class Detector(nn.Module):
 
     def losses(
         self, maps: tuple[Tensor, ...], size: tuple[int, int], boxes: Boxes
-    ) -> dict[str, tuple[Tensor, int]]:
+    ) -> dict[str, tuple[Tensor, Tensor]]:
         """``rpn_objectness``, ``rpn_box``, ``classifier``, ``box``: summed, and what to divide by. In train mode.
 
         Args:

@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
@@ -54,7 +54,7 @@ class World:
                 said[0] = call()
             except UserError as error:
                 said[1] = str(error)
-        dist.broadcast_object_list(said, src=0, group=_group())
+        dist.broadcast_object_list(said, src=0, group=_control)
         if said[1] is not None:
             raise UserError(said[1])
         result: Result = said[0]
@@ -65,7 +65,7 @@ class World:
         if self.size == 1:
             return list(mine)
         every: list[Any] = [None] * self.size
-        dist.all_gather_object(every, list(mine), group=_group())
+        dist.all_gather_object(every, list(mine), group=_control)
         return [every[i % self.size][i // self.size] for i in range(sum(map(len, every)))]
 
     def sum(self, value: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class World:
             dist.all_reduce(value)
         return value
 
-    def sum_gradients(self, parameters: Sequence[Tensor]) -> None:
+    def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Replaces the gradients that there are by their sums over ranks: one message for all of one dtype.
 
         A head whose task is not in training has none on any rank, and costs nothing.
@@ -102,10 +102,6 @@ _control: Any = None  # a group of its own, on the CPU, with patience
 def world() -> World:
     """This process among those that compute the same thing now."""
     return _here
-
-
-def _group() -> Any:
-    return _control
 
 
 # --- a batch in parts ----------------------------------------------------------------------------------------

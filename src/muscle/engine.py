@@ -126,7 +126,7 @@ class _Run:
                 again = (replayed[0], replayed[1].to(self.device)) if replayed else None
                 losses = self.learner.losses(task, batch.to(self.device), DTYPES[job.precision], step, again)
                 self.scaler.scale(torch.stack([loss.float() for loss in losses.values()]).sum()).backward()
-                self.world.sum_gradients([*self.learner.parameters()])
+                self.world.sum_gradients(self.learner.parameters())
                 self.scaler.step(self.optimizer)
                 self.scaler.update()
                 # None, not zero: with zeros, momentum and decay would move the heads whose task is not training.

@@ -81,20 +81,15 @@ def predict_together(
     machine: Machine,
 ) -> Predictions:
     """As ``predict`` on the machine's device, by all ranks there are; called on rank 0."""
-    return together(_predict, backbone.cpu(), module.cpu(), rows, target, normalization, machine)
+    return together(_predict_on, machine, backbone.cpu(), module.cpu(), (rows, target, normalization))
 
 
-def _predict(
-    backbone: BackboneModule,
-    module: TaskModule,
-    rows: Rows,
-    target: Target,
-    normalization: Normalization,
-    machine: Machine,
+def _predict_on(
+    machine: Machine, backbone: BackboneModule, module: TaskModule, what: tuple[Rows, Target, Normalization]
 ) -> Predictions:
     machine.settle()
     device = machine.torch_device()
-    return predict(backbone.to(device), module.to(device), rows, target, normalization, device)
+    return predict(backbone.to(device), module.to(device), *what, device)
 
 
 def main_score(predictions: Predictions) -> float | None:

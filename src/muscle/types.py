@@ -201,13 +201,12 @@ class Batch:
         """Rows [B, ...] of these images to rows [total, ...] of the whole batch; gradients flow back."""
         return self.shard.gathered(mine) if self.shard else mine
 
-    def averaged(self, total: Tensor, count: Tensor | int) -> Tensor:
+    def averaged(self, total: Tensor, count: Tensor) -> Tensor:
         """A sum over these images, divided by the count over the whole batch; 0 where nothing counts.
 
         So the losses of all ranks sum up to the loss of the whole batch.
         """
-        whole = torch.as_tensor(count, device=total.device)
-        return total / (world().sum(whole) if self.shard else whole).clamp(min=1)
+        return total / (world().sum(count) if self.shard else count).clamp(min=1)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""

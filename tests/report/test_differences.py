@@ -179,6 +179,8 @@ def test_the_baseline_is_scratch_or_the_first_or_the_one_wanted() -> None:
     assert baseline_of(results, "imagenet") == "imagenet"
     assert baseline_of({"cells": [{"recipe": "a"}]}) == "a"
     assert baseline_of({"cells": []}) == ""
+    assert baseline_of({"cells": [{"recipe": "a"}], "probes": [{"start": "md-moco"}]}, "md-moco") == "a"
+    assert baseline_of({"cells": [], "probes": [{"start": "md-moco"}]}, "md-moco") == ""
     with pytest.raises(
         UserError, match="--baseline nothing: no such recipe here; there are imagenet, scratch"
     ):
