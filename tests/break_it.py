@@ -41,6 +41,7 @@ class Mutation:
 
 ORACLES = "oracles/test_"
 RANKS = "relations/test_ranks.py::test_"
+PARTS = "relations/test_parts_of_a_batch.py::test_"
 CALLS = "relations/test_engine_calls.py::test_"
 MATRIX = "data/test_dicom_matrix.py::"
 QUIRKS = "data/test_dicom.py::test_"
@@ -407,6 +408,26 @@ MUTATIONS = (
         "ImageList(maps[0], [size] * len(maps[0]))",
         "ImageList(maps[0], [(4 * maps[0].shape[-2], 4 * maps[0].shape[-1])] * len(maps[0]))",
         f"{ORACLES}detection_transform.py",
+    ),
+    Mutation(
+        "recompute: running statistics hear of a batch twice", "recompute.py",
+        "(again(), splitting(part), _unheard(block))", "(again(), splitting(part))",
+        "test_recompute.py::test_gradients_and_running_statistics_are_those_of_kept_activations",
+    ),
+    Mutation(
+        "recompute: of a dilated pass the strided one", "recompute.py",
+        "(again(), splitting(part), _unheard(block))", "(splitting(part), _unheard(block))",
+        "test_recompute.py::test_gradients_and_running_statistics_are_those_of_kept_activations",
+    ),
+    Mutation(
+        "parts: each weighs alike", "engine.py",
+        "(batch.total / total)", "(1 / len(parts))",
+        f"{PARTS}weights_are_those_of_the_batch_at_once",
+    ),
+    Mutation(
+        "parts: keys enter the queue between them", "tasks/moco.py",
+        "self.fresh.append(keys)", "self._enqueue(keys)",
+        f"{PARTS}parts_of_moco_are_groups_of_split_batch_norm",
     ),
     Mutation(
         "ranks: the batch norm of each for itself", "engine.py",

@@ -18,18 +18,20 @@ from sklearn.metrics import roc_auc_score
 from muscle import engine, evaluate, grid
 from muscle.case_table import write_cases
 from muscle.checkpoint import Checkpoint, Snapshot
+from muscle.data.audit import write_seen
 from muscle.data.data_file import DataFile
 from muscle.errors import UsageError, UserError
 from muscle.grid import Share
 from muscle.grid_plan import plan_grid
 from muscle.leave_one_out import left_out
 from muscle.predictions import Predictions
-from muscle.recipe import Recipe
+from muscle.recipe import Recipe, Weights
 from muscle.report.page import report
 from muscle.report.scores import classification
 from muscle.results import Results
 from muscle.tasks.classification import Classification
 from muscle.tasks.segmentation import Segmentation
+from muscle.weights import save_backbone
 
 SEEN = ("scratch", "md-moco")
 
@@ -174,6 +176,23 @@ def scratch(films: Path, out: Path, **options: Any) -> Results:
 def never(*_: object) -> None:
     """In place of what must not be computed again."""
     pytest.fail("computed again")
+
+
+def test_what_is_refused_takes_nothing_from_the_table(films: Path, tmp_path: Path) -> None:
+    """A start that has seen the test films, on data cut otherwise: the finished cells stay as they are."""
+    scratch(films, tmp_path)
+    before = (tmp_path / "a" / "results.json").read_bytes()
+    recipe = quick("scratch")
+    corpus = grid.prepare(recipe, file(films), films / "stores", tiny.MACHINE)
+    weights = tmp_path / "seen" / "backbone.safetensors"
+    weights.parent.mkdir()
+    save_backbone(recipe.backbone.build(), weights, {})
+    write_seen(weights.parent, corpus.tasks["pneumonia"].test)
+    other = file(films).with_(split=tiny.SPLIT.with_(seed=8))
+    recipes = [recipe, recipe.with_(name="seen", init=Weights(file=str(weights)))]
+    with pytest.raises(UserError, match="was seen in training"):
+        grid.run_grid(recipes, other, tmp_path / "a", films / "stores", tiny.MACHINE, "T")
+    assert (tmp_path / "a" / "results.json").read_bytes() == before
 
 
 def test_two_jobs_fill_one_folder(films: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from muscle.data.corpus import Corpus
 from muscle.data.sampling import seed_of
 from muscle.distributed import together, world
 from muscle.errors import UserError
-from muscle.feed import Feed
+from muscle.feed import Feed, Ready
 from muscle.job import Job
 from muscle.learner import Learner
 from muscle.machine import DTYPES, Machine
@@ -73,6 +73,7 @@ class _Run:
                 if (head := job.start.checkpoint.head_state(name)) is not None:
                     self.learner.module(name).head.load_state_dict(head)
         self.learner.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.learner.backbone.recompute = machine.recompute
         if self.world.size > 1:
             synchronize(self.learner)
         self.optimizer = self._new_optimizer()
@@ -119,13 +120,11 @@ class _Run:
         shown: dict[str, Batch] = {}  # the last batch of each task since the last line of the log
         counts: Counter[tuple[str, str]] = Counter()
         with self.feed.batches(turn, self.state.step) as ready:
-            for step, (batch, replayed) in enumerate(ready, start=self.state.step):
+            for step, parts in enumerate(ready, start=self.state.step):
                 task = turn.task_at(step)
                 torch.manual_seed(seed_of(job.seed, job.stage.name, turn.index, step))
                 rate = set_rates(self.optimizer, job.stage.curve.factor(self._position(turn, step)))
-                again = (replayed[0], replayed[1].to(self.device)) if replayed else None
-                losses = self.learner.losses(task, batch.to(self.device), DTYPES[job.precision], step, again)
-                self.scaler.scale(torch.stack([loss.float() for loss in losses.values()]).sum()).backward()
+                losses = self._backward(task, step, parts)
                 self.world.sum_gradients(self.learner.parameters())
                 self.scaler.step(self.optimizer)
                 self.scaler.update()
@@ -133,11 +132,11 @@ class _Run:
                 self.optimizer.zero_grad(set_to_none=True)
                 self.learner.module(task).after_step(self.learner.backbone)
                 self.state.step = step + 1
+                (shown[task], replayed), *_ = parts
                 self.state.replayed += replayed is not None
-                shown[task] = batch
                 for name, loss in losses.items():
                     place = (task, name)
-                    sums[place] = sums.get(place, torch.zeros((), device=self.device)) + loss.detach().float()
+                    sums[place] = sums.get(place, torch.zeros((), device=self.device)) + loss
                     counts[place] += 1
                 if step % LOG_STEPS + 1 == LOG_STEPS or step + 1 == turn.steps:
                     means = {p: float(self.world.sum(total)) / counts[p] for p, total in sums.items()}
@@ -149,6 +148,19 @@ class _Run:
                     self.progress.count(job.stage.name, done_before + step + 1, self.total, "steps")
                     if step + 1 < turn.steps and self.world.lead(self._due):
                         self._save()
+
+    def _backward(self, task: str, step: int, parts: list[Ready]) -> dict[str, torch.Tensor]:
+        """Adds up the gradients of the parts of a batch, each by its share of the images; gives the losses so."""
+        total = sum(batch.total for batch, _ in parts)
+        found: dict[str, torch.Tensor] = {}
+        for batch, replayed in parts:
+            again = (replayed[0], replayed[1].to(self.device)) if replayed else None
+            losses = self.learner.losses(task, batch.to(self.device), DTYPES[self.job.precision], step, again)
+            shares = {name: loss.float() * (batch.total / total) for name, loss in losses.items()}
+            self.scaler.scale(torch.stack([*shares.values()]).sum()).backward()
+            for name, loss in shares.items():
+                found[name] = found[name] + loss.detach() if name in found else loss.detach()
+        return found
 
     def _due(self) -> bool:
         return time.monotonic() - self.clock > 60 * self.machine.snapshot_minutes

@@ -19,7 +19,7 @@ from muscle.types import Batch, Turn
 Some = tuple[str, NDArray[np.int64]]  # a task, and rows of its training part
 Ready = tuple[
     Batch, tuple[str, Batch] | None
-]  # of the step's task; of an earlier one that is replayed with it
+]  # a part of the step's batch; of an earlier task that is replayed with it
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,19 @@ class Feed:
     turns: list[Turn]
     device: torch.device
 
-    def batches(self, turn: Turn, start: int) -> Prefetch[tuple[Some, Some | None], Ready]:
-        """What each step of a turn trains on, from step ``start`` on, as CPU tensors."""
+    def batches(self, turn: Turn, start: int) -> Prefetch[tuple[Some, Some | None], list[Ready]]:
+        """What each step of a turn trains on, from step ``start`` on, as CPU tensors, in parts if its task asks."""
 
-        def read(draw: tuple[Some, Some | None]) -> Ready:
+        def read(draw: tuple[Some, Some | None]) -> list[Ready]:
             (task, index), again = draw
-            return self._read(task, index), (again[0], self._read(*again)) if again else None
+            fewest = min(len(index), len(again[1])) if again else len(index)
+            n = max(1, min(self.job.tasks[task].accumulate, fewest // max(2, world().size)))
+            parts = [self._read(task, part) for part in np.array_split(index, n)]
+            if again is None:
+                return [(part, None) for part in parts]
+            other, rows = again
+            replayed = [self._read(other, part) for part in np.array_split(rows, n)]
+            return [(part, (other, more)) for part, more in zip(parts, replayed, strict=True)]
 
         return Prefetch(self._draws(turn, start), read)
 

@@ -141,9 +141,11 @@ def run_grid(
     corpora = prepare_all(recipes, file, store, machine, progress)
     root = paths.checkpoints(out)
     pipelines = [Pipeline(r, corpora[r.size, r.decode, r.fit], machine, root, progress) for r in recipes]
-    for pipeline in pipelines:  # before anything is written
+    for pipeline in pipelines:  # what is refused is refused before anything is written, or leaves the table
         pipeline.check()
     results = Results(out, title, file.synthetic, machine)
+    for pipeline in pipelines:
+        results.put_start(pipeline.recipe, pipeline.corpus)
     known = {corpus.digest for corpus in corpora.values()}
     if dropped := results.drop_cells(lambda cell: cell.get("data") not in known):
         progress.message(f"{dropped} cells of other data or pixels leave the table")
@@ -153,7 +155,6 @@ def run_grid(
         alone = sum(name == recipe.name for name, _ in names) == 1
         file_name = recipe.name if alone else f"{recipe.name}-{recipe.backbone.architecture}"
         paths.atomic_write(out / f"{file_name}.yaml", recipe.yaml())
-        results.put_start(recipe, pipeline.corpus)
     with results.timed():
         run_pipelines(pipelines, results, progress, share, keep_weights)
     return results

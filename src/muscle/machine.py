@@ -26,6 +26,7 @@ class Machine(Part):
     device: str = "auto"  # auto, cpu, cuda, cuda:1
     threads: int = Field(0, ge=0)  # 0: all cores
     workers: int = Field(2, ge=0)  # processes that decode
+    recompute: bool = False  # activations in the backward pass: a third more arithmetic, far less memory
     snapshot_minutes: float = Field(5.0, gt=0)  # at most so much is lost to a kill
 
     def torch_device(self) -> torch.device:

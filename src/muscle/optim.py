@@ -151,7 +151,8 @@ class Optimizer(Part):
                 if members:
                     groups.append({"params": members, "lr": rate, "peak": rate, "weight_decay": decay})
         if self.name == "sgd":
-            return torch.optim.SGD(groups, lr=self.rate, momentum=self.momentum, fused=True)
+            # Not fused: where heads begin at different steps, some momenta are there and others not, which it refuses.
+            return torch.optim.SGD(groups, lr=self.rate, momentum=self.momentum, foreach=True)
         make = torch.optim.AdamW if self.name == "adamw" else torch.optim.Adam
         return make(groups, lr=self.rate, betas=(self.momentum, self.second_beta), fused=True)
 

@@ -187,6 +187,6 @@ def tested(tasks: dict[str, Task], test: Mapping[str, int]) -> dict[str, Task]:
     if not found:
         raise UserError(
             f"no test part: none of {', '.join(tasks)} has an image to be scored on; "
-            "give the data file a split with test above 0, or more patients"
+            "give the data file a split with test above 0, or more patients, or exclude fewer of its films"
         )
     return found

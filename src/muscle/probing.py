@@ -65,12 +65,13 @@ def run_probes(
         labelled(corpus)
     root = paths.checkpoints(out)
     results = Results(out, title, file.synthetic, machine)
+    for recipe in recipes:  # what is refused is refused before anything leaves the table
+        results.put_start(recipe, corpora[recipe.size, recipe.decode, recipe.fit])
     results.drop_probes({corpus.digest for corpus in corpora.values()})
     results.put_sources(corpora[recipes[0].size, recipes[0].decode, recipes[0].fit])
 
     def run(recipe: Recipe) -> None:
         corpus = corpora[recipe.size, recipe.decode, recipe.fit]
-        results.put_start(recipe, corpus)
         paths.atomic_write(out / f"{recipe.name}-{recipe.backbone.architecture}.yaml", recipe.yaml())
         start = Start(recipe.init, recipe.seed, key=start_key(recipe.backbone, recipe.init, recipe.seed))
         if recipe.stages:

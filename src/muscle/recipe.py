@@ -133,6 +133,9 @@ class Stage(Part):
         found += [
             f"stage {self.name}: {k} stands twice" for k in sorted(set(looking)) if looking.count(k) > 1
         ]
+        found += [f"stage {self.name}: {t.kind}, batch_size {t.batch_size} in {t.accumulate} parts; batch norm needs "
+                  f"two images in each, so at most {t.batch_size // 2}"
+                  for t in self.tasks if t.batch_size // t.accumulate < 2]  # fmt: skip
         for task in pretext:
             queue, batch = getattr(task, "queue", None), task.batch_size
             if isinstance(queue, int) and queue % batch:

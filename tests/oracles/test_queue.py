@@ -57,13 +57,18 @@ def test_keys_are_enqueued_after_the_logits(monkeypatch: pytest.MonkeyPatch) -> 
         key, negatives = seen[-1]
         assert {tuple(row) for row in negatives.tolist()} == {tuple(row.tolist()) for row in mirror}
         assert not {tuple(row) for row in key.tolist()} & {tuple(row) for row in negatives.tolist()}
+        module.after_step(backbone)
         mirror.extend(key)
 
 
-def test_the_gradient_does_not_see_the_keys_enter() -> None:
-    """``backward`` needs the queue as the logits saw it, though it is overwritten before."""
+def test_the_queue_moves_when_the_step_is_over() -> None:
+    """``backward`` needs the queue as the logits saw it, and so do the other parts of the batch."""
     backbone = Bone()
-    module = MoCo(queue=4, batch_size=4, dim=5).build(backbone, None, 100).train()
-    module.losses(backbone, batch(4))[
-        "info_nce"
-    ].backward()  # would raise, or be wrong, had it been changed in place
+    module = MoCo(queue=6, batch_size=6, dim=5).build(backbone, None, 100).train()
+    before = module.queue.clone()
+    for seed in (0, 1):
+        module.losses(backbone, batch(3, seed=seed))["info_nce"].backward()
+        assert torch.equal(module.queue, before)
+    first, second = (keys.clone() for keys in module.fresh)
+    module.after_step(backbone)
+    assert torch.equal(module.queue, torch.cat([first, second])) and not module.fresh

@@ -50,6 +50,13 @@ def test_bold_only_where_the_interval_stands_above_all_others() -> None:
     assert bold(high, high) == [False, False]
 
 
+@pytest.mark.parametrize("doubted", [0, 1])
+def test_no_order_is_claimed_where_an_interval_is_not_to_be_believed(doubted: int) -> None:
+    cells = [cell("a", auc=(0.6, 0.5, 0.7, 9)), cell("b", auc=(0.8, 0.71, 0.9, 9))]
+    cells[doubted]["metrics"]["auc"]["reliable"] = False
+    assert [row[6].strong for row in classification({"cells": cells}).rows] == [False, False]
+
+
 def test_tasks_of_table_3_stand_side_by_side_until_the_page_is_full() -> None:
     few = [
         cell(

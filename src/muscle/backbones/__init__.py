@@ -17,11 +17,13 @@ class BackboneModule(nn.Module):
         net: the timm network without classifier; its state dict is what is saved.
         width: D, the length of the pooled feature.
         channels: channels of ``Features.maps``, finest first, at strides 4, 8, 16, 32.
+        recompute: activations are computed again in the backward pass instead of kept; the numbers stay.
     """
 
     net: nn.Module
     width: int
     channels: tuple[int, ...]
+    recompute: bool = False
 
     def forward(self, x: Tensor, output_stride: int = 32) -> Features:
         """Features of normalized images.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import timm
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from muscle.backbones import Backbone, BackboneModule
 from muscle.errors import UsageError, UserError
+from muscle.recompute import recomputing
 from muscle.types import Features
 
 STRIDES = (4, 8, 16, 32)
@@ -30,8 +32,8 @@ class TimmModule(BackboneModule):
 
     Strided and dilated networks differ only in the geometry of some convolutions. It is switched for the length
     of one forward pass and switched back, so that there is one network: ``net`` stays timm's own at stride 32, and
-    copying, moving, saving and loading need no care. (Recomputing activations in the backward pass would see
-    the wrong geometry; the gradient of an ordinary pass does not look at it again.)
+    copying, moving, saving and loading need no care. (The gradient does not look at it again; what is recomputed in
+    the backward pass is computed under the same geometry.)
 
     Raises:
         UsageError: the network is unknown to timm, or does not give maps at strides 4, 8, 16 and 32.
@@ -57,7 +59,9 @@ class TimmModule(BackboneModule):
         """
         if x.shape[1] == 1 and self.in_chans > 1:
             x = x.expand(-1, self.in_chans, -1, -1)
-        with self._stepping(output_stride):
+        stepping = partial(self._stepping, output_stride)
+        little = self.recompute and torch.is_grad_enabled()
+        with stepping(), recomputing(self.net, stepping) if little else nullcontext():
             last, maps = self.net.forward_intermediates(x, indices=self.indices)  # type: ignore[operator]
             pooled = self.net.forward_head(last)  # type: ignore[operator]
         return Features(pooled, tuple(maps))

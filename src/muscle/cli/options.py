@@ -33,6 +33,13 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")]
 Threads = Annotated[
     int, typer.Option(min=0, help="Threads to compute with; 0: all cores. Bits are equal at equal count.")
 ]
+Recompute = Annotated[
+    bool,
+    typer.Option(
+        "--recompute",
+        help="For small memories: activations are computed again in the backward pass. The same numbers, slower.",
+    ),
+]
 Plan = Annotated[
     bool,
     typer.Option("--plan", help="Decode 64 files, time a few steps, print sizes and hours; train nothing."),

@@ -19,6 +19,7 @@ from muscle.cli.options import (
     Overrides,
     Plan,
     PresetName,
+    Recompute,
     Sources,
     Store,
     Threads,
@@ -39,6 +40,7 @@ def pretrain(
     plan: Plan = False,
     device: Device = "auto",
     threads: Threads = 0,
+    recompute: Recompute = False,
     change: Overrides = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
@@ -50,7 +52,7 @@ def pretrain(
     from muscle.machine import Machine
     from muscle.plan import plan as make_plan
 
-    machine = Machine(device=device, threads=threads)
+    machine = Machine(device=device, threads=threads, recompute=recompute)
     with shown() as progress:
         if plan:
             file = starts.data_file(sources)
@@ -96,6 +98,7 @@ def finetune(
     seeds: Annotated[int, typer.Option(min=1)] = 1,
     device: Device = "auto",
     threads: Threads = 0,
+    recompute: Recompute = False,
     change: Overrides = [],  # noqa: B006
     plan: Plan = False,
     as_json: AsJson = False,
@@ -106,8 +109,8 @@ def finetune(
     """
     folder = paths.run_folder(folder, f"finetune-{task.replace(':', '-') or 'annotated'}")
     _compare(
-        sources, [start], [], [task] if task else [], backbone, seeds, preset, folder, store, device, threads, change,
-        plan, as_json, f"Fine-tuning {task}".strip(),
+        sources, [start], [], [task] if task else [], backbone, seeds, preset, folder, store, device, threads,
+        recompute, change, plan, as_json, f"Fine-tuning {task}".strip(),
     )  # fmt: skip
 
 
@@ -130,6 +133,7 @@ def compare(
     plan: Plan = False,
     device: Device = "auto",
     threads: Threads = 0,
+    recompute: Recompute = False,
     change: Overrides = [],  # noqa: B006
     as_json: AsJson = False,
     leave_one_task_out: Annotated[
@@ -169,16 +173,17 @@ def compare(
     given, names, chosen = ([word for word in text.split(",") if word] for text in (starts, recipes, tasks))
     folder = paths.run_folder(folder, "compare")
     _compare(
-        sources, given, names, chosen, backbone, seeds, preset, folder, store, device, threads, change, plan, as_json,
-        leave_one_task_out=leave_one_task_out, equal_compute=equal_compute, cell=cell, keep_weights=keep_weights,
+        sources, given, names, chosen, backbone, seeds, preset, folder, store, device, threads, recompute, change, plan,
+        as_json, leave_one_task_out=leave_one_task_out, equal_compute=equal_compute, cell=cell,
+        keep_weights=keep_weights,
     )  # fmt: skip
 
 
 def _compare(
     sources: list[str], given: list[str], names: list[str], tasks: list[str], backbone: str | None, seeds: int,
-    preset: str, folder: Path, store: Path | None, device: str, threads: int, change: list[str], plan: bool,
-    as_json: bool, title: str = "", leave_one_task_out: bool = False, equal_compute: bool = False, cell: str = "",
-    keep_weights: bool = True,
+    preset: str, folder: Path, store: Path | None, device: str, threads: int, recompute: bool, change: list[str],
+    plan: bool, as_json: bool, title: str = "", leave_one_task_out: bool = False, equal_compute: bool = False,
+    cell: str = "", keep_weights: bool = True,
 ) -> None:  # fmt: skip
     """What ``finetune`` does of one start, and ``compare`` of several."""
     from muscle import api
@@ -189,7 +194,8 @@ def _compare(
     from muscle.plan import plan as make_plan
     from muscle.starts import choose_preset, data_file
 
-    machine, share = Machine(device=device, threads=threads), Share.parse(cell)
+    machine = Machine(device=device, threads=threads, recompute=recompute)
+    share = Share.parse(cell)
     with shown() as progress:
         if plan:
             file = data_file(sources)
@@ -225,6 +231,7 @@ def run(
     plan: Plan = False,
     device: Device = "auto",
     threads: Threads = 0,
+    recompute: Recompute = False,
     as_json: AsJson = False,
 ) -> None:
     """A whole recipe: its stages, its fine-tuning, its scores, a report. The same command resumes.
@@ -235,7 +242,7 @@ def run(
     from muscle.machine import Machine
     from muscle.plan import plan as make_plan
 
-    machine = Machine(device=device, threads=threads)
+    machine = Machine(device=device, threads=threads, recompute=recompute)
     with shown() as progress:
         if not data:
             raise UsageError(

@@ -290,15 +290,19 @@ def read_left_out(paths: Sequence[str]) -> frozenset[str]:
 
 
 def refuse(leaks: Sequence[Pair], options: str = "") -> None:
-    """Ends a run whose test or validation cases are learned from; ``options``: of the audit that finds them again.
+    """Ends a run whose test or validation cases are learned from.
+
+    Args:
+        options: of the audit that finds them again, where weights have seen them.
 
     Raises:
-        UserError: there are any; the first, the rule, and the two ways out.
+        UserError: there are any; the first, the rule, and the ways out.
     """
     if leaks:
+        first = "pre-train on this data file, which keeps its tested persons out; or " if options else ""
         more = f", and {len(leaks) - 1:,} more such pairs" if len(leaks) > 1 else ""
         raise UserError(
-            f"a {leaks[0].parts[0]} case was seen in training: {leaks[0]}{more}; write a list with "
+            f"a {leaks[0].parts[0]} case was seen in training: {leaks[0]}{more}; {first}write a list with "
             f"`muscle data audit SOURCE{options} --exclude FILE` and name it in the data file (exclude: FILE), "
             "or allow it there (allow_leaks: true), which the report will state"
         )

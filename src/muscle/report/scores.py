@@ -92,7 +92,10 @@ def _rivals(group: Group, groups: list[Group]) -> list[Group]:
 
 
 def score_cell(group: Group | None, metric: str, groups: list[Group]) -> Cell:
-    """A score in percent with its interval, stamped where that is not to be believed; bold above all its rivals'."""
+    """A score in percent with its interval, stamped where that is not to be believed; bold above all its rivals'.
+
+    Bold claims an order, so not where an interval of these is stamped.
+    """
     found = group.mean(metric) if group else None
     if group is None:
         return Cell("not run", numbers=("", "", ""))
@@ -100,7 +103,8 @@ def score_cell(group: Group | None, metric: str, groups: list[Group]) -> Cell:
         return Cell("–", numbers=("", "", ""))
     value, low, high, _ = found
     others = [o for o in (g.mean(metric) for g in _rivals(group, groups)) if o is not None]
-    strong = bool(others) and all(low > other[2] for other in others)
+    believed = not any(g.doubted(metric) for g in (group, *_rivals(group, groups)))
+    strong = bool(others) and believed and all(low > other[2] for other in others)
     note = f"{100 * low:.2f}–{100 * high:.2f}" if isfinite(low + high) else "unknown"
     if group.doubted(metric):
         note += f" {DOUBT}"

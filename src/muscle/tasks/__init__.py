@@ -70,13 +70,19 @@ class TaskModule(nn.Module):
 
 
 class Task(Part):
-    """Root of the family. ``data``: a role (``pool``, ``annotated``, ``annotated-without:A,B``) or a target's name."""
+    """Root of the family.
+
+    ``data``: a role (``pool``, ``annotated``, ``annotated-without:A,B``) or a target's name. ``accumulate``: in how
+    many parts, one after the other, the batch of a step is computed, for small memories. Gradients add up to those of
+    the batch; batch norm sees each part alone, as it would see a smaller batch; a queue of keys moves once a step.
+    """
 
     home: ClassVar[str] = "muscle.tasks"
     needs: ClassVar[TargetKind | None] = None  # the kind of annotation; None: images alone
 
     data: str = POOL
     batch_size: int = Field(32, ge=2)  # batch norm needs two
+    accumulate: int = Field(1, ge=1)
 
     @property
     def left_out(self) -> frozenset[str] | None:

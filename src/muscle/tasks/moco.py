@@ -65,9 +65,10 @@ class MoCo(Task):
             raise UsageError(
                 f"queue {self.queue} is larger than the pool of {rows} images; try {fitting}, or auto"
             )
-        if self.batch_norm != "plain" and batch // self.groups < 2:
+        at_once, of = batch // self.accumulate, "part" if self.accumulate > 1 else "batch"
+        if self.batch_norm != "plain" and at_once // self.groups < 2:
             raise UsageError(
-                f"{self.batch_norm} batch norm: {self.groups} groups of a batch of {batch}; at most {batch // 2}"
+                f"{self.batch_norm} batch norm: {self.groups} groups of a {of} of {at_once}; at most {at_once // 2}"
             )
         return self
 
@@ -98,20 +99,27 @@ class _MoCo(TaskModule):
             self.scaffold[name].requires_grad_(False)
         self.register_buffer("queue", F.normalize(torch.randn(config.queue, config.dim), dim=1))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
+        self.fresh: list[Tensor] = []  # keys of this step
 
     def losses(self, backbone: BackboneModule, batch: Batch) -> dict[str, Tensor]:
-        """InfoNCE of the batch against the queue; the batch's keys enter the queue after the logits are made."""
+        """InfoNCE of the batch against the queue of the steps before."""
         first, second = self.config.views(batch), self.config.views(batch)
         query = self._embed(backbone, self.scaffold["projector"], first)
         with torch.no_grad():
             keys = self._keys(batch, second)
-        loss = info_nce(query, batch.mine(keys), self.queue.clone(), self.config.temperature)
-        self._enqueue(keys)
+        loss = info_nce(query, batch.mine(keys), self.queue, self.config.temperature)
+        self.fresh.append(keys)
         return {"info_nce": loss * (len(batch) / batch.total)}
 
     @torch.no_grad()
     def after_step(self, backbone: BackboneModule) -> None:
-        """Moves the key encoder: k = m k + (1 - m) q, parameters only; its batch-norm buffers are its own."""
+        """The step's keys enter the queue. Moves the key encoder: k = m k + (1 - m) q, parameters only.
+
+        Its batch-norm buffers are its own.
+        """
+        for fresh in self.fresh:
+            self._enqueue(fresh)
+        self.fresh.clear()
         keys: list[Tensor] = [
             *self.scaffold["key_backbone"].parameters(),
             *self.scaffold["key_projector"].parameters(),
