@@ -53,7 +53,7 @@ def test_several_findings_and_unknown_ones() -> None:
     labels = np.zeros((100, 4), np.float32)
     labels[:2, 0] = labels[50:52, 1] = 1
     labels[:, 2] = np.nan
-    labels[10:, 3] = np.nan
+    labels[:20, 3] = labels[30:, 3] = np.nan
     for seed in range(20):
         found = labels[label_draw([str(i) for i in range(100)], labels, 0.01, seed)]
         assert found[:, 0].max() == found[:, 1].max() == 1 and np.isfinite(found[:, 3]).any()

@@ -73,6 +73,7 @@ def test_each_task_and_backbone_has_the_figures_of_its_kind() -> None:
         "froc": quality.froc_plot,
     }  # fmt: skip
     assert made["seeds-dense"].title == "Dice and mAP of every seed"
+    assert all("seeds-dense" in items(cell("a", task)) for task in ("lungs", "teeth"))
 
 
 def test_what_no_score_is_defined_for_is_not_drawn() -> None:
@@ -138,6 +139,20 @@ def test_a_matrix_names_the_scores_of_the_cells() -> None:
     ]
     names = made["forgetting-a"].make().names()  # type: ignore[union-attr]
     assert names[3::2] == ["lungs (Dice): shared", "germ (score): shared"]
+
+
+def test_frozen_features_alone_have_their_own_list_of_scores() -> None:
+    probe = {"start": "a", "title": "A", "backbone": "r18", "task": "germ", "probe": "k-NN", "share": 1.0, "draw": 0,
+             "labels_seen": False, "metrics": {}, "predictions": "p", "features": "f", "data": "d"}  # fmt: skip
+    alone = items(probes=[probe])
+    assert {"frozen", "labels-germ-r18", "probe-scores"} <= alone.keys()
+    assert not {"frozen-differences", "scores"} & alone.keys()
+    other = probe | {"start": "b", "title": "B"}
+    both = items(cell("a"), probes=[probe, other])
+    assert {"frozen-differences", "scores", "probe-scores"} <= both.keys()
+    assert both["frozen-differences"].title == "Frozen features, less those of A"
+    picture = {"start": "a", "title": "A!", "backbone": "r18", "file": "e.npz", "n": 96}
+    assert items(embeddings=[picture])["features-a-r18"].title == "Features of 96 films: A!"
 
 
 def test_quotes_stand_in_the_section_of_their_kind() -> None:
