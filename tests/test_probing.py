@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import command
@@ -20,6 +22,7 @@ from muscle.data.audit import write_seen
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
 from muscle.data.label_draws import label_draw
+from muscle.data.normalization import PerImage, PerSource
 from muscle.data.splits import PatientSplit
 from muscle.datasets.kermany import Kermany
 from muscle.errors import UsageError, UserError
@@ -28,7 +31,8 @@ from muscle.frozen import Frozen, embedding, labels_seen
 from muscle.job import Start, start_key
 from muscle.lineup import probed
 from muscle.predictions import Predictions
-from muscle.probing import plan_probes, run_probes
+from muscle.probing import check_shares, plan_probes, run_probes
+from muscle.progress import Progress
 from muscle.recipe import Kaiming, Recipe, Weights
 from muscle.report.page import check, report
 from muscle.report.reading import read_embedding
@@ -127,6 +131,14 @@ def test_all_labels_of_drawn_chests_beat_chance(made: Results) -> None:
     assert found > 0.75
 
 
+def test_a_picture_names_each_film_and_its_source(made: Results, place: Path) -> None:
+    films = corpus(place).all_rows
+    (entry,) = (e for e in made.data["embeddings"] if e["start"] == "other")
+    with np.load(made.out / entry["file"]) as kept:
+        assert kept["id"].tolist() == list(films.ids) and kept["source"].tolist() == ["chest"] * 96
+        assert kept["body_part"].tolist() == ["chest"] * 96 and kept["xy"].shape == (96, 2)
+
+
 def test_a_second_call_computes_nothing(made: Results, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frozen, "extract", lambda *_: pytest.fail("computed again"))
     for name in ("knn_outputs", "linear_probe", "embedding"):
@@ -173,6 +185,148 @@ def test_features_are_those_of_the_film(made: Results, place: Path) -> None:
     rows = data.tasks["germ"].test.take(np.array([5, 0, 3]))
     alone = extract(start.load(RANDOM.backbone), rows, RANDOM.normalization, tiny.MACHINE.torch_device())
     np.testing.assert_allclose(one.of(rows), alone, rtol=1e-4, atol=1e-5)
+
+
+def frozen_of(place: Path, data: Any, method: Recipe = RANDOM, seed: int = 0) -> Frozen:
+    """The untrained network on a corpus."""
+    start = Start(method.init, seed, key=start_key(method.backbone, method.init, seed))
+    return Frozen(method, data, tiny.MACHINE, place / "alone", start)
+
+
+def test_features_are_of_all_labelled_films_and_of_those_of_the_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chests have labels, the bones boxes alone."""
+    data = tiny.corpus(tmp_path)
+    assert len(frozen_of(tmp_path, data).rows) == len(data.all_rows)
+    monkeypatch.setattr(frozen, "EMBEDDED", 9)
+    some = frozen_of(tmp_path, data)
+    shown, bones = set(some.shown.ids), {i for i in data.all_rows.ids if i.startswith("bones/")}
+    assert len(shown) == 9 and shown & bones and bones - shown
+    assert set(some.rows.ids) == {i for i in data.all_rows.ids if i not in bones} | shown
+    np.testing.assert_array_equal(some.of(some.rows), some.features)
+    file = next((tmp_path / "alone" / "features").iterdir())
+    for damage in (b"", b"no array", file.read_bytes()[:200]):
+        file.write_bytes(damage)
+        with pytest.raises(UserError, match="damaged .*remove it, and it is computed again"):
+            _ = frozen_of(tmp_path, data).features
+
+
+def test_features_have_the_key_of_what_decides_them(tmp_path: Path) -> None:
+    """Weights, films, normalization; and the levels of a store only where a film is normalized by them."""
+    data = tiny.corpus(tmp_path)
+
+    def key(method: Recipe = RANDOM, corpus: Any = data, seed: int = 0) -> str:
+        return frozen_of(tmp_path, corpus, method, seed).key
+
+    by_source, by_image = (RANDOM.with_(normalization=one()) for one in (PerSource, PerImage))
+    stores = [SimpleNamespace(name=s.name, mean=s.mean + 1, sd=s.sd) for s in data.stores]
+    brighter = SimpleNamespace(all_rows=data.all_rows, tasks=data.tasks, stores=stores)
+    fewer = SimpleNamespace(all_rows=data.pool, tasks=data.tasks, stores=data.stores)
+    assert key(by_source) == key(by_source) != key(by_image)
+    assert key(by_source, brighter) != key(by_source) and key(by_image, brighter) == key(by_image)
+    assert len({key(), key(corpus=fewer), key(seed=1)}) == 3
+
+
+def test_what_can_be_probed_has_labels_and_films_on_both_sides(place: Path) -> None:
+    data = corpus(place)
+    germ, boxed = (
+        data.tasks["germ"],
+        SimpleNamespace(target=SimpleNamespace(kind="boxes"), train="ab", test="c"),
+    )
+    one, none = germ.train.take(np.array([0])), germ.test.take(np.array([], np.int64))
+    given = {"germ": germ, "boxes": boxed, "one": replace(germ, train=one), "none": replace(germ, test=none)}
+    assert list(frozen.labelled(SimpleNamespace(tasks=given))) == ["germ"]  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="no target to probe"):
+        frozen.labelled(SimpleNamespace(tasks=given | {"germ": boxed}))  # type: ignore[arg-type, dict-item]
+
+
+def test_a_start_is_what_the_last_stage_left(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [SimpleNamespace(about={"key": name}) for name in ("first", "last")]
+    put: list[Any] = []
+    starts: list[Start] = []
+    monkeypatch.setattr(probing.Pipeline, "pretrain", lambda self: made)
+    monkeypatch.setattr(Results, "put_stages", lambda self, *words: put.append((words[0].name, words[1])))
+    monkeypatch.setattr(probing, "_embed", lambda frozen, results: starts.append(frozen.start))
+    monkeypatch.setattr(probing, "_probe", lambda *words: None)
+    method = tiny.small("muscle")
+    found = run(place, [RANDOM, method], "stages")
+    assert [start.checkpoint for start in starts] == [None, made[1]] and starts[1].key == "last"
+    assert starts[0].key == start_key(RANDOM.backbone, RANDOM.init, RANDOM.seed)
+    assert put == [("muscle", made)]
+    assert [s["name"] for s in found.data["sources"]] == ["chest"]
+    for recipe in (RANDOM, method):
+        assert (found.out / f"{recipe.name}-resnet18.yaml").read_text() == recipe.yaml()
+
+
+def test_probes_learn_from_the_drawn_films_and_choose_on_validation(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the draw and the parts by hand, in what the two probes are given."""
+    given: dict[str, list[Any]] = {"knn_outputs": [], "linear_probe": []}
+    for name, calls in given.items():
+        real = getattr(probing, name)
+
+        def seen(*words: Any, calls: list[Any] = calls, real: Any = real) -> Any:
+            calls.append((words, real(*words)))
+            return calls[-1][1]
+
+        monkeypatch.setattr(probing, name, seen)
+    found = run_probes(
+        [RANDOM], file(place), place / "runs" / "given", place / "stores", tiny.MACHINE, "T", (0.5,), 1
+    )
+    data = corpus(place)
+    of = frozen_of(place / "runs", data, seed=RANDOM.seed).of
+    for i, (name, task) in enumerate(data.tasks.items()):
+        target, truth = task.target, task.train.labels(task.target)
+        index = label_draw(task.train.patients, truth, 0.5, 0)
+        train, test, valid = of(task.train.take(index)), of(task.test), of(task.valid)
+        near, _ = given["knn_outputs"][i]
+        linear, chosen = given["linear_probe"][i]
+        for words, wanted in ((near, (train, truth[index], test, 20)), (linear, (
+            train, truth[index], valid, task.valid.labels(target), test, target.exclusive,
+        ))):  # fmt: skip
+            for one, other in zip(words, wanted, strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+        (entry,) = (e for e in found.data["probes"] if (e["task"], e["probe"]) == (name, "linear"))
+        assert (entry["c"], entry["valid"]) == (chosen.c, chosen.valid)
+
+
+def test_probes_of_other_data_leave_and_few_films_have_no_picture(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two networks each says its own scores, with all labels."""
+    monkeypatch.setattr(frozen, "EMBEDDED", 9)
+    said: list[str] = []
+    heard = Progress()
+    monkeypatch.setattr(heard, "message", said.append)
+    out = place / "runs" / "other data"
+    old = {"start": "old", "backbone": "b", "features": "f", "predictions": "p", "data": "of before"}
+    before = Results(out, "T", True, tiny.MACHINE)
+    before.put_probe(old | {"task": "t", "probe": "linear", "share": 1.0, "draw": 0})
+    before.put_embedding(old)
+    deeper = RANDOM.with_(backbone=ResNet(name="resnet50", zero_init_last=False))
+    found = run_probes(
+        [RANDOM, deeper], file(place), out, place / "stores", tiny.MACHINE, "T", (0.5, 1.0), 1, heard
+    )
+    assert {(e["start"], e["backbone"]) for e in found.data["probes"]} == {
+        ("scratch", "resnet18"),
+        ("scratch", "resnet50"),
+    }
+    assert found.data["embeddings"] == []
+    expected = []
+    for backbone in ("resnet18", "resnet50"):
+        for task in ("pneumonia", "germ"):
+            auc = {e["probe"]: e["metrics"]["auc"]["value"] for e in found.data["probes"]
+                   if (e["backbone"], e["task"], e["share"]) == (backbone, task, 1.0)}  # fmt: skip
+            words = f"k-NN {auc['k-NN']:.3f}, linear {auc['linear']:.3f}"
+            expected.append(f"Random init, {task}: AUC of frozen features with 100% of the labels: {words}")
+    assert [text for text in said if "AUC" in text] == expected
+    monkeypatch.setattr(probing, "labels_seen", lambda *_: True)
+    run_probes([RANDOM], file(place), out, place / "stores", tiny.MACHINE, "T", (0.2, 0.5, 1.0), 1, heard)
+    assert [text.partition(": ")[2].partition(",")[0] for text in said if "left out" in text] == [
+        "trained with its labels before"
+    ] * 2
 
 
 def test_the_report_has_table_curves_and_pictures(made: Results) -> None:
@@ -283,7 +437,14 @@ def test_plan_counts_what_is_then_computed(made: Results, place: Path) -> None:
     rows = plan_probes([RANDOM, other(place)], file(place), SHARES, DRAWS)
     assert sum(row["fits"] for row in rows) == len(made.data["probes"])
     assert [row["films"] for row in rows] == [96, 96] and rows[0]["targets"] == "pneumonia, germ"
-    assert rows[0]["stages first"] == "none"
+    assert rows[0]["stages first"] == "none" and rows[0]["size"] == "64x48"
+    assert plan_probes([tiny.small("muscle")], file(place))[0]["stages first"] == "pretrain, continual"
+    twice = plan_probes([RANDOM], file(place), (0.5, 0.5, 1.0), 1)[0]["fits"]
+    assert twice == plan_probes([RANDOM], file(place), (0.5, 1.0), 1)[0]["fits"] == 2 * 2 * 2
+    both = DataFile(sources=dict(tiny.sources(place / "tiny")))
+    assert plan_probes([RANDOM], both)[0]["targets"] == "pneumonia, germ"  # boxes are not probed
+    with pytest.raises(UsageError, match="shares none"):
+        check_shares((), 1)
     with pytest.raises(UsageError, match="draws 0"):
         plan_probes([RANDOM], file(place), SHARES, 0)
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import tiny
+from filelock import FileLock
 
-from muscle.data.audit import write_seen
+from muscle import results as module
+from muscle.data.audit import Pair, write_seen
 from muscle.data.corpus import Corpus
 from muscle.errors import UserError
 from muscle.evaluate import run_cell
@@ -69,10 +74,189 @@ def test_cells_are_replaced_not_doubled(tmp_path: Path) -> None:
     results.put_cell(cell)
     results.put_cell(cell | {"seed": 1})
     results.put_cell(cell | {"key": "new"})
+    results.put_cell(cell | {"backbone": "resnet50"})
     again = _results(tmp_path)
-    assert len(again.data["cells"]) == 2
+    assert len(again.data["cells"]) == 3
     assert again.cell("muscle", "resnet18", "germ", 0) == cell | {"key": "new"}
     assert again.cell("muscle", "resnet18", "germ", 2) is None
+
+
+def cell(seed: int, **more: Any) -> dict[str, Any]:
+    """What tells a cell from others, and more."""
+    return {"recipe": "muscle", "backbone": "resnet18", "task": "germ", "seed": seed} | more
+
+
+def on_disk(out: Path, part: str) -> Any:
+    """A part of the file as it lies there."""
+    return json.loads((out / "results.json").read_text())[part]
+
+
+def test_a_cell_is_there_or_missing_and_never_both(tmp_path: Path) -> None:
+    results = _results(tmp_path)
+    results.put_grid([cell(s, status="not run", why="") for s in range(3)])
+    results.put_cell(cell(0))
+    assert [c["seed"] for c in on_disk(tmp_path, "missing")] == [1, 2]
+    results.put_missing(cell(1, status="NaN", why="first"))
+    results.put_missing(cell(1, status="NaN", why="second"))
+    results.put_missing(cell(0, status="lost", why="gone"))
+    assert on_disk(tmp_path, "cells") == []
+    assert [(c["seed"], c["why"]) for c in on_disk(tmp_path, "missing")] == [
+        (2, ""),
+        (1, "second"),
+        (0, "gone"),
+    ]
+    results.put_cell(cell(3))
+    results.put_grid([cell(s, status="not run", why="") for s in (1, 3, 4)])
+    assert [(c["seed"], c["why"]) for c in on_disk(tmp_path, "missing")] == [(1, "second"), (4, "")]
+
+
+def test_stale_cells_leave_and_are_counted(tmp_path: Path) -> None:
+    results = _results(tmp_path)
+    for seed in range(3):
+        results.put_cell(cell(seed))
+    assert results.drop_cells(lambda c: c["seed"] > 5) == 0
+    assert results.drop_cells(lambda c: c["seed"] == 1) == 1
+    assert [c["seed"] for c in on_disk(tmp_path, "cells")] == [0, 2]
+
+
+def test_two_processes_fill_one_file_one_after_the_other(tmp_path: Path) -> None:
+    """Each has read the file before the other wrote; and one that holds the lock is waited for."""
+    first, second = _results(tmp_path), _results(tmp_path)
+    first.put_cell(cell(0))
+    second.put_cell(cell(1))
+    with FileLock(tmp_path / ".results.lock"):
+        waiting = threading.Thread(target=first.put_cell, args=(cell(2),))
+        waiting.start()
+        waiting.join(0.3)
+        assert [c["seed"] for c in on_disk(tmp_path, "cells")] == [0, 1]
+    waiting.join(10)
+    assert [c["seed"] for c in on_disk(tmp_path, "cells")] == [0, 1, 2]
+
+
+def test_the_time_of_several_processes_is_added_up_and_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    for _ in range(2):
+        results = _results(tmp_path)
+        for seed in range(3):
+            clock[0] += 10
+            results.put_cell(cell(seed))
+    assert on_disk(tmp_path, "provenance")["wall_s"] == 60
+
+
+def test_a_title_is_kept_unless_another_is_given(tmp_path: Path) -> None:
+    Results(tmp_path, "", False, tiny.MACHINE).put_cell(cell(0))
+    assert on_disk(tmp_path, "title") == "Results"
+    _results(tmp_path).put_cell(cell(1))
+    assert (on_disk(tmp_path, "title"), on_disk(tmp_path, "synthetic")) == ("a title", True)
+    Results(tmp_path, "", True, tiny.MACHINE).put_cell(cell(2))
+    assert on_disk(tmp_path, "title") == "a title"
+    (tmp_path / "results.json").write_text(
+        '{"version": 1, "cells": [], "stages": []}'
+    )  # of before cells were missed
+    _results(tmp_path).put_grid([cell(0)])
+    assert on_disk(tmp_path, "missing") == [cell(0)]
+
+
+class Shelf:
+    """A store of six films."""
+
+    name, path, digest, quarantine, targets = "s", Path("s"), "d", ("a", "b"), (SimpleNamespace(name="germ"),)
+    columns = {
+        "split": {"train": 4, "test": 2},
+        "modality": {"DX": 5, "CR": 1},
+        "body_part": {"": 1, "hand": 2, "chest": 3},
+    }
+
+    def __len__(self) -> int:
+        return 6
+
+    def counts(self, column: str) -> dict[str, int]:
+        """How often each value occurs."""
+        return self.columns[column]
+
+
+def counted(tmp_path: Path, tested: bool = False, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The row of a source and the provenance, of a corpus of the shelf alone."""
+    source = SimpleNamespace(kind="folder", external=True, licence="CC0")
+    file = SimpleNamespace(sources={"s": source}, allow_leaks=more.pop("allow_leaks", False))
+    about: dict[str, Any] = {"left_out": (), "all_rows": range(5), "leaks": ()} | more
+    _results(tmp_path).put_sources(SimpleNamespace(stores=(Shelf(),), file=file, **about), tested)  # type: ignore[arg-type]
+    (row,) = on_disk(tmp_path, "sources")
+    return row, on_disk(tmp_path, "provenance")
+
+
+def test_a_source_is_counted_by_part_and_named(tmp_path: Path) -> None:
+    row, facts = counted(tmp_path)
+    assert row == {
+        "name": "s", "kind": "folder", "body_part": "chest, hand", "modality": "DX, CR", "targets": ["germ"],
+        "external": True, "train": 4, "valid": 0, "test": 2, "total": 6, "quarantined": 2, "licence": "CC0",
+        "store": str(Path("s").resolve()), "digest": "d",
+    }  # fmt: skip
+    assert not {"films excluded", "leaks allowed"} & facts.keys()
+    row, _ = counted(tmp_path, tested=True)
+    assert (row["train"], row["valid"], row["test"]) == (0, 0, 6)
+
+
+def test_what_flatters_or_is_left_out_is_told(tmp_path: Path) -> None:
+    """Of three pairs two are of one tested film."""
+    pairs = [Pair("a", "x", "pixels", ("test", "train")), Pair("a", "y", "patient", ("test", "train")),
+             Pair("b", "x", "pixels", ("valid", "train"))]  # fmt: skip
+    _, facts = counted(tmp_path, left_out=("z",), allow_leaks=True, leaks=pairs)
+    assert facts["films excluded"] == 1
+    assert facts["leaks allowed"] == (
+        "2 test or validation films were seen in training, so scores flatter (same patient, pixels)"
+    )
+    _, facts = counted(tmp_path / "other", allow_leaks=True)
+    assert facts["leaks allowed"].endswith(
+        "0 test or validation films were seen in training, so scores flatter"
+    )
+
+
+def test_films_of_the_pool_are_counted_where_something_is_pre_trained(corpus: Corpus, tmp_path: Path) -> None:
+    results = _results(tmp_path)
+    results.put_start(tiny.small("scratch"), corpus)
+    assert "films pre-trained on" not in results.data["provenance"]
+    results.put_start(tiny.small("md-moco"), corpus)
+    assert results.data["provenance"]["films pre-trained on"] == len(corpus.pool) < len(corpus.all_rows)
+
+
+def test_stages_of_a_recipe_and_backbone_replace_their_own(tmp_path: Path) -> None:
+    """Scores at the start are those of the look before the first turn; forward transfer by hand: 0.6 - 0.5."""
+    log = tmp_path / "log.jsonl"
+    log.write_text("{}\n")
+
+    def look(turn: int, task: str, **frozen: float) -> dict[str, Any]:
+        scores = {"x": 0.8, "y": 0.7}
+        return {"turn": turn, "task": task, "frozen": frozen, "shared": scores, "recomputed": scores}
+
+    def made(name: str, *looks: dict[str, Any]) -> Any:
+        about = {
+            "stage": {"name": name},
+            "key": f"key of {name}",
+            "minutes": 2.0,
+            "matrix": looks,
+            "steps": 9,
+        }
+        return SimpleNamespace(about=about, log_file=log, sha256="s")
+
+    results, method = _results(tmp_path / "out"), tiny.small("md-moco")
+    other = method.with_(backbone=method.backbone.with_(name="resnet50"))
+    turns = (look(-1, "", x=0.4, y=0.5), look(0, "x", y=0.6), look(1, "y"))
+    for recipe in (method, other, method):
+        results.put_stages(recipe, [made("pretrain"), made("continual", *turns)])
+    stages, lost = on_disk(tmp_path / "out", "stages"), on_disk(tmp_path / "out", "forgetting")
+    assert [(s["backbone"], s["name"]) for s in stages] == [
+        (backbone, name) for backbone in ("resnet50", "resnet18") for name in ("pretrain", "continual")
+    ]
+    assert [(entry["backbone"], entry["steps"]) for entry in lost] == [("resnet50", 9), ("resnet18", 9)]
+    for entry in lost:
+        assert len(entry["turns"]) == 2 and entry["forward_transfer"] == pytest.approx(0.6 - 0.5)
+        assert entry["title"] == "MD-MoCo" and entry["replayed"] == 0
+    results.put_stages(method, [made("continual", *turns[1:])])
+    assert "forward_transfer" not in on_disk(tmp_path / "out", "forgetting")[-1]  # nothing to compare with
 
 
 def test_what_is_found_again_keeps_the_name_of_who_computed_it(

@@ -53,10 +53,34 @@ def test_several_findings_and_unknown_ones() -> None:
     labels = np.zeros((100, 4), np.float32)
     labels[:2, 0] = labels[50:52, 1] = 1
     labels[:, 2] = np.nan
-    labels[10:, 3] = np.nan
-    found = labels[label_draw([str(i) for i in range(100)], labels, 0.01, 3)]
-    assert found[:, 0].max() == found[:, 1].max() == 1 and np.isfinite(found[:, 3]).any()
-    assert len(found) <= 4
+    labels[:20, 3] = labels[30:, 3] = np.nan
+    for seed in range(20):
+        found = labels[label_draw([str(i) for i in range(100)], labels, 0.01, seed)]
+        assert found[:, 0].max() == found[:, 1].max() == 1 and np.isfinite(found[:, 3]).any()
+        assert len(found) <= 4
+
+
+def test_a_patient_has_what_any_of_the_films_has() -> None:
+    """The one who is ill on the first of two films is in every draw, with both."""
+    patients = ["ill", "ill", *(f"p{i}" for i in range(30))]
+    labels = np.zeros((32, 1), np.float32)
+    labels[0] = 1
+    for seed in range(10):
+        assert {0, 1} <= set(label_draw(patients, labels, 0.05, seed).tolist())
+
+
+def test_shares_are_rounded_to_the_nearest_number_of_patients() -> None:
+    patients, labels = list("abcdefg"), np.ones((7, 1), np.float32)
+    assert [len(label_draw(patients, labels, share, 0)) for share in (0.2, 0.25, 0.4, 0.95)] == [1, 2, 3, 7]
+    assert label_draw([], labels[:0], 0.5, 0).tolist() == []
+
+
+def test_a_patient_unlike_all_others_is_drawn_as_often_as_they() -> None:
+    """Of a quarter of the patients: in about a quarter of the draws, neither in none nor in all."""
+    labels = np.array([[1, 1], *[[1, 0], [0, 1], [0, 0]] * 13], np.float32)
+    patients = [f"p{i}" for i in range(40)]
+    often = sum(0 in label_draw(patients, labels, 0.25, seed) for seed in range(200))
+    assert 30 < often < 75  # also where the first of a class must come
 
 
 def test_seeds_differ_and_the_order_of_the_rows_does_not_count() -> None:

@@ -94,7 +94,7 @@ def write_results(
                      "licence": "CC BY 4.0", "store": "nowhere"}],
         "cells": cells, "stages": stages,
         "forgetting": [{"recipe": "muscle", "title": "MUSCLE", "tasks": ["lungs", "pneumonia"],
-                        "metric": {"lungs": "dice", "pneumonia": "auc"}, "turns": turns,
+                        "turns": turns,
                         "backward_transfer": -0.01, "forgetting": 0.02, "average": 0.8125, "forward_transfer": 0.03,
                         "steps": 40, "replayed": 30}],
     }  # fmt: skip

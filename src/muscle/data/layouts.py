@@ -83,7 +83,8 @@ class Proposal:
             return False
         for child in plain:  # beside something recognized, a folder stands for itself
             self.any_films(child)
-        loose = sum(looks_like_image(path) for path in folder.iterdir() if path.is_file())
+        here = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+        loose = sum(map(looks_like_image, here))
         if loose:
             self.notes.append(
                 f"{folder}: {loose} pictures directly in it belong to no source; give them a folder"
@@ -120,7 +121,7 @@ def class_folders(paths: Iterable[str]) -> list[str]:
 def how_to_label(data: DataFile) -> str:
     """What to do about sources that teach nothing: of a folder, whether its folders may be classes."""
     for name, source in data.sources.items():
-        bare = source.kind == "folder" and getattr(source, "labels", "") == "none" and source.folder.is_dir()
+        bare = source.kind == "folder" and getattr(source, "labels", "") == "none"
         if bare and (classes := class_folders(images(source.folder))):
             few = ", ".join(classes[:4]) + (", ..." if len(classes) > 4 else "")
             return (
@@ -181,10 +182,10 @@ def _coco(folder: Path) -> Fields | None:
             data = json.loads(file.read_text("utf-8-sig"))
             name = str(data["images"][0]["file_name"])
             _ = data["annotations"], data["categories"]
-        except (OSError, ValueError, KeyError, TypeError, IndexError):
+        except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
             continue
         for place in (".", *(child.name for child in _children(folder))):
-            if (folder / place / name).is_file():
+            if is_file(folder / place / name):
                 return {"kind": "coco", "file": file.relative_to(folder).as_posix(), "images": place}
     return None
 
@@ -215,7 +216,7 @@ def films_beside(folder: Path) -> Path | None:
         except OSError:  # somebody else's
             continue
         pairs = ({f"{prefix}{film}{suffix}" for film in films} for prefix, suffix in _AFFIXES)
-        if other != folder and stems and any(stems <= named for named in pairs):
+        if other != folder and any(stems <= named for named in pairs):
             return other
     return None
 

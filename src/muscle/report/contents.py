@@ -134,7 +134,7 @@ def plan(results: Results, out: Path, baseline: str | None = None) -> list[Item]
         items.append(_item("curves", where, "training", title, CURVES, make, folded=folded))
     metrics = {cell["task"]: scores.MAIN.get(cell["kind"], "score") for cell in results["cells"]}
     for given in results["forgetting"]:
-        entry = given | {"metric": metrics | given.get("metric", {})}
+        entry = given | {"metric": metrics}
         title = f"Forgetting matrix: {entry.get('title', entry['recipe'])}"
         matrix = partial(drawings.filled, partial(tables.forgetting, entry), "no turn was scored")
         items.append(

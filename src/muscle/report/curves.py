@@ -75,7 +75,7 @@ def panels(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Curve]]:
                 continue
             panel, _, line = key.partition(":")
             if panel.startswith("top1"):
-                panel, line = "top1", panel.removeprefix("top1").strip("_").replace("_", " ") or line or "all"
+                panel, line = "top1", panel.removeprefix("top1").strip("_").replace("_", " ") or "all"
             if panel == "loss" and len(tasks) > 1:
                 total.append(float(value))
                 continue
