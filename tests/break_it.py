@@ -124,8 +124,7 @@ MUTATIONS = (
     ),
     Mutation(
         "queue: keys enter before the logits", "tasks/moco.py",
-        "        loss = info_nce(query, batch.mine(keys), self.queue.clone(), self.config.temperature)\n"
-        "        self._enqueue(keys)\n",
+        "        loss = info_nce(query, batch.mine(keys), self.queue, self.config.temperature)\n",
         "        self._enqueue(keys)\n"
         "        loss = info_nce(query, batch.mine(keys), self.queue.clone(), self.config.temperature)\n",
         f"{ORACLES}queue.py::test_keys_are_enqueued_after_the_logits",

@@ -8,6 +8,7 @@ import pytest
 import tiny
 
 from muscle.api import compare
+from muscle.backbones.resnet import ResNet
 from muscle.data.data_file import DataFile
 from muscle.equal_compute import equal_compute
 from muscle.errors import UsageError
@@ -39,6 +40,24 @@ def test_each_cheaper_start_takes_as_many_images_as_the_longest(tmp_path: Path) 
         for task, (images, epoch) in found.items():
             lacking = (most - before) / len(found)
             assert 0 <= images - (target[task][0] + lacking) < epoch + 1, (recipe.name, task)
+
+
+def test_rivals_have_the_same_backbone_and_are_fine_tuned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is lacking to the longest of them is shared by the tasks that have a test part."""
+    file = DataFile(sources=dict(tiny.sources(tmp_path)), split=tiny.SPLIT)
+    scratch, moco, muscle = (tiny.small(name) for name in ("scratch", "md-moco", "muscle"))
+    others = [muscle.with_(backbone=ResNet(name="resnet50")), muscle.with_(name="alone", finetune=None)]
+
+    def lacking(*recipes: Recipe) -> dict[str, int]:
+        made = equal_compute(recipes, file, tmp_path / "stores", tiny.MACHINE)
+        return {r.name: r.finetune.more_images for r in made if r.finetune is not None}
+
+    before, tasks = seen(moco, tmp_path)
+    assert lacking(scratch, moco, *others) == {"scratch-same-compute": round(before / len(tasks))}
+    monkeypatch.setattr(Pipeline, "tested", lambda self: list(self.tasks())[:1])
+    assert lacking(scratch, moco) == {"scratch-same-compute": before}
 
 
 def test_nothing_to_make_equal_is_said(tmp_path: Path) -> None:

@@ -16,15 +16,19 @@ from held import held_until_slept
 from sklearn.metrics import roc_auc_score
 
 from muscle import engine, evaluate, grid
+from muscle.backbones.resnet import ResNet
 from muscle.case_table import write_cases
 from muscle.checkpoint import Checkpoint, Snapshot
 from muscle.data.audit import write_seen
 from muscle.data.data_file import DataFile
 from muscle.errors import UsageError, UserError
-from muscle.grid import Share
+from muscle.evaluate import NotScored
+from muscle.grid import Cell, Share, cells_of, prepare_all, run_pipelines
 from muscle.grid_plan import plan_grid
 from muscle.leave_one_out import left_out
+from muscle.pipeline import Pipeline
 from muscle.predictions import Predictions
+from muscle.progress import Progress
 from muscle.recipe import Recipe, Weights
 from muscle.report.page import report
 from muscle.report.scores import classification
@@ -290,6 +294,192 @@ def test_shares_of_a_scheduler() -> None:
     for wrong in ("4/4", "1", "-1/2", "auto"):
         with pytest.raises(UsageError, match="0 to N - 1"):
             Share.parse(wrong, {})
+
+    assert Share.parse("auto", slurm | {"RANK": "7"}) == Share(
+        2, 8
+    )  # no torchrun without the number of ranks
+    assert Share.parse("auto", {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "8"}) == Share(3, 8)
+    cells = [Cell(None, "t", seed) for seed in range(7)]  # type: ignore[arg-type]
+    assert [c.seed for c in Share(1, 3).of(cells)] == [1, 4]
+
+
+class Heard(Progress):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.said.append(text)
+
+
+class Bench:
+    """A pipeline of two seeds and its results, in which nothing is trained: cells are what ``answer`` makes of them."""
+
+    def __init__(self, films: Path, out: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+        recipe = quick("md-moco").with_(**changes)
+        corpus = grid.prepare(recipe, file(films), films / "stores", tiny.MACHINE)
+        self.pipeline = tiny.pipeline(recipe, corpus, out / "checkpoints")
+        self.results, self.heard = Results(out / "a", "T", True, tiny.MACHINE), Heard()
+        self.asked: list[int] = []
+        self.monkeypatch = monkeypatch
+
+    def run(self, answer: Any) -> dict[int, tuple[str, str]]:
+        """What is missing afterwards, by seed."""
+
+        def computed(cell: Cell, *_: object) -> None:
+            self.asked.append(cell.seed)
+            if isinstance(answer, dict) and cell.seed in answer:
+                raise answer[cell.seed]
+
+        self.monkeypatch.setattr(grid, "_run", computed)
+        self.monkeypatch.setattr(grid, "_stages_lost", lambda *_: False)
+        run_pipelines([self.pipeline], self.results, self.heard)
+        return {c["seed"]: (c["status"], c["why"]) for c in self.results.data["missing"]}
+
+
+def test_what_fails_is_told_and_the_rest_goes_on(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(films, tmp_path, monkeypatch, seeds=(0, 1, 2))
+    told = bench.run({0: MemoryError("1 GB"), 1: NotScored("NaN predictions", "not finite")})
+    assert told[0] == ("not run", "out of memory (1 GB); lower batch_size or size, or use another device")
+    assert told[1] == ("NaN predictions", "not finite") and told[2] == ("not run", "")
+    assert bench.heard.said == [
+        f"warning: md-moco, pneumonia, seed {seed}: not computed: {told[seed][1]}" for seed in (0, 1)
+    ]
+    with pytest.raises(UserError, match="first"):
+        Bench(films, tmp_path / "none", monkeypatch).run({0: UserError("first"), 1: UserError("second")})
+
+
+def test_a_task_without_a_test_part_is_named_and_not_run(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(films, tmp_path, monkeypatch)
+    monkeypatch.setattr(grid, "_tested", lambda cell: cell.seed == 0)
+    told = bench.run({})
+    assert bench.asked == [0] and told[0] == ("not run", "")
+    assert told[1][0] == "n too small" and told[1][1].startswith("its test part is empty; give more films")
+    assert bench.heard.said == [f"pneumonia: not scored, {told[1][1]}"]
+
+
+def test_stages_that_no_cell_asks_for_are_run_by_one_job_and_failed_ones_once(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def pretrain(self: Pipeline) -> list[Checkpoint]:
+        tried.append(self.recipe.name)
+        raise UserError("the loss is not finite")
+
+    monkeypatch.setattr(Pipeline, "pretrain", pretrain)
+    recipe = quick("md-moco")
+    corpus = grid.prepare(recipe, file(films), films / "stores", tiny.MACHINE)
+    for given, share, expected in (
+        (recipe.with_(finetune=None), Share(), ["md-moco"]),
+        (recipe.with_(finetune=None), Share(0, 2), []),
+        (recipe, Share(), ["md-moco"]),  # for two cells, and for the stages themselves
+    ):
+        results = Results(tmp_path / str(len(tried)), "T", True, tiny.MACHINE)
+        tried.clear()
+        heard = Heard()
+        try:
+            run_pipelines([tiny.pipeline(given, corpus, tmp_path / "c")], results, heard, share)
+        except UserError as error:
+            assert str(error) == "the loss is not finite"
+        assert tried == expected
+        assert (results.out / "results.json").exists()
+
+
+def test_cells_of_other_settings_or_data_leave_the_table(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(films, tmp_path, monkeypatch, seeds=(5,))
+    recipe, digest = bench.pipeline.recipe, bench.pipeline.corpus.digest
+    same = {
+        "recipe": "md-moco",
+        "backbone": "resnet18",
+        "task": "t",
+        "settings": evaluate.settings(recipe),
+        "data": digest,
+    }
+    for seed, change in enumerate(({}, {"settings": "x"}, {"data": "x"}, {"recipe": "other", "data": "x"})):
+        bench.results.put_cell(same | {"seed": seed} | change)
+    bench.run({})
+    assert [c["seed"] for c in bench.results.data["cells"]] == [0, 3]
+    assert bench.heard.said == ["md-moco: 2 cells of other settings or data leave the table"]
+
+
+def test_a_cell_is_told_by_its_main_scores_and_its_doubts_and_taken_home_once(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(films, tmp_path, monkeypatch, seeds=(0,))
+    ends = {"value": 0.75, "low": 0.5, "high": 0.875}
+    made = {"key": "k", "kind": "labels", "status": "ok", "why": "",
+            "metrics": {"auc": ends, "brier": ends, "accuracy": ends | {"low": None, "high": None}}}  # fmt: skip
+    home: list[object] = []
+    monkeypatch.setattr(grid, "found", lambda *_: made)
+    monkeypatch.setattr(Checkpoint, "find", lambda root, key: f"weights of {key}")
+    monkeypatch.setattr(grid, "take_home", lambda weights, *_: home.append(weights))
+    for there in (False, True):
+        monkeypatch.setattr(grid, "at_home", lambda root, key, there=there: there)
+        run_pipelines([bench.pipeline], bench.results, bench.heard, Share(0, 2))
+        made |= {"status": "one class in test", "why": "no AUC"}
+    assert home == ["weights of k"]
+    words = "MD-MoCo, pneumonia, seed 0: auc 0.750 (0.500 to 0.875), accuracy 0.750 (?)"
+    assert bench.heard.said == [words, f"{words} (one class in test: no AUC)"]
+
+
+def test_cells_are_asked_for_seed_by_seed(films: Path, tmp_path: Path) -> None:
+    corpus = grid.prepare(quick("scratch"), file(films), films / "stores", tiny.MACHINE)
+    recipes = [quick("scratch").with_(seeds=(10, 2)), quick("md-moco").with_(seeds=(2, 3)),
+               quick("md-moco").with_(name="alone", finetune=None)]  # fmt: skip
+    cells = cells_of([tiny.pipeline(recipe, corpus, tmp_path) for recipe in recipes])
+    assert [(c.seed, c.pipeline.recipe.name) for c in cells] == [
+        (2, "scratch"), (2, "md-moco"), (3, "md-moco"), (10, "scratch"),
+    ]  # fmt: skip
+
+
+def test_each_way_of_decoding_is_prepared_once_and_looked_through_for_leaks(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    class Checked:
+        def check_leaks(self) -> None:
+            done.append("leaks")
+
+    monkeypatch.setattr(grid, "prepare", lambda recipe, *_: done.append(recipe.fit) or Checked())
+    monkeypatch.setattr(Recipe, "check_weights", lambda self: done.append("weights"))
+    recipes = [
+        quick("scratch").with_(name=f"r{i}", fit=fit) for i, fit in enumerate(("stretch", "pad", "pad"))
+    ]
+    prepare_all(recipes, file(films), tmp_path, tiny.MACHINE)
+    assert done == ["weights"] * 3 + ["stretch", "leaks", "pad", "leaks"]
+
+
+def test_a_grid_leaves_its_recipes_and_what_they_start_from(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recipe on two backbones is told apart by them; cells of other data leave, of whichever recipe."""
+    monkeypatch.setattr(grid, "run_pipelines", lambda *_: None)
+    weights = tiny.run_folder(tmp_path / "mine", size=tiny.SIZE) / "backbone.safetensors"
+    mine = quick("scratch").with_(name="mine", init=Weights(file=str(weights)))
+    recipes = [quick("scratch"), quick("scratch").with_(backbone=ResNet(name="resnet50")), mine]
+    before = Results(tmp_path / "a", "T", False, tiny.MACHINE)
+    cell = {"recipe": "gone", "backbone": "b", "task": "t"}
+    corpus = grid.prepare(recipes[0], file(films), films / "stores", tiny.MACHINE)
+    before.put_cell(cell | {"seed": 0, "data": "of before"})
+    before.put_cell(cell | {"seed": 1, "data": corpus.digest})
+    heard = Heard()
+    made = grid.run_grid(recipes, file(films), tmp_path / "a", films / "stores", tiny.MACHINE, "T", heard)
+    assert [c["seed"] for c in made.data["cells"]] == [1]
+    assert "1 cells of other data or pixels leave the table" in heard.said
+    written = {path.name: path.read_text() for path in (tmp_path / "a").glob("*.yaml")}
+    names = ("scratch-resnet18.yaml", "scratch-resnet50.yaml", "mine.yaml")
+    assert written == {name: recipe.yaml() for name, recipe in zip(names, recipes, strict=True)}
+    assert "backbone.safetensors" in made.data["provenance"]["start of mine"]
 
 
 def test_the_plan_of_a_grid_is_what_the_grid_does(films: Path, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_labels_are_cut_where_they_would_run_out_and_never_hidden() -> None:
 def test_each_name_has_one_look_and_neighbours_differ_in_both() -> None:
     names = [f"r{i}" for i in range(20)]
     found = colours(["r0", *names])
-    assert list(found) == names
+    assert list(found) == names and found == colours(names)
     for one, other in zip(names, names[1:], strict=False):
         assert found[one][0] != found[other][0] and found[one][1] != found[other][1]
 
