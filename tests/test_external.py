@@ -13,6 +13,7 @@ import tiny
 from muscle import grid
 from muscle.data.data_file import DataFile
 from muscle.data.splits import AllTrain
+from muscle.datasets.folder import Folder
 from muscle.datasets.table import Table
 from muscle.errors import UserError
 from muscle.external import validate
@@ -32,6 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     task = recipe.finetune.tasks[0].with_(data="pneumonia")
     recipe = recipe.with_(finetune=recipe.finetune.with_(epochs=1, tasks=(task,), backbone_rates=(1e-3,)))
     grid.run_grid([recipe], chests(where / "tiny"), where / "out", where / "stores", tiny.MACHINE, "T")
+    report(where / "out")
     Table.write_example(where / "elsewhere", 24, 5000)
     return where
 
@@ -77,6 +79,9 @@ def test_films_of_elsewhere_are_all_scored_at_the_models_own_threshold(place: Pa
     assert ",0,0,24,24," in table1  # train, valid, test, total: all of it is tested
     checklist = (tmp_path / "v/tables/checklist.md").read_text()
     assert "of films that no stage has seen" in checklist
+    (row,) = (tmp_path / "v/tables/models.csv").read_text().splitlines()[1:]
+    (own,) = (place / "out/tables/models.csv").read_text().splitlines()[1:]
+    assert row.replace("ill,", "pneumonia,", 1) == own  # its epoch, rate, validation score, minutes
     (told,) = (tmp_path / "v").glob("*.yaml")
     assert Recipe.parse(from_yaml(told.read_text())).size == tiny.SIZE
 
@@ -116,6 +121,9 @@ def test_a_target_that_means_something_else(task: str, message: str, place: Path
     there = elsewhere(place)
     with pytest.raises(UserError, match=message):
         tried(place, there, tmp_path / "v", task=task)
+    bare = DataFile(sources={"bare": Folder(root=str(place / "elsewhere"))})
+    with pytest.raises(UserError, match="it has none; add an annotated source"):
+        tried(place, bare, tmp_path / "v", task=task)
 
 
 def test_scores_of_other_films_are_neither_replaced_nor_beside(place: Path, tmp_path: Path) -> None:
@@ -151,6 +159,26 @@ def test_a_folder_that_is_no_model(place: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(model(place), tmp_path / "renamed")
     with pytest.raises(UserError, match="give back its name"):
         validate(moved, there, tmp_path / "v", place / "stores", tiny.MACHINE)
+
+
+def test_a_run_stands_for_the_model_that_it_kept(place: Path, tmp_path: Path) -> None:
+    """Of several it names each folder; of none that still has its weights it says how to make them again."""
+    there, run = elsewhere(place), tmp_path / "out"
+    how = (there, tmp_path / "v", place / "stores", tiny.MACHINE, "ill")
+    (found,) = validate(place / "out", *how).data["cells"]
+    assert found["key"] == cell(place)["key"]
+    shutil.copytree(place / "out", run)
+    with pytest.raises(UserError, match=r"none of its fine-tuned models has its weights in .*--keep-weights"):
+        validate(run, *how)
+    data = json.loads((run / "results.json").read_text())
+    data["cells"].append(cell(place) | {"key": "f" * 64, "seed": 7, "title": "Other"})
+    (run / "results.json").write_text(json.dumps(data))
+    for one in data["cells"]:
+        shutil.copytree(model(place), tmp_path / "checkpoints" / one["key"][:16])
+    with pytest.raises(
+        UserError, match=r"2 fine-tuned models; give one of .*f{16} \(Other, pneumonia, seed 7\)"
+    ):
+        validate(run, *how)
 
 
 def test_where_no_film_knows_the_target_there_is_nothing_to_validate_on(place: Path, tmp_path: Path) -> None:

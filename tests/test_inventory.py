@@ -27,6 +27,8 @@ def test_all_there_is(tmp_path: Path) -> None:
         runs / "checkpoints" / "k1" / "stage.json",
         json.dumps({"stage": {"name": "pretrain"}, "steps": 3, "minutes": 2}),
     )
+    model = {"title": "MUSCLE", "task": "germ", "seed": 2}
+    write(runs / "checkpoints" / "k1" / "model.json", json.dumps(model))
     write(runs / "checkpoints" / "k2.running" / "snapshot.pt", "x" * 5)
     write(stores / "s" / "manifest.json", json.dumps({"rows": 4, "size": [8, 6]}))
     write(stores / "t.partial" / "images.npy", "x")
@@ -34,7 +36,7 @@ def test_all_there_is(tmp_path: Path) -> None:
     assert [(e["kind"], Path(e["where"]).name, e["what"]) for e in found] == [
         ("run", "a", "T: 2 cells of x"),
         ("backbone", "b", "md-moco on 7 images, ffffffffffff"),
-        ("checkpoint", "k1", "pretrain, 3 steps, 2.0 min"),
+        ("checkpoint", "k1", "pretrain, 3 steps, 2.0 min; for muscle validate: MUSCLE on germ, seed 2"),
         ("unfinished", "k2.running", "a stage to resume"),
         ("store", "s", "4 images at 8x6"),
         ("unfinished", "t.partial", "a store to finish"),

@@ -16,6 +16,7 @@ from muscle.checkpoint import Checkpoint
 from muscle.data.audit import POOL_FILE, met, read_seen, write_seen
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
+from muscle.data.layouts import how_to_label
 from muscle.data.rows import Rows
 from muscle.errors import UserError
 from muscle.evaluate import described, scored
@@ -24,6 +25,7 @@ from muscle.parts import digest
 from muscle.pipeline import Pipeline
 from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe, Stage, Weights
+from muscle.report.reading import load_results
 from muscle.results import Results
 from muscle.scoring import predict_together
 from muscle.statistics.intervals import describe
@@ -84,13 +86,15 @@ def validate(
     The threshold and temperature are those that the model's own validation part chose.
 
     Args:
-        checkpoint: the folder of a fine-tuned model, as ``compare``, ``finetune`` and ``run`` keep it.
+        checkpoint: the folder of a fine-tuned model, as ``compare``, ``finetune`` and ``run`` keep it, or of a run that
+            kept one alone.
         task: the target of the data file, also as ``KIND:TARGET``; by default the one of the model's name.
 
     Raises:
         UserError: no such model; a target that is not there, of no film, or means something else; films that the model
             has seen (not with ``allow_leaks``, which the provenance states); a folder with scores of other films.
     """
+    checkpoint = _home(checkpoint)
     made, about = _model(checkpoint)
     recipe = Recipe.parse(about["recipe"])
     trained = Target(**{**about["target"], "classes": tuple(about["target"]["classes"])})
@@ -126,10 +130,12 @@ def validate(
         "recipe": recipe.name, "title": about["title"], "backbone": recipe.backbone.architecture, "task": target.name,
         "kind": target.kind, "classes": list(target.classes), "seed": about["seed"], "external": True,
         **scored(predictions, {k: about[k] for k in ("threshold", "temperature")}),
-        "predictions": name, "minutes": 0.0, "data": corpus.digest, "key": made.about["key"],
+        "predictions": name, "minutes": made.about["minutes"], "data": corpus.digest, "key": made.about["key"],
         "test": rows.digest(target), "intervals": describe(), "settings": digest(about["recipe"]),
         "commit": results.head["provenance"]["commit"], "threads": results.head["provenance"]["threads"],
-        "train_images": about["train_images"],
+        "train_images": about["train_images"], "valid": made.about["best"]["valid"],
+        "best_epoch": made.about["best"]["turn"] + 1,
+        "backbone_rate": made.about["stage"]["optimizer"]["backbone_rate"],
     })  # fmt: skip
     return results
 
@@ -144,11 +150,34 @@ def _refuse_others(results: Results, corpus: Corpus) -> None:
             )
 
 
+def _home(folder: Path) -> Path:
+    """The folder itself; of a run that of the fine-tuned model that it kept."""
+    if not (folder / "results.json").is_file():
+        return folder
+    root = paths.checkpoints(folder)
+    cells = {
+        root / key[:16]: cell
+        for cell in load_results(folder)["cells"]
+        if at_home(root, key := cell.get("key", "")) and not cell.get("external")
+    }
+    if not cells:
+        raise UserError(
+            f"{folder}: none of its fine-tuned models has its weights in {root}; `muscle finetune`, or `muscle compare "
+            "--keep-weights`, with the same sources and recipe makes them again"
+        )
+    if len(cells) > 1:
+        each = "; ".join(
+            f"{home} ({cell['title']}, {cell['task']}, seed {cell['seed']})" for home, cell in cells.items()
+        )
+        raise UserError(f"{folder}: {len(cells)} fine-tuned models; give one of their folders: {each}")
+    return next(iter(cells))
+
+
 def _model(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
     if not (folder / FILE).is_file() or not (folder / "stage.json").is_file():
         raise UserError(
-            f"{folder}: no fine-tuned model; give a folder of checkpoints/ that holds {FILE}, named in results.json by "
-            "the first 16 letters of a cell's key (muscle compare --keep-weights keeps those of every seed)"
+            f"{folder}: no fine-tuned model; give the folder of a run, or one of checkpoints/ that holds {FILE} "
+            "(`muscle ls` names them; muscle compare --keep-weights keeps those of every seed)"
         )
     try:
         about: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
@@ -171,9 +200,8 @@ def _target(corpus: Corpus, name: str, trained: Target) -> Target:
     """The target of the data, which must mean what the model has learned."""
     every = {t.name: t for s in corpus.stores for t in s.targets}
     if name not in every:
-        raise UserError(
-            f"target {name!r}: not in this data; it has {', '.join(every) or 'none'}; give --task"
-        )
+        do = "give --task" if every else how_to_label(corpus.file)
+        raise UserError(f"target {name!r}: not in this data; it has {', '.join(every) or 'none'}; {do}")
     found = every[name]
     if (found.kind, found.classes, found.exclusive) != (trained.kind, trained.classes, trained.exclusive):
         raise UserError(

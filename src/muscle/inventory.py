@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from muscle import paths
+from muscle.external import FILE as MODEL
 
 
 def inventory(root: Path, stores: Path) -> list[dict[str, Any]]:
@@ -20,7 +21,10 @@ def inventory(root: Path, stores: Path) -> list[dict[str, Any]]:
             found.append(_entry("backbone", folder, _read(folder / "backbone.json", _backbone)))
     for folder in _folders(paths.checkpoints(root / "any")):
         if (folder / "stage.json").is_file():
-            found.append(_entry("checkpoint", folder, _read(folder / "stage.json", _stage)))
+            what = _read(folder / "stage.json", _stage)
+            if (folder / MODEL).is_file():
+                what += f"; {_read(folder / MODEL, _model)}"
+            found.append(_entry("checkpoint", folder, what))
         elif folder.name.endswith(".running"):
             found.append(_entry("unfinished", folder, "a stage to resume"))
     for folder in _folders(stores):
@@ -60,6 +64,10 @@ def _backbone(data: Any) -> str:
 
 def _stage(data: Any) -> str:
     return f"{data['stage']['name']}, {data['steps']} steps, {data['minutes']:.1f} min"
+
+
+def _model(data: Any) -> str:
+    return f"for muscle validate: {data['title']} on {data['task']}, seed {data['seed']}"
 
 
 def _store(data: Any) -> str:

@@ -66,7 +66,7 @@ def test_hash_is_of_the_picture_not_of_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fit", ["stretch", "pad"])
-def test_boxes_and_masks_stay_on_what_they_mark(tmp_path: Path, fit: str) -> None:
+def test_truth_stays_on_what_it_marks(tmp_path: Path, fit: str) -> None:
     """Oracle: a white rectangle is drawn into the image itself; box and mask must end where its pixels end."""
     pixels = np.zeros((40, 80), np.uint8)
     pixels[8:24, 16:48] = 255
@@ -161,3 +161,23 @@ def test_a_scaled_mask_covers_the_same_field(tmp_path: Path) -> None:
     two = {"m": (*given["m"], ("n.png", ((255, 1),)))}
     reason = film(job(tmp_path, noise(40, 60), (8, 6), masks=two, scaled=frozenset({"m"})))
     assert reason == "mask n.png is 20x5 but mask m.png is 20x10"
+
+
+@pytest.mark.parametrize(
+    ("name", "levels", "said"),
+    [
+        ("masks/a.png", (0, 255), "mask: 2 levels; no film"),
+        ("a_mask.png", (0, 1, 2, 255), "mask: 4 levels; no film"),
+        ("films/a.png", (0, 255), ""),  # nothing calls it a mask
+        ("masks/a.png", tuple(range(0, 250, 10)), ""),  # a film that lies in the wrong folder
+    ],
+)
+def test_a_picture_called_mask_that_is_one_is_no_film(
+    tmp_path: Path, name: str, levels: tuple[int, ...], said: str
+) -> None:
+    pixels = np.random.default_rng(0).choice(np.array(levels, np.uint8), (40, 30))
+    root = tmp_path / "data"  # the root's own name counts, and pytest's is that of the test
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(root / name), pixels)
+    row = film(Job(str(root), name, (8, 8), Decode(), "stretch"))
+    assert isinstance(row, Film) if not said else str(row).startswith(said)

@@ -90,6 +90,15 @@ def test_nothing_is_claimed_that_the_run_does_not_say() -> None:
     assert "by the validation part alone" in said(RUN)["Selection of the final model"]
 
 
+def test_what_validation_chose_of_a_probe_is_told() -> None:
+    """Of several penalties of the linear probe one was chosen; k-NN has none."""
+    (cell, _) = RUN["cells"]
+    only = RUN | {"cells": [], "probes": [cell | {"probe": "k-NN"}]}
+    assert said(only)["Selection of the final model"] == "not recorded"
+    both = only | {"probes": [*only["probes"], cell | {"probe": "linear"}]}
+    assert said(both)["Selection of the final model"].startswith("penalty of the linear probe by the valid")
+
+
 def test_films_of_elsewhere_are_told() -> None:
     """Of a comparison the sources kept out of all stages; of a validation all of its sources."""
     kept, other = RUN["sources"]

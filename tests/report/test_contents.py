@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from muscle.report import figures, quality
+from muscle.report.captions import AGAINST
 from muscle.report.contents import Item, plan
 from muscle.report.scores import MAIN
 
@@ -85,6 +86,20 @@ def test_one_recipe_has_no_differences() -> None:
     assert "differences" not in items(cell("a")) and "differences" in items(cell("a"), cell("b"))
     head = items(cell("a"))["table2"].make().names()  # type: ignore[union-attr]
     assert "−" not in str(head)
+    one, two = items(cell("a"), cell("a", "lungs")), items(cell("a"), cell("b"), cell("b", "lungs"))
+    for name in ("table2", "table3"):  # nor a caption that speaks of them
+        assert AGAINST not in one[name].caption and AGAINST in two[name].caption
+
+
+def test_what_the_test_part_cannot_show_stands_under_its_table() -> None:
+    """Each once, whatever the recipes and seeds; of another kind of task under its own table."""
+    odd = {"status": "one class in test", "why": "finding: no negative case"}
+    some = {"status": "ok", "why": "", "absent": {"lungs": "no positive"}}
+    made = items(cell("a", **odd), cell("b", **odd), cell("a", "lungs", **some), cell("a", "more"))
+    said = " The test part cannot show all: germ: one class in test (finding: no negative case)."
+    assert made["table2"].caption.endswith(said) and "more" not in made["table2"].caption
+    assert made["table3"].caption.endswith(" The test part cannot show all: lungs: lungs: no positive case.")
+    assert "cannot show" not in items(cell("a"), cell("a", "lungs"))["table2"].caption
 
 
 def test_tables_of_many_tasks_go_on_and_refer_to_the_first() -> None:

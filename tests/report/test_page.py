@@ -162,6 +162,24 @@ def test_missing_pieces_say_why_and_nothing_falls(tmp_path: Path) -> None:
     assert "No source" in report(tmp_path).read_text()
 
 
+def test_a_page_of_probes_alone_does_not_miss_fine_tuning(tmp_path: Path) -> None:
+    """Nobody asked for it; where somebody did and nothing came of it, the page says that there is none."""
+    results = write_results(tmp_path, (labels,), seeds=1)
+    (cell, *_) = results["cells"]
+    probe = {"start": "a", "title": "A", "probe": "k-NN", "share": 1.0, "draw": 0, "patients": 9} | {
+        k: cell[k] for k in ("backbone", "task", "metrics")
+    }
+    results |= {"cells": [], "stages": [], "forgetting": [], "probes": [probe]}
+    save(tmp_path, results)
+    page = report(tmp_path).read_text()
+    assert not re.search("No classification|No segmentation|nothing to compare|No log|No continual", page)
+    assert "Every cell is shown" in page
+    results["missing"] = [{k: cell[k] for k in ("recipe", "task", "seed")} | {"status": "not run", "why": ""}]
+    save(tmp_path, results)
+    page = report(tmp_path).read_text()
+    assert "No classification" in page and "What is missing is listed with its reason; every other" in page
+
+
 def test_check_names_all_that_is_missing(tmp_path: Path) -> None:
     write_results(tmp_path, seeds=1)
     with pytest.raises(UserError, match="no report here"):

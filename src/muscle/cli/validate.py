@@ -17,7 +17,7 @@ def validate(
     checkpoint: Annotated[
         Path,
         typer.Argument(
-            help="The folder of a fine-tuned model in checkpoints/: the first 16 letters of a cell's key."
+            help="The folder of a run with one fine-tuned model, or that of a model in checkpoints/ (see muscle ls)."
         ),
     ],
     sources: Sources,
@@ -32,7 +32,7 @@ def validate(
 ) -> None:
     """External validation: every film of a source that no stage has seen, with intervals and subgroups.
 
-    Example: muscle validate runs/checkpoints/0123456789abcdef elsewhere.yaml --task pneumonia
+    Example: muscle validate runs/hospital elsewhere.yaml --task pneumonia
     """
     from muscle import api
     from muscle.machine import Machine

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from muscle.data.decode import Decode, decode, decode_mask
 from muscle.data.grey import Crop, check_bytes, check_regular, counted, reason
+from muscle.data.headers import mask_levels, may_be_mask
 from muscle.data.keys import hash_of, hash_of_file
 from muscle.errors import UserError
 
@@ -122,6 +123,10 @@ def _film(job: Job) -> Film:
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}") from None
     decoded = decode(path, job.decode, job.frame)
+    if may_be_mask(f"{Path(job.root).name}/{job.path}") and (problem := mask_levels(decoded.pixels)):
+        raise UserError(
+            f"{problem}; no film: leave it out (`muscle data scan` proposes a data file that does)"
+        )
     height, width = decoded.pixels.shape
     crop = decoded.crop or Crop(0, 0, width, height, width, height)
     frame = _Frame.of(crop, job.size, job.fit)

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from muscle.data.decode import image_size
@@ -231,5 +232,10 @@ def may_be_mask(path: str) -> bool:
 def mask_problem(file: Path) -> str:
     """Why a picture is a mask and no film, from all its levels; empty when it is none."""
     with Image.open(file) as image:
-        levels = len(np.unique(np.asarray(image)))
+        return mask_levels(np.asarray(image))
+
+
+def mask_levels(pixels: NDArray[Any]) -> str:
+    """The same of pixels of any shape and type."""
+    levels = len(np.unique(pixels))
     return f"mask: {levels} levels" if levels <= _MASK_LEVELS else ""

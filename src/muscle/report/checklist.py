@@ -117,9 +117,14 @@ def _training(r: Results) -> list[str]:
 
 
 def _chosen(r: Results) -> list[str]:
-    if not any(c.get("valid") is not None for c in r["cells"]):
-        return []
-    return ["epoch and backbone rate by the validation part alone, the test part scored once"]
+    tuned = any(c.get("valid") is not None for c in r["cells"])
+    fitted = any(e["probe"] == "linear" for e in r["probes"])
+    return [
+        "epoch and backbone rate by the validation part alone, the test part scored once" if tuned else "",
+        "penalty of the linear probe by the validation part alone; k-NN has nothing to choose"
+        if fitted
+        else "",
+    ]
 
 
 def _seeds(r: Results) -> list[str]:

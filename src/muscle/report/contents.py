@@ -172,16 +172,19 @@ def _score_items(
     def beside() -> Beside | None:
         return Beside(titles[baseline], differences.beside(found(), baseline)) if len(titles) > 1 else None
 
+    scored = SCORES + (AGAINST if len(titles) > 1 else "")
     if any(g.kind == "labels" for g in groups):
         items.append(
-            Item("table2", "classification", "Classification", SCORES + AGAINST,
+            Item("table2", "classification", "Classification",
+                 scored + scores.cautions(g for g in groups if g.kind == "labels"),
                  lambda: scores.classification(results, beside()))
         )  # fmt: skip
     pages = scores.dense_pages(results)
     for i, page in enumerate(pages):
         name = "table3" if len(pages) == 1 else f"table3-{i + 1}"
         title = "Segmentation and detection" + (f" ({i + 1} of {len(pages)})" if len(pages) > 1 else "")
-        caption = SCORES + AGAINST + DENSE if i == 0 else "Further tasks; read as the table before."
+        caption = scored + DENSE if i == 0 else "Further tasks; read as the table before."
+        caption += scores.cautions(g for g in groups if g.task in page)
         items.append(Item(name, "dense", title, caption, partial(drawings.dense, results, page, beside)))
     if len(titles) > 1:
         title = f"Differences from {titles[baseline]}"

@@ -102,7 +102,7 @@ SECTIONS = (
     ("data", "Data", "No source is listed in these results."),
     ("classification", "Classification", "No classification task is in these results."),
     ("dense", "Segmentation and detection", "No segmentation or detection task is in these results."),
-    ("differences", "Differences", "One way to begin is in these results, so there is nothing to compare."),
+    ("differences", "Differences", "One recipe alone is in these results, so there is nothing to compare."),
     ("frozen", "Frozen features", ""),
     ("training", "Training", "No log is listed in these results, so there are no training curves."),
     (
@@ -113,6 +113,7 @@ SECTIONS = (
     ("provenance", "Provenance", ""),
     ("checklist", "Checklist", ""),
 )
+OF_FINE_TUNING = ("classification", "dense", "differences", "training", "forgetting")
 
 
 def _page(results: Results, blocks: list[Block]) -> str:
@@ -125,9 +126,12 @@ def _page(results: Results, blocks: list[Block]) -> str:
         "backbones": list(dict.fromkeys(g.backbone for g in groups if g.backbone)),
         "seeds": len({cell["seed"] for cell in cells}),
     }
+    probed = results["probes"] and not cells and not results["missing"]  # nobody asked for fine-tuning
     sections = [
-        (key, title, [b for b in blocks if b.item.section == key], why) for key, title, why in SECTIONS
-    ]
+        (key, title, [b for b in blocks if b.item.section == key],
+         "" if probed and key in OF_FINE_TUNING else why)
+        for key, title, why in SECTIONS
+    ]  # fmt: skip
     sections = [found for found in sections if found[2] or found[3]]  # one that has nothing and says nothing
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -139,6 +143,7 @@ def _page(results: Results, blocks: list[Block]) -> str:
         title=results["title"],
         synthetic=bool(results["synthetic"]),
         facts=facts,
+        whole=not results["missing"],
         sections=sections,
         threshold=results["provenance"].get("threshold", THRESHOLD),
         intervals="; ".join(dict.fromkeys(cell.get("intervals") or describe() for cell in cells))

@@ -87,6 +87,19 @@ def _unclear(results: Results) -> set[str]:
     return {title for (title, *_), found in recipes.items() if len(found) > 1}
 
 
+def cautions(groups: Iterable[Group]) -> str:
+    """What the test parts of these tasks cannot show, as a sentence for a caption; empty where nothing."""
+    said: dict[str, None] = {}
+    for g in groups:
+        for cell in g.cells:
+            lacks = "; ".join(f"{name}: {what} case" for name, what in (cell.get("absent") or {}).items())
+            if cell.get("status", "ok") != "ok":
+                said[f"{g.task}: {cell['status']} ({cell['why']})"] = None
+            elif lacks:
+                said[f"{g.task}: {lacks}"] = None
+    return f" The test part cannot show all: {'. '.join(said)}." if said else ""
+
+
 def _rivals(group: Group, groups: list[Group]) -> list[Group]:
     return [g for g in groups if (g.task, g.backbone) == (group.task, group.backbone) and g is not group]
 
