@@ -30,6 +30,7 @@ def test_all_there_is(tmp_path: Path) -> None:
     model = {"title": "MUSCLE", "task": "germ", "seed": 2}
     write(runs / "checkpoints" / "k1" / "model.json", json.dumps(model))
     write(runs / "checkpoints" / "k2.running" / "snapshot.pt", "x" * 5)
+    write(runs / "checkpoints" / "k3.running" / "lock", "")  # it was refused before its first save
     write(stores / "s" / "manifest.json", json.dumps({"rows": 4, "size": [8, 6]}))
     write(stores / "t.partial" / "images.npy", "x")
     found = inventory(runs, stores)
@@ -38,6 +39,7 @@ def test_all_there_is(tmp_path: Path) -> None:
         ("backbone", "b", "md-moco on 7 images, ffffffffffff"),
         ("checkpoint", "k1", "pretrain, 3 steps, 2.0 min; for muscle validate: MUSCLE on germ, seed 2"),
         ("unfinished", "k2.running", "a stage to resume"),
+        ("unfinished", "k3.running", "a stage of which nothing is saved yet"),
         ("store", "s", "4 images at 8x6"),
         ("unfinished", "t.partial", "a store to finish"),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from muscle import machine
 from muscle.errors import UsageError
 from muscle.machine import DTYPES, Machine
 
@@ -23,11 +24,19 @@ def test_a_gpu_that_is_not_there() -> None:
 
 
 def test_precision_that_is_asked_for_is_given_and_auto_is_resolved() -> None:
-    machine = Machine(device="cpu")
-    assert [machine.precision(p) for p in DTYPES] == list(DTYPES)
-    assert machine.precision("auto") in ("bf16", "float32")  # never fp16 on a CPU
+    cpu = Machine(device="cpu")
+    assert [cpu.precision(p) for p in DTYPES] == list(DTYPES)
+    assert cpu.precision("auto") in ("bf16", "float32")  # never fp16 on a CPU
 
 
-def test_threads() -> None:
-    assert Machine(threads=3).thread_count() == 3
-    assert Machine().thread_count() >= 1
+def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As asked; else as the variable that every library goes by says; else all cores. torchrun's 1 says nothing."""
+    monkeypatch.setattr(machine, "allowed_cores", lambda: 8)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    for named, threads in {"5": 5, "": 8, "0": 8, "4,2": 8, "-1": 8}.items():
+        monkeypatch.setenv("OMP_NUM_THREADS", named)
+        assert Machine().thread_count() == threads
+        assert Machine(threads=3).thread_count() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert Machine().thread_count() == 4

@@ -111,6 +111,7 @@ def run_cell(
         "valid": checkpoint.about["best"]["valid"], "best_epoch": checkpoint.about["best"]["turn"] + 1,
         "backbone_rate": checkpoint.about["stage"]["optimizer"]["backbone_rate"],
         "train_images": len(pipeline.learned(task, seed).train),
+        "labels": recipe.finetune.labels if recipe.finetune else 1.0,
     }  # fmt: skip
     results.put_cell(cell)
     for made in tried:

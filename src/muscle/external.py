@@ -155,7 +155,7 @@ def _home(folder: Path) -> Path:
     if not (folder / "results.json").is_file():
         return folder
     root = paths.checkpoints(folder)
-    cells = {
+    cells: dict[Path, dict[str, Any]] = {
         root / key[:16]: cell
         for cell in load_results(folder)["cells"]
         if at_home(root, key := cell.get("key", "")) and not cell.get("external")

@@ -26,7 +26,9 @@ def inventory(root: Path, stores: Path) -> list[dict[str, Any]]:
                 what += f"; {_read(folder / MODEL, _model)}"
             found.append(_entry("checkpoint", folder, what))
         elif folder.name.endswith(".running"):
-            found.append(_entry("unfinished", folder, "a stage to resume"))
+            saved = (folder / "snapshot.pt").is_file()
+            what = "a stage to resume" if saved else "a stage of which nothing is saved yet"
+            found.append(_entry("unfinished", folder, what))
     for folder in _folders(stores):
         if (folder / "manifest.json").is_file():
             found.append(_entry("store", folder, _read(folder / "manifest.json", _store)))

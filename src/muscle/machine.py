@@ -24,7 +24,7 @@ class Machine(Part):
     """Where a run happens. ``threads``: of one process; bits are equal at equal thread count only."""
 
     device: str = "auto"  # auto, cpu, cuda, cuda:1
-    threads: int = Field(0, ge=0)  # 0: all cores
+    threads: int = Field(0, ge=0)  # 0: OMP_NUM_THREADS where it is set, else all cores
     workers: int = Field(2, ge=0)  # processes that decode
     recompute: bool = False  # activations in the backward pass: a third more arithmetic, far less memory
     snapshot_minutes: float = Field(5.0, gt=0)  # at most so much is lost to a kill
@@ -56,9 +56,13 @@ class Machine(Part):
         torch.set_flush_denormal(True)
 
     def thread_count(self) -> int:
-        """How many threads a process computes with: of several that torchrun starts on a machine, its part."""
+        """How many threads a process computes with: of several that torchrun starts on a machine, its part.
+
+        Among several OMP_NUM_THREADS says nothing: torchrun sets it to 1 where nobody did.
+        """
         mates = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        return self.threads or max(1, allowed_cores() // mates)
+        named = os.environ.get("OMP_NUM_THREADS", "") if mates == 1 else ""
+        return self.threads or (int(named) if named.isdecimal() else 0) or max(1, allowed_cores() // mates)
 
     def precision(self, asked: str) -> Precision:
         """``auto`` resolved: bf16 where the device computes in it, else fp16 on a GPU, else float32."""

@@ -168,6 +168,8 @@ def _explain(cls: type[Part], error: ValidationError) -> str:
             lines.append(f"{where}: unknown field; {among(str(e['loc'][-1]), owner.model_fields)}")
         elif e["type"] == "missing":
             lines.append(f"{where}: missing; it must be given")
+        elif e["type"] == "tuple_type":
+            lines.append(f"{where}: given {e['input']!r}; wanted a list in brackets, such as [64, 64]")
         elif isinstance(context, Exception):
             lines.append(f"{where}: {context}" if where else str(context))
         else:

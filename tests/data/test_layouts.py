@@ -62,13 +62,18 @@ def table(root: Path, head: str, *rows: str) -> dict[str, Any]:
 
 def test_what_a_source_holds_is_counted(tmp_path: Path) -> None:
     films(tmp_path / "all/bare", "1.png", "2.png", "3.png")
-    films(tmp_path / "all/told", "1.png", "2.png", "3.png", "4.png")
-    rows = ["film,patient,finding", "1.png,a,well", "2.png,a,ill", "3.png,b,ill", "4.png,b,"]
-    (tmp_path / "all/told/t.csv").write_text("\n".join(rows))
-    assert propose(tmp_path / "all", {}).notes == [
+    for place in ("told", "some"):
+        films(tmp_path / "all" / place, "1.png", "2.png", "3.png", "4.png")
+        rows = ["film,patient,finding", "1.png,a,well", "2.png,a,ill", "3.png,b,ill", "4.png,b,"]
+        rows = rows if place == "told" else [row.replace(",b,", ",,") for row in rows]
+        (tmp_path / "all" / place / "t.csv").write_text("\n".join(rows))
+    found = propose(tmp_path / "all", {})
+    assert sorted(found.notes) == [
+        "bare: folder, 3 images, no person named; images alone",
+        "some: table, 4 images, 1 persons or groups, 2 images of nobody named; some (labels, known in 3)",
         "told: table, 4 images, 2 persons or groups; told (labels, known in 3)",
-        "bare: folder, 3 images, 3 persons or groups; images alone",
     ]
+    assert found.nameless == ["bare"]  # of a table the column is there, but empty in some rows
 
 
 def test_layouts_are_found_down_to_three_folders_and_have_names_of_their_own(tmp_path: Path) -> None:
@@ -215,7 +220,7 @@ def test_a_json_that_is_no_coco_is_passed_over(tmp_path: Path, text: str) -> Non
     films(tmp_path / "x", "1.png")
     (tmp_path / "x/a.json").write_text(text)
     assert propose(tmp_path / "x", {}).notes == [
-        "x: folder, 1 images, 1 persons or groups; images alone"
+        "x: folder, 1 images, no person named; images alone"
     ]  # not even tried
 
 
@@ -262,7 +267,7 @@ def test_every_tenth_mask_is_looked_at_for_its_levels(tmp_path: Path) -> None:
 def test_a_folder_for_masks_without_any_is_no_layout_of_masks(tmp_path: Path) -> None:
     films(tmp_path / "x", "images/1.png")
     (tmp_path / "x/masks").mkdir()
-    assert propose(tmp_path / "x", {}).notes == ["x: folder, 1 images, 1 persons or groups; images alone"]
+    assert propose(tmp_path / "x", {}).notes == ["x: folder, 1 images, no person named; images alone"]
 
 
 @pytest.mark.parametrize(
@@ -314,14 +319,14 @@ def test_columns_that_name_no_films(tmp_path: Path, cells: tuple[str, ...]) -> N
     (tmp_path / "x/t.csv").write_text(
         "\n".join(("what,edema", *(f"{cell},{i % 2}" for i, cell in enumerate(cells))))
     )
-    assert propose(tmp_path / "x", {}).notes == ["x: folder, 2 images, 2 persons or groups; images alone"]
+    assert propose(tmp_path / "x", {}).notes == ["x: folder, 2 images, no person named; images alone"]
 
 
 @pytest.mark.parametrize(("left", "right"), [("JPEGImages", "Annotations"), ("images", "annotations")])
 def test_voc_needs_its_xml(tmp_path: Path, left: str, right: str) -> None:
     films(tmp_path / "x" / left, "1.png")
     (tmp_path / "x" / right).mkdir()
-    assert propose(tmp_path / "x", {}).notes == ["x: folder, 1 images, 1 persons or groups; images alone"]
+    assert propose(tmp_path / "x", {}).notes == ["x: folder, 1 images, no person named; images alone"]
     (tmp_path / "x" / right / "1.XML").write_text(DOCUMENT)
     assert the_source(tmp_path / "x") == {"kind": "voc", "images": left, "annotations": right}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from muscle.report.scores import Beside, classification, dense_pages, grouped, random_init, scores
+from muscle.report.scores import Beside, classification, dense_pages, few_labels, grouped, random_init, scores
 from muscle.report.scores import dense as dense_table
 from muscle.report.tables import Cell, Table
 
@@ -161,3 +161,13 @@ def test_differences_stand_beside_the_score_that_they_are_of() -> None:
     assert three.head[2:] == ("Dice", "mIoU", "Dice a", "Dice b", "Dice − X")
     assert three.groups[1][1] == 5
     assert [row[-1].text for row in three.rows] == ["lungs of x", "lungs of y"]
+
+
+def test_rows_that_learned_from_few_labels_say_so() -> None:
+    """Where all rows did, the share alone; where some did, whose it was; where none did, nothing."""
+    some = [cell("a") | {"labels": 0.1}, cell("b") | {"labels": 0.1}]
+    full = cell("c")
+    assert few_labels(grouped({"cells": [full]})) == ""
+    said = " Fine-tuned on a share of the annotated patients, drawn anew for each seed: 10 %"
+    assert few_labels(grouped({"cells": some})) == f"{said}."
+    assert few_labels(grouped({"cells": [*some, full]})) == f"{said} (A, B)."

@@ -31,7 +31,11 @@ PresetName = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")]
 Threads = Annotated[
-    int, typer.Option(min=0, help="Threads to compute with; 0: all cores. Bits are equal at equal count.")
+    int,
+    typer.Option(
+        min=0,
+        help="Threads to compute with; 0: OMP_NUM_THREADS, else all cores. Bits are equal at equal count.",
+    ),
 ]
 Recompute = Annotated[
     bool,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path, PurePosixPath
@@ -19,10 +19,12 @@ import numpy as np
 
 from muscle.data.data_file import DataFile, free_name
 from muscle.data.decode import decode_mask
+from muscle.data.disagreements import nameless
 from muscle.data.files import IMAGE_SUFFIXES, PARTS, Named, images, is_file, looks_like_image, walk
 from muscle.data.signatures import published
 from muscle.data.tables import TABLE_SUFFIXES, read_table
 from muscle.errors import UserError
+from muscle.types import Sample
 
 _PAIRS = (
     ("images", "masks"),
@@ -43,19 +45,24 @@ Fields = dict[str, Any]
 
 @dataclass
 class Proposal:
-    """Sources by name as plain fields, and what to know about each, a line each."""
+    """Sources by name as plain fields, and what to know about each, a line each.
+
+    ``nameless``: of those whose field ``patient_pattern`` would say who is who, the names where nothing else does.
+    """
 
     root: Path
     problems: Mapping[str, str]
     sources: dict[str, Fields] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    nameless: list[str] = field(default_factory=list)
 
     def add(self, folder: Path, fields: Fields) -> bool:
         """Adds a source if it can be read."""
         name = free_name(folder.name, self.sources)
         full = {"root": folder.as_posix()} | fields
         try:
-            samples, targets = DataFile.parse({"sources": {name: full}}).sources[name].read(name)
+            source = DataFile.parse({"sources": {name: full}}).sources[name]
+            samples, targets = source.read(name)
         except UserError as error:
             self.notes.append(f"{folder}: looks like {fields['kind']}, but {error}")
             return False
@@ -64,10 +71,9 @@ class Proposal:
         taught = (
             ", ".join(f"{t.name} ({t.kind}, known in {known[t.name]})" for t in targets) or "images alone"
         )
-        persons = len({s.patient for s in samples})
-        self.notes.append(
-            f"{name}: {fields['kind']}, {len(samples)} images, {persons} persons or groups; {taught}"
-        )
+        self.notes.append(f"{name}: {fields['kind']}, {len(samples)} images, {_persons(samples)}; {taught}")
+        if "patient_pattern" in type(source).model_fields and any(nameless(source, samples)):
+            self.nameless.append(name)
         return True
 
     def known_layouts(self, folder: Path, depth: int = 3) -> bool:
@@ -107,6 +113,14 @@ class Proposal:
             )
         else:
             self.add(folder, fields)
+
+
+def _persons(samples: Sequence[Sample]) -> str:
+    named = {s.patient for s in samples if s.names_patient}
+    bare = sum(not s.names_patient for s in samples)
+    if not named:
+        return "no person named"
+    return f"{len(named)} persons or groups" + (f", {bare} images of nobody named" if bare else "")
 
 
 def class_folders(paths: Iterable[str]) -> list[str]:

@@ -22,6 +22,9 @@ from muscle.parts import to_yaml
 
 SHOWN = 20  # lines of what is set aside, in the printed table
 _ALONE = "masks alone"
+_WHO = """# Nothing names the persons of {}. Where one has several films, add to the source what finds the person in a
+# file's path, or films of one person fall in training and test: patient_pattern: '([0-9]+)_'
+"""
 THREADS = 8  # reading headers waits for the disk
 LOOKED_AT = 32  # pictures of a folder that are unpacked for their colours, or as possible masks
 
@@ -38,6 +41,7 @@ class Scan:
         found: tables and annotation files, and what their columns look like.
         proposal: the proposed data file, or None where there is nothing to read.
         notes: what the proposal rests on, and what to know, a line each.
+        nameless: sources of the proposal that need a ``patient_pattern`` where one person has several films.
     """
 
     root: Path
@@ -47,6 +51,7 @@ class Scan:
     found: tuple[Table, ...]
     proposal: DataFile | None
     notes: tuple[str, ...]
+    nameless: tuple[str, ...] = ()
 
     @property
     def set_aside(self) -> tuple[tuple[str, str], ...]:
@@ -135,7 +140,8 @@ class Scan:
                 pass
             kind = {"kind": fields.pop("kind"), "root": root}
             sources[name] = kind | {k: v for k, v in fields.items() if v != defaults[k]}
-        return to_yaml({"sources": sources, "split": self.proposal.split.kind})
+        text = to_yaml({"sources": sources, "split": self.proposal.split.kind})
+        return _WHO.format(", ".join(self.nameless)) + text if self.nameless else text
 
     def write(self, file: Path) -> None:
         """Writes the proposed data file.
@@ -193,7 +199,8 @@ def scan(root: str | Path, progress: Callable[[int, int], None] | None = None) -
     aside = tuple((path, why) for path, (_, why) in zip(others, kinds, strict=True) if why)
     good = [film for film in films if not film.problem]
     return Scan(folder, dict(sorted(counts.items())), tuple(films), aside, find_tables(folder, others, good),
-                _data_file(proposal), (*proposal.notes, *_masks_alone(folder, films), *_privacy(films)))  # fmt: skip
+                _data_file(proposal), (*proposal.notes, *_masks_alone(folder, films), *_privacy(films)),
+                tuple(proposal.nameless))  # fmt: skip
 
 
 def _masks_alone(root: Path, films: list[Film]) -> list[str]:

@@ -172,7 +172,7 @@ def _score_items(
     def beside() -> Beside | None:
         return Beside(titles[baseline], differences.beside(found(), baseline)) if len(titles) > 1 else None
 
-    scored = SCORES + (AGAINST if len(titles) > 1 else "")
+    scored = SCORES + (AGAINST if len(titles) > 1 else "") + scores.few_labels(groups)
     if any(g.kind == "labels" for g in groups):
         items.append(
             Item("table2", "classification", "Classification",

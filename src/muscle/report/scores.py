@@ -100,6 +100,24 @@ def cautions(groups: Iterable[Group]) -> str:
     return f" The test part cannot show all: {'. '.join(said)}." if said else ""
 
 
+def few_labels(groups: Iterable[Group]) -> str:
+    """Which rows learned from a part of the labels, as a sentence for a caption; empty where all had all."""
+    shares: dict[float, dict[str, None]] = {}
+    for g in groups:
+        for cell in g.cells:
+            shares.setdefault(cell.get("labels", 1.0), {})[g.title] = None
+    few = {share: titles for share, titles in shares.items() if share < 1}
+    said = [
+        f"{100 * share:g} %" + ("" if len(shares) == 1 else f" ({', '.join(titles)})")
+        for share, titles in few.items()
+    ]
+    return (
+        f" Fine-tuned on a share of the annotated patients, drawn anew for each seed: {', '.join(said)}."
+        if few
+        else ""
+    )
+
+
 def _rivals(group: Group, groups: list[Group]) -> list[Group]:
     return [g for g in groups if (g.task, g.backbone) == (group.task, group.backbone) and g is not group]
 
