@@ -148,7 +148,7 @@ def imagenet(module: BackboneModule, name: str, file: Path | str | None = None) 
     """
     if file is not None:
         return load_backbone(module, file)
-    remedy = "give a file: --set init.file=WEIGHTS.pth (to `muscle run` without --set)"
+    remedy = "give a file: --set init.file=WEIGHTS.pth"
     if offline():
         raise UserError(f"ImageNet weights of {name}: not fetched because MUSCLE_OFFLINE is set; {remedy}")
     tagged = f"{name}.tv_in1k" if name in ("resnet18", "resnet50") else name

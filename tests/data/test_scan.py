@@ -131,9 +131,9 @@ def test_the_tables_and_the_json_say_the_same(mixed: Path) -> None:
     tables = {head[0]: rows for head, rows in found.tables()}
     assert all(len(row) == len(head) for head, rows in found.tables() for row in rows)
     assert {kind: int(n) for n, kind in tables["files"]} == plain["counts"]
-    one_each = {path.partition(" and ")[0]: why for path, why in tables["set aside"]}
+    one_each = {path.partition(" and ")[0]: why for path, why in tables["no film"]}
     assert one_each.items() <= {r["path"]: r["why"] for r in plain["set_aside"]}.items()
-    assert ("masks/1.png and 1 more in its folder", "mask: 2 levels") in tables["set aside"]
+    assert ("masks/1.png and 1 more in its folder", "mask: 2 levels") in tables["no film"]
     assert len(tables["folder"]) == len(plain["films"]) == 7
     assert plain["patients"] == 1
     assert DataFile.parse(plain["proposal"]) == found.proposal

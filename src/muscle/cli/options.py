@@ -24,7 +24,10 @@ Store = Annotated[
     typer.Option("--store", help="Folder of the stores; $MUSCLE_STORE or ./muscle-store by default."),
 ]
 Backbone = Annotated[
-    str | None, typer.Option(help="resnet18 or resnet50; the run's own after --from, else resnet18.")
+    str | None,
+    typer.Option(
+        help="resnet18 or resnet50; by default that of --from or of the recipe's file, else resnet18."
+    ),
 ]
 PresetName = Annotated[
     str, typer.Option("--preset", help="paper, small, demo, or auto by the number of images.")

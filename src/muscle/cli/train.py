@@ -220,10 +220,11 @@ def _compare(
 
 def run(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe or a YAML file.")],
-    change: Annotated[list[str], typer.Argument(metavar="[PATH=VALUE...]", help="Leaves to change.")] = [],  # noqa: B006
+    bare: Annotated[list[str], typer.Argument(metavar="[PATH=VALUE...]", help="The same as --set.")] = [],  # noqa: B006
     data: Annotated[
         list[str], typer.Option("--data", help="A data file, a folder or KIND=ROOT; may be given again.")
     ] = [],  # noqa: B006
+    change: Overrides = [],  # noqa: B006
     backbone: Backbone = None,
     preset: PresetName = "auto",
     folder: Out = None,
@@ -249,7 +250,9 @@ def run(
                 "--data is missing; give a data file, a folder or KIND=ROOT, such as --data data.yaml"
             )
         file = starts.data_file(data)
-        found = starts.load_recipe(recipe, starts.choose_preset(preset, file, progress), backbone, change)
+        found = starts.load_recipe(
+            recipe, starts.choose_preset(preset, file, progress), backbone, [*bare, *change]
+        )
         where = paths.run_folder(folder, found.name)
         if plan:
             made_plan = make_plan(found, file, where, store or paths.stores(), machine, progress)

@@ -99,7 +99,7 @@ class Scan:
             shown.append((tuple(films[0]), [tuple(row.values()) for row in films]))
         if aside := _grouped(self.set_aside):
             more = [(f"and {len(aside) - SHOWN} more", "--json lists all")] if len(aside) > SHOWN else []
-            shown.append((("set aside", "why"), [*aside[:SHOWN], *more]))
+            shown.append((("no film", "why"), [*aside[:SHOWN], *more]))
         if self.found:
             shown.append((("table", "rows", "looks like", "columns"), [t.row() for t in self.found]))
         if self.notes:

@@ -143,7 +143,9 @@ def describe(method: Method = "default", cluster: Cluster = "patient", trials: i
     )
     if method == "default":
         return (
-            "95 % intervals over " + whom + ": AUC logit-DeLong, proportions Wilson, other scores jackknife; "
+            "95 % intervals over "
+            + whom
+            + ": AUC logit-DeLong, proportions Wilson (Clopper-Pearson where all cases agree), other scores jackknife; "
             "chosen by measured coverage"
         )
     return f"95 % percentile bootstrap, {PAPER_TRIALS if method == 'paper' else trials} resamples of {whom}"
