@@ -123,6 +123,11 @@ MUTATIONS = (
         f"{ORACLES}queue.py::test_queue_holds_what_a_deque_holds_over_several_wraps",
     ),
     Mutation(
+        "ranks: one part of the store for all attempts", "distributed.py",
+        'return PrefixStore(f"muscle/{name}", shared)', 'return PrefixStore("muscle/ranks", shared)',
+        "test_distributed.py::test_an_attempt_reads_nothing_of_the_one_before",
+    ),
+    Mutation(
         "queue: keys enter before the logits", "tasks/moco.py",
         "        loss = info_nce(query, batch.mine(keys), self.queue, self.config.temperature)\n",
         "        self._enqueue(keys)\n"

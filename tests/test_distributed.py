@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
 import pytest
 import torch
 
@@ -64,3 +68,28 @@ def test_blocks_come_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda every, mine, group: every.__setitem__(slice(None), dealt),
     )
     assert World(1, 2).gathered(dealt[1]) == ["a", "b", "c", "d", "e"]
+
+
+def test_an_attempt_reads_nothing_of_the_one_before() -> None:
+    """Two attempts on one store, as torchrun restarts them: one name for all ranks of each, and nothing stale in it."""
+    shared = distributed.dist.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+
+    def attempt() -> list[Any]:
+        clients = [distributed.dist.TCPStore("localhost", shared.port, is_master=False) for _ in range(3)]
+        with ThreadPoolExecutor(3) as ranks:
+            return list(ranks.map(lambda rank: distributed.of_this_attempt(clients[rank], rank, 3), range(3)))
+
+    first = attempt()
+    first[1].set("address", "of the dead")
+    assert first[0].get("address") == b"of the dead" == first[2].get("address")
+    second = attempt()
+    assert not any(store.check(["address"]) for store in second)
+    second[0].set("address", "new")
+    assert first[0].get("address") == b"of the dead"
+
+
+def test_who_waits_for_ranks_that_do_not_come_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = distributed.dist.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+    monkeypatch.setattr(distributed, "PATIENCE", timedelta(seconds=0.1))
+    with pytest.raises(TimeoutError, match="not all of 2 ranks"):
+        distributed.of_this_attempt(shared, 0, 2)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 import traceback
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from muscle.errors import UserError
 
@@ -191,6 +195,33 @@ def launched() -> bool:
     return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def of_this_attempt(shared: Store, rank: int, size: int) -> Store:
+    """A part of torchrun's store that no attempt before this one has written to.
+
+    torchrun keeps one store through its restarts, so a rank would find the addresses of dead ones in it and wait for
+    them. Its count of restarts may differ between machines; so rank 0 names the attempt, and tells whoever asks.
+
+    Raises:
+        TimeoutError: not all ranks have come.
+    """
+    name = mine = uuid.uuid4().hex
+    if rank:
+        shared.set(f"muscle/{rank}", mine)
+        name = shared.get(f"muscle/{mine}").decode()  # waits
+        shared.set(f"muscle/{name}/{rank}", "here")
+    end = time.monotonic() + PATIENCE.total_seconds()
+    while rank == 0 and not shared.check([f"muscle/{name}/{other}" for other in range(1, size)]):
+        for other in range(
+            1, size
+        ):  # one that asked in an attempt before is told as well: nobody listens there
+            if shared.check([f"muscle/{other}"]):
+                shared.set(f"muscle/{shared.get(f'muscle/{other}').decode()}", name)
+        if time.monotonic() > end:
+            raise TimeoutError(f"not all of {size} ranks have come within {PATIENCE}")
+        time.sleep(0.02)
+    return PrefixStore(f"muscle/{name}", shared)
+
+
 @contextlib.contextmanager
 def joined() -> Iterator[bool]:
     """Joins the others of ``torchrun``. Inside, rank 0 gets True and runs the program; the others get False at its end.
@@ -204,11 +235,13 @@ def joined() -> Iterator[bool]:
     # Death at once, not an exception that a rank in a message would never see: snapshots are whole at any moment.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     local = int(os.environ.get("LOCAL_RANK", "0"))
+    backends = "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(local % torch.cuda.device_count())
-        dist.init_process_group("cpu:gloo,cuda:nccl", timeout=PATIENCE)
-    else:
-        dist.init_process_group("gloo", timeout=PATIENCE)
+        backends = "cpu:gloo,cuda:nccl"
+    shared, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+    store = of_this_attempt(shared, rank, size)
+    dist.init_process_group(backends, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     _control = dist.new_group(backend="gloo", timeout=IDLE)
     _joined = World(dist.get_rank(), dist.get_world_size())
     try:

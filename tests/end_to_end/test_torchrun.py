@@ -47,4 +47,7 @@ def test_a_killed_rank_is_started_again_and_the_end_is_that_of_the_unbroken_run(
     ended = command.wait(broken)
     assert unbroken.startswith("sha256 ") and ended.done().splitlines()[-1] == unbroken
     assert "resumed at step" in ended.err
+    assert (
+        "connectFullMesh" not in ended.err
+    )  # the dead rank's address, still in torchrun's store, is not called
     assert ended.out.count("sha256 ") == 1  # one speaks
