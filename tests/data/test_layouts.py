@@ -180,6 +180,21 @@ def test_kermany_by_its_classes_in_any_case_and_no_others(tmp_path: Path) -> Non
     assert propose(tmp_path / "x", {}).notes[0].startswith("x: folder")  # not even tried
 
 
+def test_boxes_of_yolo_without_names_say_what_to_write(tmp_path: Path) -> None:
+    """Oracle: the folder becomes a source as soon as that is done. Other text files beside films are none."""
+    films(tmp_path / "x/train/images", "1.png", "2.png")
+    films(tmp_path / "x/other/images", "1.png")
+    for place, text in (("train/labels/1.txt", "0 .5 .5 .2 0.2\n"), ("other/labels/1.txt", "a finding\n")):
+        (tmp_path / "x" / place).parent.mkdir()
+        (tmp_path / "x" / place).write_text(text)
+    (note,) = (n for n in propose(tmp_path / "x", {}).notes if "YOLO" in n)
+    assert note.startswith(f"{tmp_path / 'x'}: boxes") and "names: [fracture]" in note
+    (tmp_path / "x/other/labels/1.txt").unlink()
+    (tmp_path / "x/data.yaml").write_text("names: [fracture]")
+    found = propose(tmp_path / "x", {})
+    assert found.sources["x"]["kind"] == "yolo" and not any("YOLO" in n for n in found.notes)
+
+
 def test_yolo_by_either_suffix(tmp_path: Path) -> None:
     films(tmp_path / "x", "images/1.png")
     (tmp_path / "x/data.yml").write_text("names: [crack]\n")

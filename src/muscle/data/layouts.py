@@ -37,6 +37,8 @@ _AFFIXES = (("", ""), ("", "_mask"), ("mask_", ""), ("", "-mask"), ("", "_seg"))
 _PATIENT = ("patient", "patientid", "patient_id", "patient id", "subject", "subject_id", "subjectid")
 _CLASS = ("label", "class", "finding", "diagnosis", "target", "category")
 _MAX_CLASSES = 20  # more folders, or values of a column, are persons or free text rather than classes
+_YOLO_NAMES = ("data.yaml", "data.yml")
+_YOLO_LINE = re.compile(r"\d+( [0-9.]+){4,}\s*$")
 _V7 = "covid-19-xray-dataset"
 _MAX_JSON = 200_000_000  # bytes
 
@@ -163,7 +165,29 @@ def propose(root: Path, problems: Mapping[str, str]) -> Proposal:
     found = Proposal(root, problems)
     if not found.known_layouts(root):
         found.any_films(root)
+    found.notes += _nameless_boxes(root)
     return found
+
+
+def _nameless_boxes(root: Path) -> Iterator[str]:
+    """Of each folder whose label files are YOLO's and that lacks the file that names their classes: what to do."""
+    paths = [PurePosixPath(path) for path in walk(root)]
+    named = {path.parent for path in paths if path.name in _YOLO_NAMES}
+    seen = set()
+    for path in paths:
+        if path.suffix != ".txt" or "labels" not in path.parts[:-1]:
+            continue
+        above = PurePosixPath(*path.parts[: path.parts.index("labels")])
+        above = above.parent if above.name.lower() in PARTS else above
+        if above in seen or named.intersection((above, *above.parents)):
+            continue
+        with (root / path).open(encoding="utf-8", errors="replace") as file:
+            if _YOLO_LINE.match(file.readline(200)):
+                seen.add(above)
+                yield (
+                    f"{root / above}: boxes as of YOLO, whose classes nothing names; write data.yaml there, such as "
+                    "names: [fracture], and scan again"
+                )
 
 
 def _recognized(folder: Path) -> Iterator[Fields]:
@@ -185,7 +209,7 @@ def _kermany(folder: Path) -> Fields | None:
 
 
 def _yolo(folder: Path) -> Fields | None:
-    return {"kind": "yolo"} if any((folder / name).is_file() for name in ("data.yaml", "data.yml")) else None
+    return {"kind": "yolo"} if any((folder / name).is_file() for name in _YOLO_NAMES) else None
 
 
 def _coco(folder: Path) -> Fields | None:
