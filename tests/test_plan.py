@@ -6,11 +6,13 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import command
 import numpy as np
 import pytest
 import tiny
+from torch import Tensor
 
 from muscle import paths, plan
 from muscle.data.audit import write_left_out, write_seen
@@ -22,6 +24,7 @@ from muscle.parts import override
 from muscle.recipe import Recipe, Weights
 from muscle.recipes import recipe as shipped
 from muscle.results import Results
+from muscle.types import Batch
 from muscle.weights import save_backbone
 
 OTHER = PatientSplit(valid=0.25, test=0.25, seed=1)
@@ -188,7 +191,25 @@ def test_out_of_memory_is_a_reason(films: Path, tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(plan.Learner, "losses", full)
     found = made(tiny.small("md-moco").with_(finetune=None), DataFile.of([str(films)]), tmp_path)
-    assert "out of memory at batch 8" in str(found["fits"])
+    assert "out of memory at batch 8 (the machine's); try --recompute, accumulate=2 of" in str(found["fits"])
+
+
+def test_a_batch_in_parts_is_timed_in_parts(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the run computes it, so that what fits there fits here; and with activations kept or not, as asked."""
+    seen: list[tuple[int, bool]] = []
+    losses = plan.Learner.losses
+
+    def heard(self: plan.Learner, name: str, batch: Batch, *more: Any) -> dict[str, Tensor]:
+        seen.append((len(batch), self.backbone.recompute))
+        return losses(self, name, batch, *more)
+
+    monkeypatch.setattr(plan.Learner, "losses", heard)
+    recipe = override(tiny.small("md-moco").with_(finetune=None), ["stages.0.tasks.0.accumulate=2"])
+    machine = tiny.MACHINE.with_(recompute=True)
+    plan.plan(recipe, DataFile.of([str(films)]), tmp_path / "runs" / "a", tmp_path / "store", machine)
+    assert seen == [(4, True)] * 2 * (plan.STEPS + 1)
 
 
 def test_what_the_run_would_refuse(films: Path, tmp_path: Path) -> None:

@@ -277,16 +277,19 @@ def _time_task(
         learner = Learner(recipe.backbone.build(), stage, {name: task}, corpus.targets, {name: rows})
         learner.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = Optimizer(rate=1e-6).build(learner.backbone, learner.others(), [])
+        learner.backbone.recompute = machine.recompute
         learner.train()
         index = np.arange(min(rows, task.batch_size)) % len(train)
-        batch = train.batch(index, recipe.normalization, target).to(device)
+        parts = np.array_split(index, min(task.accumulate, max(1, len(index) // 2)))
+        batches = [train.batch(part, recipe.normalization, target).to(device) for part in parts]
         start = 0.0
         for step in range(STEPS + 1):
             if step == 1:
                 _wait(device)
                 start = time.monotonic()
-            losses = learner.losses(name, batch, DTYPES[machine.precision(recipe.precision)])
-            torch.stack([loss.float() for loss in losses.values()]).sum().backward()
+            for batch in batches:
+                losses = learner.losses(name, batch, DTYPES[machine.precision(recipe.precision)])
+                torch.stack([loss.float() for loss in losses.values()]).sum().backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             learner.module(name).after_step(learner.backbone)
@@ -295,7 +298,10 @@ def _time_task(
         return (time.monotonic() - start) / STEPS, "", head
     except (torch.OutOfMemoryError, MemoryError) as error:
         reason = (str(error).splitlines() or ["the machine's"])[0]
-        return 0.0, f"no: out of memory at batch {task.batch_size} ({reason}); lower batch_size or size", 0
+        asked = f"batch {task.batch_size}" + (f" in {task.accumulate} parts" if task.accumulate > 1 else "")
+        more = "" if machine.recompute else "--recompute, "
+        do = f"{more}accumulate={2 * task.accumulate} of that task, a smaller batch_size or size"
+        return 0.0, f"no: out of memory at {asked} ({reason}); try {do}", 0
 
 
 def _wait(device: torch.device) -> None:
