@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tiny
 import torch
 from filelock import FileLock
+from torch import Tensor
 
 from muscle import engine
 from muscle.continual.regularizers.l2sp import L2SP
@@ -172,6 +174,29 @@ def test_a_loss_that_is_not_finite_ends_the_stage_with_the_place(corpus: Corpus,
         run_stage(job(corpus, hot), corpus, tiny.MACHINE, tmp_path)
     assert "\n" not in str(told.value)
     assert not list(tmp_path.glob("*/stage.json"))
+
+
+def test_a_step_without_room_ends_in_a_line_of_what_to_set(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the second turn, after the first was saved: the same job goes on from there where there is room."""
+    whole = run_stage(job(corpus), corpus, tiny.MACHINE, tmp_path / "whole")
+    losses, calls = Learner.losses, []
+
+    def full(self: Learner, *given: Any) -> dict[str, Tensor]:
+        calls.append(given[0])
+        if len(set(calls)) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+        return losses(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "losses", full)
+        with pytest.raises(
+            UserError, match="out of memory at batch_size .*finished is kept: try --recompute"
+        ):
+            run_stage(job(corpus), corpus, tiny.MACHINE, tmp_path / "broken")
+    again = run_stage(job(corpus), corpus, tiny.MACHINE, tmp_path / "broken")
+    assert again.sha256 == whole.sha256
 
 
 def test_two_processes_do_not_compute_one_stage(corpus: Corpus, tmp_path: Path) -> None:

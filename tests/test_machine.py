@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -27,6 +29,21 @@ def test_precision_that_is_asked_for_is_given_and_auto_is_resolved() -> None:
     cpu = Machine(device="cpu")
     assert [cpu.precision(p) for p in DTYPES] == list(DTYPES)
     assert cpu.precision("auto") in ("bf16", "float32")  # never fp16 on a CPU
+
+
+def test_memory_is_what_was_given_else_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU of 16 GiB, drawn: its calls are seen, nothing is computed on it."""
+    assert Machine(device="cpu").budget() == 0 and Machine(device="cpu", memory=2).budget() == 2 * 2**30
+    asked: list[tuple[float, torch.device]] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=16 * 2**30)
+    )
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *given: asked.append(given))
+    assert Machine(device="cuda:1").budget() == 16 * 2**30
+    for memory in (0, 4, 40):
+        Machine(device="cuda:1", memory=memory, threads=torch.get_num_threads()).settle()
+    assert asked == [(0.25, torch.device("cuda:1")), (1.0, torch.device("cuda:1"))]
 
 
 def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import pytest
 import tiny
 from torch import Tensor
 
-from muscle import paths, plan
+from muscle import paths, plan, trial
 from muscle.data.audit import write_left_out, write_seen
 from muscle.data.data_file import DataFile
 from muscle.data.splits import PatientSplit
@@ -189,9 +189,11 @@ def test_out_of_memory_is_a_reason(films: Path, tmp_path: Path, monkeypatch: pyt
     def full(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(plan.Learner, "losses", full)
+    monkeypatch.setattr(trial.Learner, "losses", full)
     found = made(tiny.small("md-moco").with_(finetune=None), DataFile.of([str(films)]), tmp_path)
-    assert "out of memory at batch 8 (the machine's); try --recompute, accumulate=2 of" in str(found["fits"])
+    assert "no: moco: out of memory at batch_size 8 (the machine's); what is finished is kept: try" in str(
+        found["fits"]
+    )
 
 
 def test_a_batch_in_parts_is_timed_in_parts(
@@ -199,17 +201,17 @@ def test_a_batch_in_parts_is_timed_in_parts(
 ) -> None:
     """As the run computes it, so that what fits there fits here; and with activations kept or not, as asked."""
     seen: list[tuple[int, bool]] = []
-    losses = plan.Learner.losses
+    losses = trial.Learner.losses
 
-    def heard(self: plan.Learner, name: str, batch: Batch, *more: Any) -> dict[str, Tensor]:
+    def heard(self: trial.Learner, name: str, batch: Batch, *more: Any) -> dict[str, Tensor]:
         seen.append((len(batch), self.backbone.recompute))
         return losses(self, name, batch, *more)
 
-    monkeypatch.setattr(plan.Learner, "losses", heard)
+    monkeypatch.setattr(trial.Learner, "losses", heard)
     recipe = override(tiny.small("md-moco").with_(finetune=None), ["stages.0.tasks.0.accumulate=2"])
     machine = tiny.MACHINE.with_(recompute=True)
     plan.plan(recipe, DataFile.of([str(films)]), tmp_path / "runs" / "a", tmp_path / "store", machine)
-    assert seen == [(4, True)] * 2 * (plan.STEPS + 1)
+    assert seen == [(4, True)] * 2 * (trial.STEPS + 1)
 
 
 def test_what_the_run_would_refuse(films: Path, tmp_path: Path) -> None:
@@ -224,7 +226,7 @@ def test_what_looks_back_at_other_tasks_is_counted(
     annotated: DataFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stage is timed task by task, where nothing is earlier: LwF is four thirds of a step more, replay one."""
-    monkeypatch.setattr(plan, "_time_task", lambda *_: (3600.0, "", 0))
+    monkeypatch.setattr(trial.Trial, "seconds", lambda _: (3600.0, 0))
     hours = {}
     for name in ("muscle-no-memory", "muscle-lwf", "muscle-replay", "joint"):
         found = made(tiny.small(name).with_(finetune=None), annotated, tmp_path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from muscle.feed import Feed, Ready
 from muscle.job import Job
 from muscle.learner import Learner
 from muscle.machine import DTYPES, Machine
+from muscle.memory import told
 from muscle.monitor import Monitor
 from muscle.optim import Position, set_rates
 from muscle.paths import atomic_write
@@ -124,9 +125,10 @@ class _Run:
                 task = turn.task_at(step)
                 torch.manual_seed(seed_of(job.seed, job.stage.name, turn.index, step))
                 rate = set_rates(self.optimizer, job.stage.curve.factor(self._position(turn, step)))
-                losses = self._backward(task, step, parts)
-                self.world.sum_gradients(self.learner.parameters())
-                self.scaler.step(self.optimizer)
+                with self._room(task):
+                    losses = self._backward(task, step, parts)
+                    self.world.sum_gradients(self.learner.parameters())
+                    self.scaler.step(self.optimizer)
                 self.scaler.update()
                 # None, not zero: with zeros, momentum and decay would move the heads whose task is not training.
                 self.optimizer.zero_grad(set_to_none=True)
@@ -161,6 +163,12 @@ class _Run:
             for name, loss in shares.items():
                 found[name] = found[name] + loss.detach() if name in found else loss.detach()
         return found
+
+    def _room(self, task: str) -> AbstractContextManager[None]:
+        """Where memory runs out: a line of what to set. Of several ranks the one alone that it meets ends."""
+        if self.world.size > 1:
+            return nullcontext()
+        return told(self.job.tasks[task], self.machine.recompute)
 
     def _due(self) -> bool:
         return time.monotonic() - self.clock > 60 * self.machine.snapshot_minutes

@@ -26,6 +26,7 @@ class Machine(Part):
     device: str = "auto"  # auto, cpu, cuda, cuda:1
     threads: int = Field(0, ge=0)  # 0: OMP_NUM_THREADS where it is set, else all cores
     workers: int = Field(2, ge=0)  # processes that decode
+    memory: float = Field(0.0, ge=0)  # GiB of the device that a process may take; 0: all
     recompute: bool = False  # activations in the backward pass: a third more arithmetic, far less memory
     snapshot_minutes: float = Field(5.0, gt=0)  # at most so much is lost to a kill
 
@@ -48,12 +49,23 @@ class Machine(Part):
         return device
 
     def settle(self) -> None:
-        """Sets this process up to compute: its threads, and numbers too small to be normal flushed to zero.
+        """Sets this process up to compute: its threads, its part of a GPU, and denormal numbers flushed to zero.
 
         Arithmetic on denormal numbers is slow on many CPUs, and no score depends on them.
         """
         torch.set_num_threads(self.thread_count())
         torch.set_flush_denormal(True)
+        device = self.torch_device()
+        if self.memory and device.type == "cuda":
+            whole = torch.cuda.get_device_properties(device).total_memory
+            torch.cuda.set_per_process_memory_fraction(min(1.0, self.memory * 2**30 / whole), device)
+
+    def budget(self) -> float:
+        """Bytes of memory that training may take: what was given, else the whole GPU; 0 where neither says."""
+        device = self.torch_device()
+        if self.memory or device.type != "cuda":
+            return self.memory * 2**30
+        return float(torch.cuda.get_device_properties(device).total_memory)
 
     def thread_count(self) -> int:
         """How many threads a process computes with: of several that torchrun starts on a machine, its part.

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from muscle import paths
@@ -24,18 +23,17 @@ from muscle.data.rows import all_rows
 from muscle.data.sampling import steps_of
 from muscle.data.source import Source
 from muscle.data.splits import AllTrain, PaperSplit
+from muscle.errors import UserError
 from muscle.job import too_few
-from muscle.learner import Learner
-from muscle.machine import DTYPES, Machine
-from muscle.optim import Optimizer
+from muscle.machine import Machine
+from muscle.memory import told
 from muscle.pipeline import tested
 from muscle.progress import SILENT, Progress
-from muscle.recipe import Recipe, Stage, Weights, assign_roles
-from muscle.tasks import POOL, Task
+from muscle.recipe import Recipe, Weights, assign_roles
+from muscle.trial import Fits, Trial
 from muscle.types import Sample, SplitName, Target
 
 FILES = 64  # decoded over all sources
-STEPS = 3  # timed of each task, after one to warm up
 
 
 class _Few(Source):
@@ -67,8 +65,8 @@ def plan(
 
     Returns:
         Lines of a table: images, store and checkpoint GB, free GB, decoding and total hours, peak memory GB, the
-        settings that ``auto`` became, whether the weights to start from have seen test films, ``fits`` ("yes", or the
-        reason why not), and ``stages``.
+        settings that ``auto`` became, with a budget (``Machine.memory``, or a GPU) those that keep each step within it,
+        whether the weights to start from have seen test films, ``fits`` ("yes", or the reason why not), and ``stages``.
 
     Raises:
         UserError: what the run itself would raise: no usable image, no task, too few images, a queue too large, weights
@@ -109,7 +107,7 @@ def plan(
         "backbone": recipe.backbone.architecture,
         "device": str(machine.torch_device()),
         "precision": machine.precision(recipe.precision),
-        "settings": settings,
+        **settings,
         "test films seen by the weights": seen,
         "store GB": round(store_gb, 3),
         "checkpoint GB": round(checkpoint_gb, 3),
@@ -227,86 +225,59 @@ def _place(file: DataFile, source: str, path: str, picture: str) -> str:
 
 def _time_stages(
     recipe: Recipe, corpus: Corpus, counts: _Counts, machine: Machine, progress: Progress
-) -> tuple[dict[str, dict[str, Any]], str, int]:
+) -> tuple[dict[str, dict[str, Any]], dict[str, str], int]:
     """By stage: how often it is run, and a row a task; the settings chosen; and how many parameters heads have."""
     inside = {name: rows.target for name, rows in corpus.internal_tasks.items()}
     jobs = [
-        (stage, 1, assign_roles(stage.tasks, inside, corpus.file), counts.inside) for stage in recipe.stages
+        (f"stages.{i}", stage.tasks, stage, 1, assign_roles(stage.tasks, inside, corpus.file), counts.inside)
+        for i, stage in enumerate(recipe.stages)
     ]
     if recipe.finetune is not None:
-        wanted = assign_roles(recipe.finetune.tasks, corpus.targets, corpus.file)
-        for name, task in tested(wanted, counts.test).items():
+        asked = recipe.finetune.tasks
+        for name, task in tested(assign_roles(asked, corpus.targets, corpus.file), counts.test).items():
             stage, *_ = grid = recipe.finetune.stages(task)
-            jobs.append((stage, len(grid) * len(recipe.seeds), {name: task}, counts.outside_too))
+            runs = len(grid) * len(recipe.seeds)
+            jobs.append(("finetune", asked, stage, runs, {name: task}, counts.outside_too))
     found: dict[str, dict[str, Any]] = {}
-    settings, heads = [], 0
-    for stage, runs, tasks, train in jobs:
+    chosen, heads = [], 0
+    fits = Fits(machine)
+    for place, asked, stage, runs, tasks, train in jobs:
         found[stage.name] = {"runs": runs, "rows": []}
         for name, task in tasks.items():
             part = task.data.partition(":")[2]
             rows = train[task.data] if task.needs else sum(part in ("", p) for p in counts.pool)
             if rows < 2:
                 raise too_few(stage.name, name, rows)
+            index = next(i for i, one in enumerate(asked) if one.with_(data=task.data) == task)
             task = task.resolve(rows)
             turns = stage.schedule.turns({name: steps_of(rows, task.batch_size)}, recipe.seed)
             steps = sum(turn.steps for turn in turns) * runs
             progress.message(f"timing {stage.name}, {name}")
-            batch = min(rows, task.batch_size)
+            trial = Trial(recipe, stage, name, task, rows, corpus, machine)
             if (queue := getattr(task, "queue", None)) is not None:
-                settings.append(f"queue {queue}, batch {batch}")
-            seconds, note, head = _time_task(recipe, stage, name, task, rows, corpus, machine)
+                chosen.append(f"queue {queue}, batch {trial.batch}")
+            memory, note = fits.told(trial, f"{place}.tasks.{index}.accumulate")
+            seconds, failed, head = _timed(trial)
             if len(tasks) > 1:  # what looks back at other tasks costs nothing where one is timed alone
                 seconds *= 1 + sum(part.extra for part in stage.regularizers)
             heads += head * runs
             found[stage.name]["rows"].append({
-                "stage": stage.name, "task": name, "images": rows, "batch": batch, "steps": steps,
-                "images/s": round(batch / seconds, 1) if seconds else 0.0,
-                "hours": round(steps * seconds / 3600, 3), "note": note,
+                "stage": stage.name, "task": name, "images": rows, "batch": trial.batch, "steps": steps,
+                "images/s": round(trial.batch / seconds, 1) if seconds else 0.0,
+                "hours": round(steps * seconds / 3600, 3), **memory, "note": failed or note,
             })  # fmt: skip
-    return found, "; ".join(dict.fromkeys(settings)) or "none chosen", heads
+    settings = {"settings": "; ".join(dict.fromkeys(chosen)) or "none chosen"}
+    return found, settings | fits.settings(), heads
 
 
-def _time_task(
-    recipe: Recipe, stage: Stage, name: str, task: Task, rows: int, corpus: Corpus, machine: Machine
-) -> tuple[float, str, int]:
+def _timed(trial: Trial) -> tuple[float, str, int]:
     """Seconds a step; why it will not do; and how many parameters its head has."""
-    device = machine.torch_device()
-    train = corpus.pool_of(POOL) if task.needs is None else corpus.tasks[task.data].train
-    target = corpus.targets[task.data] if task.needs else None
     try:
-        learner = Learner(recipe.backbone.build(), stage, {name: task}, corpus.targets, {name: rows})
-        learner.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = Optimizer(rate=1e-6).build(learner.backbone, learner.others(), [])
-        learner.backbone.recompute = machine.recompute
-        learner.train()
-        index = np.arange(min(rows, task.batch_size)) % len(train)
-        parts = np.array_split(index, min(task.accumulate, max(1, len(index) // 2)))
-        batches = [train.batch(part, recipe.normalization, target).to(device) for part in parts]
-        start = 0.0
-        for step in range(STEPS + 1):
-            if step == 1:
-                _wait(device)
-                start = time.monotonic()
-            for batch in batches:
-                losses = learner.losses(name, batch, DTYPES[machine.precision(recipe.precision)])
-                torch.stack([loss.float() for loss in losses.values()]).sum().backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            learner.module(name).after_step(learner.backbone)
-        _wait(device)
-        head = sum(p.numel() for p in learner.module(name).head.parameters())
-        return (time.monotonic() - start) / STEPS, "", head
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        reason = (str(error).splitlines() or ["the machine's"])[0]
-        asked = f"batch {task.batch_size}" + (f" in {task.accumulate} parts" if task.accumulate > 1 else "")
-        more = "" if machine.recompute else "--recompute, "
-        do = f"{more}accumulate={2 * task.accumulate} of that task, a smaller batch_size or size"
-        return 0.0, f"no: out of memory at {asked} ({reason}); try {do}", 0
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        with told(trial.task, trial.machine.recompute):
+            seconds, head = trial.seconds()
+    except UserError as error:
+        return 0.0, f"no: {error}", 0
+    return seconds, "", head
 
 
 def _peak_gb(machine: Machine) -> float:

@@ -40,6 +40,12 @@ Threads = Annotated[
         help="Threads to compute with; 0: OMP_NUM_THREADS, else all cores. Bits are equal at equal count.",
     ),
 ]
+Memory = Annotated[
+    float,
+    typer.Option(
+        min=0, help="GiB of memory: --plan proposes settings, a GPU takes no more. 0: all of the GPU."
+    ),
+]
 Recompute = Annotated[
     bool,
     typer.Option(

@@ -15,6 +15,7 @@ from muscle.cli.options import (
     AsJson,
     Backbone,
     Device,
+    Memory,
     Out,
     Overrides,
     Plan,
@@ -40,6 +41,7 @@ def pretrain(
     plan: Plan = False,
     device: Device = "auto",
     threads: Threads = 0,
+    memory: Memory = 0.0,
     recompute: Recompute = False,
     change: Overrides = [],  # noqa: B006
     as_json: AsJson = False,
@@ -52,7 +54,7 @@ def pretrain(
     from muscle.machine import Machine
     from muscle.plan import plan as make_plan
 
-    machine = Machine(device=device, threads=threads, recompute=recompute)
+    machine = Machine(device=device, threads=threads, memory=memory, recompute=recompute)
     with shown() as progress:
         if plan:
             file = starts.data_file(sources)
@@ -98,6 +100,7 @@ def finetune(
     seeds: Annotated[int, typer.Option(min=1)] = 1,
     device: Device = "auto",
     threads: Threads = 0,
+    memory: Memory = 0.0,
     recompute: Recompute = False,
     change: Overrides = [],  # noqa: B006
     plan: Plan = False,
@@ -109,8 +112,9 @@ def finetune(
     """
     folder = paths.run_folder(folder, f"finetune-{task.replace(':', '-') or 'annotated'}")
     _compare(
-        sources, [start], [], [task] if task else [], backbone, seeds, preset, folder, store, device, threads,
-        recompute, change, plan, as_json, f"Fine-tuning {task}".strip(),
+        sources, [start], [], [task] if task else [], backbone, seeds, preset, folder, store,
+        {"device": device, "threads": threads, "memory": memory, "recompute": recompute}, change, plan, as_json,
+        f"Fine-tuning {task}".strip(),
     )  # fmt: skip
 
 
@@ -133,6 +137,7 @@ def compare(
     plan: Plan = False,
     device: Device = "auto",
     threads: Threads = 0,
+    memory: Memory = 0.0,
     recompute: Recompute = False,
     change: Overrides = [],  # noqa: B006
     as_json: AsJson = False,
@@ -173,17 +178,18 @@ def compare(
     given, names, chosen = ([word for word in text.split(",") if word] for text in (starts, recipes, tasks))
     folder = paths.run_folder(folder, "compare")
     _compare(
-        sources, given, names, chosen, backbone, seeds, preset, folder, store, device, threads, recompute, change, plan,
-        as_json, leave_one_task_out=leave_one_task_out, equal_compute=equal_compute, cell=cell,
+        sources, given, names, chosen, backbone, seeds, preset, folder, store,
+        {"device": device, "threads": threads, "memory": memory, "recompute": recompute}, change, plan, as_json,
+        leave_one_task_out=leave_one_task_out, equal_compute=equal_compute, cell=cell,
         keep_weights=keep_weights,
     )  # fmt: skip
 
 
 def _compare(
     sources: list[str], given: list[str], names: list[str], tasks: list[str], backbone: str | None, seeds: int,
-    preset: str, folder: Path, store: Path | None, device: str, threads: int, recompute: bool, change: list[str],
-    plan: bool, as_json: bool, title: str = "", leave_one_task_out: bool = False, equal_compute: bool = False,
-    cell: str = "", keep_weights: bool = True,
+    preset: str, folder: Path, store: Path | None, on: dict[str, Any], change: list[str], plan: bool, as_json: bool,
+    title: str = "", leave_one_task_out: bool = False, equal_compute: bool = False, cell: str = "",
+    keep_weights: bool = True,
 ) -> None:  # fmt: skip
     """What ``finetune`` does of one start, and ``compare`` of several."""
     from muscle import api
@@ -194,7 +200,7 @@ def _compare(
     from muscle.plan import plan as make_plan
     from muscle.starts import choose_preset, data_file
 
-    machine = Machine(device=device, threads=threads, recompute=recompute)
+    machine = Machine(**on)
     share = Share.parse(cell)
     with shown() as progress:
         if plan:
@@ -232,6 +238,7 @@ def run(
     plan: Plan = False,
     device: Device = "auto",
     threads: Threads = 0,
+    memory: Memory = 0.0,
     recompute: Recompute = False,
     as_json: AsJson = False,
 ) -> None:
@@ -243,7 +250,7 @@ def run(
     from muscle.machine import Machine
     from muscle.plan import plan as make_plan
 
-    machine = Machine(device=device, threads=threads, recompute=recompute)
+    machine = Machine(device=device, threads=threads, memory=memory, recompute=recompute)
     with shown() as progress:
         if not data:
             raise UsageError(

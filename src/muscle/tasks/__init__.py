@@ -79,6 +79,7 @@ class Task(Part):
 
     home: ClassVar[str] = "muscle.tasks"
     needs: ClassVar[TargetKind | None] = None  # the kind of annotation; None: images alone
+    divisible: ClassVar[bool] = True  # whether a batch may be computed in parts
 
     data: str = POOL
     batch_size: int = Field(32, ge=2)  # batch norm needs two

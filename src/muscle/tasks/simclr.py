@@ -25,6 +25,7 @@ class SimCLR(Task):
     """
 
     kind: ClassVar[str] = "simclr"
+    divisible: ClassVar[bool] = False
 
     batch_size: int = Field(64, ge=2)
     temperature: float = Field(0.5, gt=0)

@@ -1,0 +1,150 @@
+"""A few steps of one task as training takes them, on films that are there: what a step costs in time and memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from muscle.data.corpus import Corpus
+from muscle.learner import Learner
+from muscle.machine import DTYPES, Machine
+from muscle.memory import GIB, SPARE, Need, in_parts, need
+from muscle.optim import Optimizer
+from muscle.recipe import Recipe, Stage
+from muscle.tasks import POOL, Task
+
+STEPS = 3  # timed, after one to warm up
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One task of a stage. ``rows``: the images that it will train on; ``corpus``: those that are there, if fewer."""
+
+    recipe: Recipe
+    stage: Stage
+    name: str
+    task: Task
+    rows: int
+    corpus: Corpus
+    machine: Machine
+
+    @property
+    def batch(self) -> int:
+        """Images of a step."""
+        return min(self.rows, self.task.batch_size)
+
+    def seconds(self) -> tuple[float, int]:
+        """Of a step, and how many parameters the task's head has.
+
+        Raises:
+            torch.OutOfMemoryError, MemoryError: there is no room.
+        """
+        step, learner = self._built(self.batch, self.task.accumulate, self.machine.recompute)
+        step()
+        self._wait()
+        start = time.monotonic()
+        for _ in range(STEPS):
+            step()
+        self._wait()
+        head = sum(p.numel() for p in learner.module(self.name).head.parameters())
+        return (time.monotonic() - start) / STEPS, head
+
+    def need(self, recompute: bool) -> Need:
+        """Bytes of a step, by the images computed at once."""
+
+        def train(images: int) -> None:
+            step, _ = self._built(images, 1, recompute)
+            for _ in range(2):  # the second has the optimizer's state
+                step()
+
+        return need(train)
+
+    def _built(self, images: int, accumulate: int, recompute: bool) -> tuple[Callable[[], None], Learner]:
+        """A step on so many images, and what it trains."""
+        device, task, name = self.machine.torch_device(), self.task, self.name
+        train = self.corpus.pool_of(POOL) if task.needs is None else self.corpus.tasks[task.data].train
+        target = self.corpus.targets[task.data] if task.needs else None
+        learner = Learner(
+            self.recipe.backbone.build(), self.stage, {name: task}, self.corpus.targets, {name: self.rows}
+        )
+        learner.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        learner.backbone.recompute = recompute
+        optimizer = Optimizer(rate=1e-6).build(learner.backbone, learner.others(), [])
+        learner.train()
+        index = np.arange(images) % len(train)
+        parts = np.array_split(index, min(accumulate, max(1, images // 2)))
+        batches = [train.batch(part, self.recipe.normalization, target).to(device) for part in parts]
+        precision = DTYPES[self.machine.precision(self.recipe.precision)]
+
+        def step() -> None:
+            for batch in batches:
+                losses = learner.losses(name, batch, precision)
+                torch.stack([loss.float() for loss in losses.values()]).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            learner.module(name).after_step(learner.backbone)
+
+        return step, learner
+
+    def _wait(self) -> None:
+        device = self.machine.torch_device()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+
+class Fits:
+    """Whether trials have room in a machine's memory, one after the other, and what to set so that all have."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Nothing is measured on a machine that names no memory."""
+        self.machine = machine
+        self.room = (1 - SPARE) * machine.budget()
+        self._parts: dict[bool, dict[str, int | None]] = {False: {}, True: {}}  # by recompute
+        self._asked: dict[str, int] = {}
+
+    def told(self, trial: Trial, setting: str) -> tuple[dict[str, float], str]:
+        """The memory of a step as it is asked for, as a field of a table, and why it will not do.
+
+        Args:
+            trial: a task of a stage.
+            setting: the path of its ``accumulate`` in the recipe.
+        """
+        if not self.room:
+            return {}, ""
+        task = trial.task
+        self._asked[setting] = task.accumulate
+        needs = {recompute: trial.need(recompute) for recompute in {self.machine.recompute, True}}
+        for recompute, found in needs.items():
+            parts = in_parts(task, trial.batch, self.room, found)
+            before = self._parts[recompute].get(setting, 1)
+            self._parts[recompute][setting] = (
+                None if None in (parts, before) else max(parts or 1, before or 1)
+            )
+        mine = needs[self.machine.recompute].of(-(-trial.batch // task.accumulate)) / GIB
+        short = (
+            f"no: needs {mine:.1f} GiB, {self.room / GIB:.1f} are usable" if mine * GIB > self.room else ""
+        )
+        return {"memory GiB": round(mine, 2)}, short
+
+    def settings(self) -> dict[str, str]:
+        """What to set, as options of a command, under a name with the budget; nothing without one."""
+        if not self.room:
+            return {}
+        name = f"settings for {self.machine.budget() / GIB:g} GiB"
+        ways = [
+            (sum(n or 0 for n in parts.values()), recompute, parts)
+            for recompute, parts in self._parts.items()
+            if parts and None not in parts.values()
+        ]
+        if not ways:
+            return {name: "none: take a smaller batch_size or size"}
+        # In parts batch norm sees less, so the fewest; of as many the faster, which keeps its activations.
+        _, recompute, parts = min(ways, key=lambda way: way[:2])
+        sets = [f"--set {setting}={n}" for setting, n in parts.items() if n != self._asked[setting]]
+        if not sets and recompute == self.machine.recompute:
+            return {name: "as they are"}
+        return {name: " ".join(["--recompute", *sets] if recompute else sets)}

@@ -1,0 +1,86 @@
+"""What fits a budget, and what to set so that it does. Oracle: the same steps under the settings proposed."""
+
+from __future__ import annotations
+
+import pytest
+import tiny
+
+from muscle.data.corpus import Corpus
+from muscle.data.data_file import DataFile
+from muscle.grid import prepare
+from muscle.memory import GIB, SPARE
+from muscle.recipe import Recipe
+from muscle.trial import Fits, Trial
+
+SETTING = "stages.0.tasks.0.accumulate"
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    where = tmp_path_factory.mktemp("trial")
+    file = DataFile(sources=dict(tiny.sources(where / "tiny")), split=tiny.SPLIT)
+    return prepare(recipe(), file, where / "stores", tiny.MACHINE)
+
+
+def recipe() -> Recipe:
+    return tiny.small("md-moco").with_(size=(128, 128), finetune=None)
+
+
+def trial(corpus: Corpus, gib: float, recompute: bool = False, accumulate: int = 1) -> Trial:
+    """MoCo at batch 32 on a machine of so much memory."""
+    (stage,) = recipe().stages
+    (task,) = stage.tasks
+    task = task.with_(batch_size=32, queue=64, accumulate=accumulate)
+    return Trial(
+        recipe(), stage, "moco", task, 64, corpus, tiny.MACHINE.with_(memory=gib, recompute=recompute)
+    )
+
+
+def usable(need: float) -> float:
+    """The memory of a machine, in GiB, of which so many bytes are usable."""
+    return need / (1 - SPARE) / GIB
+
+
+def told(one: Trial) -> tuple[float, str, str]:
+    """GiB of a step, why it will not do, and what to set."""
+    fits = Fits(one.machine)
+    memory, note = fits.told(one, SETTING)
+    (settings,) = fits.settings().values()
+    return memory["memory GiB"], note, settings
+
+
+def test_without_a_budget_nothing_is_measured(corpus: Corpus) -> None:
+    fits = Fits(tiny.MACHINE)
+    assert fits.told(trial(corpus, 0.0), SETTING) == ({}, "") and fits.settings() == {}
+
+
+def test_settings_are_proposed_and_what_they_make_fits(corpus: Corpus) -> None:
+    kept, again = (trial(corpus, 1.0).need(recompute) for recompute in (False, True))
+    enough = trial(corpus, usable(kept.of(32)) * 1.01)
+    assert told(enough)[1:] == ("", "as they are")
+    less = trial(corpus, usable((kept.of(32) + again.of(32)) / 2))
+    gib, note, settings = told(less)
+    assert settings == "--recompute" and note.startswith(f"no: needs {gib:.1f} GiB")
+    assert told(trial(corpus, less.machine.memory, recompute=True))[1:] == ("", "as they are")
+    little = trial(corpus, usable(again.of(8)) * 1.01)
+    assert told(little)[2] == f"--recompute --set {SETTING}=4"
+    assert told(trial(corpus, little.machine.memory, recompute=True, accumulate=4))[1:] == ("", "as they are")
+    assert told(trial(corpus, usable(again.fixed)))[2].startswith("none: take a smaller")
+
+
+def test_of_several_tasks_all_must_fit(corpus: Corpus) -> None:
+    """One that is as small as it gets, another that needs parts: both are computed again, one in parts."""
+    again = trial(corpus, 1.0).need(True)
+    one = trial(corpus, usable(again.of(16)) * 1.01)
+    fits = Fits(one.machine)
+    fits.told(one, "a.accumulate")
+    fits.told(trial(corpus, one.machine.memory, accumulate=2), "b.accumulate")
+    (settings,) = fits.settings().values()
+    assert settings == "--recompute --set a.accumulate=2"
+    (name,) = fits.settings()
+    assert name == f"settings for {one.machine.memory:g} GiB"
+
+
+def test_a_step_is_timed_and_the_head_counted(corpus: Corpus) -> None:
+    seconds, head = trial(corpus, 0.0).seconds()
+    assert seconds > 0 and head == 0  # MoCo's projector is scaffold
