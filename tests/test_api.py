@@ -152,6 +152,7 @@ def test_frozen_features_that_are_no_better_come_with_advice(end: float, better:
     ]
     api._say_worth(api._last_features(looks), told)
     assert heard[0].startswith(
-        f"frozen features: {better} of 1 scores on validation films are above those of the start"
+        f"frozen features: {better} of 1 scores on validation films are above those of the start "
+        f"(knn:germ 0.60 to {end:.2f}; no intervals: "
     )
     assert ("stages.0.schedule.epochs_per_task" in heard[0] and "muscle compare" in heard[0]) == advised

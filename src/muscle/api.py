@@ -148,7 +148,12 @@ def _say_worth(features: dict[str, Any], progress: Progress) -> None:
     scores = [name for name in end if name.startswith(("knn:", "probe:")) and name in start]
     if scores:
         better = sum(end[name] > start[name] for name in scores)
-        said = f"frozen features: {better} of {len(scores)} scores on validation films are above those of the start"
+        shown = ", ".join(f"{name} {start[name]:.2f} to {end[name]:.2f}" for name in scores[:4])
+        more = f" and {len(scores) - 4} more" if len(scores) > 4 else ""
+        said = (
+            f"frozen features: {better} of {len(scores)} scores on validation films are above those of the start "
+            f"({shown}{more}; no intervals: `muscle probe` has them)"
+        )
         if 2 * better <= len(scores):
             said += (
                 "; without fine-tuning they tell labelled films apart no better than before pre-training: give more "
