@@ -1,4 +1,4 @@
-"""The speed table: both sides measured in one run, the ratio between its ends."""
+"""The speed table: both sides compute the same, are measured in one run, and the ratio lies between its ends."""
 
 from __future__ import annotations
 
@@ -7,6 +7,50 @@ from pathlib import Path
 
 import command
 import pytest
+import tiny
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from muscle.bench_steps import Bench, Step, tasks
+from muscle.data.corpus import Corpus
+from muscle.data.data_file import DataFile
+from muscle.data.decode import Decode
+from muscle.demo import write_phantoms
+
+STEPS = ("MoCo", "SimCLR", "classification", "segmentation", "detection")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    where = tmp_path_factory.mktemp("bench")
+    file = DataFile.load(write_phantoms(where / "films", 16, 16))
+    corpus = Corpus.prepare(file, (64, 64), Decode(), "stretch", where / "store")
+    return Bench(corpus, torch.float32, tiny.MACHINE.torch_device())
+
+
+def known(made: Bench) -> dict[str, str]:
+    return {target.kind: name for name, target in made.corpus.targets.items()}
+
+
+def flops(step: Step) -> int:
+    """Of one step."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return int(counter.get_total_flops())
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_the_floor_does_the_arithmetic_of_the_step_and_no_more(name: str, made: Bench) -> None:
+    """Oracle: torch's own count of multiplications; our blur is one too, and so are more regions."""
+    task = tasks(4, known(made))[name]
+    ours, floor = flops(made.ours(task)), flops(made.floor(task))
+    assert floor > 1e8
+    assert floor == pytest.approx(ours, rel={"detection": 0.1, "SimCLR": 1e-3}.get(name, 1e-6))
+
+
+def test_the_floor_of_a_prediction_is_its_forward_pass(made: Bench) -> None:
+    task = tasks(4, known(made))["classification"]
+    assert flops(made.forward(task)) == flops(made.predicted(task)) > 1e8
 
 
 @pytest.mark.slow
@@ -14,5 +58,8 @@ def test_the_table(tmp_path: Path) -> None:
     ended = command.muscle("bench", "--seconds", "1", "--threads", "1", "--to", tmp_path / "b.json")
     assert "MoCo, ResNet-18, 160x256, batch 32" in ended.done()
     rows = json.loads((tmp_path / "b.json").read_text())
-    assert [row["step"].split(",")[0] for row in rows] == ["MoCo", "prepare"]
+    names = [*STEPS[:3], "evaluation", *STEPS[3:], "prepare"]
+    assert [row["step"].split(",")[0] for row in rows] == names
     assert all(0 < row["low"] <= row["ratio"] <= row["high"] and row["threads"] == 1 for row in rows)
+    few = command.muscle("bench", "--seconds", "1", "--threads", "1", "--only", "eval").done()
+    assert "evaluation" in few and "MoCo" not in few

@@ -53,6 +53,7 @@ def doctor(as_json: AsJson = False) -> None:
 def bench(
     seconds: Annotated[float, typer.Option(help="Time to measure each side of each row for.", min=1)] = 8.0,
     threads: Threads = 0,
+    only: Annotated[str, typer.Option(help="Rows with this word in their name.")] = "",
     to: Annotated[Path | None, typer.Option("--to", help="Also write the rows as JSON.")] = None,
 ) -> None:
     """Speed on this machine: our steps beside the least that they can cost, measured in the same run.
@@ -61,7 +62,7 @@ def bench(
     """
     from muscle.bench import bench as measure
 
-    rows = measure(seconds, threads)
+    rows = measure(seconds, threads, only)
     table(
         ("step", "images/s", "floor", "ratio", "spread"),
         [
