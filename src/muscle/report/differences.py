@@ -173,7 +173,7 @@ def beside(found: Sequence[Pair], baseline: str) -> Callable[[Group], Cell]:
         if pair is None or pair.found is None:
             return Cell("not compared", numbers=("", "", ""))
         if not pair.found.reliable:
-            return Cell("no verdict", pair.found.why, ("", "", ""))
+            return Cell("no verdict", pair.found.why, ("", "", ""), mark="said")
         f = pair.found
         return Cell(
             f"{100 * f.value:+.2f}", f"{in_points(f)},\np {shown_p(pair.p)}", (f.value, f.low, f.high)

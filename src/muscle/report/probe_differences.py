@@ -69,6 +69,6 @@ def _cell(found: Difference | None, p: float) -> Cell:
     if found is None:
         return Cell("–", numbers=("", "", ""))
     if not found.reliable:
-        return Cell("no verdict", found.why, ("", "", ""))
+        return Cell("no verdict", found.why, ("", "", ""), mark="said")
     note = f"{in_points(found)},\np {shown_p(p)}"
     return Cell(f"{100 * found.value:+.2f}", note, (found.value, found.low, found.high))
