@@ -26,8 +26,8 @@ class Cell:
         numbers: as in the CSV: the value alone, or value, low, high.
         strong: its interval lies wholly above those of its rivals.
         tint: 0..1, how dark the field of a matrix is; None: no matrix.
-        mark: "own" in the matrix where the turn was this task's, "masked" where there is nothing to know yet; "said" where
-            the note is a sentence.
+        mark: "own" in the matrix where the turn was this task's, "masked" where there is nothing to know yet;
+            "said" where the note is a sentence.
     """
 
     text: str
