@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from muscle import paths
-from muscle.external import FILE as MODEL
 
 
 def inventory(root: Path, stores: Path) -> list[dict[str, Any]]:
@@ -22,7 +21,7 @@ def inventory(root: Path, stores: Path) -> list[dict[str, Any]]:
     for folder in _folders(paths.checkpoints(root / "any")):
         if (folder / "stage.json").is_file():
             what = _read(folder / "stage.json", _stage)
-            if (folder / MODEL).is_file():
+            if (folder / "model.json").is_file():
                 what += f"; {_read(folder / MODEL, _model)}"
             found.append(_entry("checkpoint", folder, what))
         elif folder.name.endswith(".running"):
