@@ -124,12 +124,22 @@ def surface_distances(
         directions.append(
             np.sqrt(np.rint(apart.astype(np.float64) ** 2))
         )  # of whole numbers: exact up to 1,000 pixels
-    hd95 = max((float(np.percentile(d, 95)) for d in directions if len(d)), default=0.0)
+    hd95 = max((_percentile(d, 0.95) for d in directions if len(d)), default=0.0)
     every: NDArray[Any] = np.concatenate(directions)
     return hd95, float(every.mean()) if len(every) else 0.0
 
 
+def _percentile(values: Floats, share: float) -> float:
+    """Linear between ranks, as ``np.percentile``, which takes several times as long for so few."""
+    place = share * (len(values) - 1)
+    low = int(place)
+    high = min(low + 1, len(values) - 1)
+    ranked = np.partition(values, (low, high))
+    return float(ranked[low] + (ranked[high] - ranked[low]) * (place - low))
+
+
 def _edge(mask: Bools) -> Bools:
     """The pixels of a mask [H, W] with a 4-neighbour outside."""
-    framed = np.pad(mask, 1)
+    framed = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), bool)  # np.pad takes ten times as long
+    framed[1:-1, 1:-1] = mask
     return mask & ~(framed[:-2, 1:-1] & framed[2:, 1:-1] & framed[1:-1, :-2] & framed[1:-1, 2:])
