@@ -327,7 +327,7 @@ MUTATIONS = (
     ),
     Mutation(
         "HD95: the rim of the image is no surface", "metrics/masks.py",
-        "np.pad(mask, 1)", 'np.pad(mask, 1, mode="edge")',
+        "framed = np.zeros(", "framed = np.ones(",
         f"{ORACLES}surface_distance.py::test_hd95_and_asd_are_those_of_the_distance_transform",
     ),
     Mutation(

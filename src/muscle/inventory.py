@@ -20,9 +20,9 @@ def inventory(root: Path, stores: Path) -> list[dict[str, Any]]:
             found.append(_entry("backbone", folder, _read(folder / "backbone.json", _backbone)))
     for folder in _folders(paths.checkpoints(root / "any")):
         if (folder / "stage.json").is_file():
-            what = _read(folder / "stage.json", _stage)
-            if (folder / "model.json").is_file():
-                what += f"; {_read(folder / MODEL, _model)}"
+            what, model = _read(folder / "stage.json", _stage), folder / "model.json"
+            if model.is_file():
+                what += f"; {_read(model, _model)}"
             found.append(_entry("checkpoint", folder, what))
         elif folder.name.endswith(".running"):
             saved = (folder / "snapshot.pt").is_file()
