@@ -1,0 +1,151 @@
+"""What our speed must reach, what was measured, and whether it does: one table out of the measured results.
+
+    python benchmarks/bars.py
+
+Reads ``benchmarks/results/{bench,rivals,ranks,scores,memory}.json``; writes ``bars.json`` beside them and the table
+into docs/speed.md. A bar whose measurement is missing is "not measured"; a miss says what is known of its cause.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parent / "results"
+PAGE = RESULTS.parent.parent / "docs" / "speed.md"
+BEGIN, END = "<!-- bars -->", "<!-- end of bars -->"
+GPU = "no GPU was at hand"
+
+Found = tuple[float, str]  # measured, and its range or unit in words
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar: ``least`` must be reached, or ``most`` not be passed. ``measure`` gives None where nothing is there."""
+
+    what: str
+    measure: Callable[[], Found | None]
+    least: float | None = None
+    most: float | None = None
+    cause: str = ""  # of a miss, or of a measurement that is missing
+
+    def row(self) -> dict[str, Any]:
+        """What bars.json says of it."""
+        asked = f">= {self.least:g}" if self.least is not None else f"<= {self.most:g}"
+        found = self.measure()
+        if found is None:
+            return {"bar": self.what, "asked": asked, "measured": None, "range": "", "state": "not measured",
+                    "why": self.cause}  # fmt: skip
+        value, said = found
+        reached = value >= self.least if self.least is not None else value <= (self.most or 0)
+        return {"bar": self.what, "asked": asked, "measured": round(value, 3), "range": said,
+                "state": "pass" if reached else "miss", "why": "" if reached else self.cause}  # fmt: skip
+
+
+def _results(name: str) -> dict[str, Any] | None:
+    file = RESULTS / f"{name}.json"
+    return json.loads(file.read_text("utf-8")) if file.is_file() else None
+
+
+def _ratio(name: str, begins: str) -> Callable[[], Found | None]:
+    """The ratio of the one row whose step begins so."""
+
+    def measure() -> Found | None:
+        results = _results(name)
+        rows = [row for row in results["rows"] if row["step"].startswith(begins)] if results else []
+        if len(rows) != 1 or "ratio" not in rows[0]:
+            return None
+        (row,) = rows
+        return row["ratio"], f"{row['low']:.2f} to {row['high']:.2f}"
+
+    return measure
+
+
+def _scores() -> Found | None:
+    results = _results("scores")
+    if not results or results["cases"] != 10_000:
+        return None
+    name, slowest = max(results["seconds"].items(), key=lambda item: item[1]["median"])
+    return slowest["median"], f"s, {name}; {slowest['least']:.1f} to {slowest['most']:.1f}"
+
+
+def _ranks() -> Found | None:
+    results = _results("ranks")
+    found = results["ratio"]["one message"] if results else None
+    return (found["median"], f"{found['low']:.2f} to {found['high']:.2f}") if found else None
+
+
+def _growth(work: str) -> Callable[[], Found | None]:
+    """Of the peak of resident memory, from the fewest rows to the most."""
+
+    def measure() -> Found | None:
+        results = _results("memory")
+        if not results:
+            return None
+        first, last = results[work][0], results[work][-1]
+        return last["peak MB"] / first["peak MB"] - 1, f"from {first['rows']:,} to {last['rows']:,} rows"
+
+    return measure
+
+
+def _missing() -> None:
+    return None
+
+
+BARS = (
+    Bar("MoCo step, from the store, against its own floor", _ratio("bench", "MoCo"), 0.95),
+    Bar("MoCo against Lightly's tutorial, from files", _ratio("rivals", "MoCo beside Lightly, from files"), 4.0),
+    Bar("MoCo against the same from uncompressed small files, as shipped",
+        _ratio("rivals", "MoCo beside Lightly, from arrays, as shipped"), 1.2),
+    Bar("the same at equal precision", _ratio("rivals", "MoCo beside Lightly, from arrays, equal"), 1.2),
+    Bar("classification against torchvision, step for step",
+        _ratio("rivals", "Classification beside torchvision, step"), 1.0),
+    Bar("classification against torchvision, from files",
+        _ratio("rivals", "Classification beside torchvision, from files, equal"), 1.5),
+    Bar("segmentation against torchvision, step for step",
+        _ratio("rivals", "Segmentation beside torchvision, step"), 1.0),
+    Bar("segmentation against torchvision, from files",
+        _ratio("rivals", "Segmentation beside torchvision, from files, equal"), 1.5),
+    Bar("detection, paper preset, against torchvision", _ratio("rivals", "Detection beside torchvision"), 1.2),
+    Bar("10,000 cases: scores and default intervals, seconds", _scores, most=5.0),
+    Bar("two gloo ranks of a thread against a process of two threads", _ranks, 0.9),
+    Bar("growth of resident memory with the index, training", _growth("training"), most=0.1),
+    Bar("growth of resident memory with the films, prepare", _growth("prepare"), most=0.1,
+        cause="what is known of each film is held in memory until the index is written"),
+    Bar("H200: ResNet-50, 800x500, bf16 MoCo against its floor", _missing, 0.95, cause=GPU),
+    Bar("H200: input pipeline alone against the training rate", _missing, 3.0, cause=GPU),
+    Bar("H200: kernel time of 50 steps", _missing, 0.95, cause=GPU),
+)  # fmt: skip
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """As Markdown; what is missed stands in bold."""
+    lines = ["| what | asked | measured | |", "| --- | --: | --: | --- |"]
+    for row in rows:
+        measured = "" if row["measured"] is None else f"{row['measured']:.2f} ({row['range']})"
+        state = f"**{row['state']}**" if row["state"] == "miss" else row["state"]
+        why = f": {row['why']}" if row["why"] else ""
+        lines.append(f"| {row['bar']} | {row['asked']} | {measured} | {state}{why} |")
+    return "\n".join(lines) + "\n"
+
+
+def page(text: str, rows: list[dict[str, Any]]) -> str:
+    """The page with its table replaced."""
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n{table(rows)}{END}{after}"
+
+
+def main() -> None:
+    """Writes bars.json and the page, and prints the table."""
+    rows = [bar.row() for bar in BARS]
+    (RESULTS / "bars.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(page(PAGE.read_text("utf-8"), rows), encoding="utf-8")
+    print(table(rows), end="")
+
+
+if __name__ == "__main__":
+    main()

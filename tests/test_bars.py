@@ -1,0 +1,76 @@
+"""The table of speed. Oracles: results written by hand, and the page against what is measured."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def bars() -> Any:
+    file = Path(__file__).parents[1] / "benchmarks" / "bars.py"
+    spec = importlib.util.spec_from_file_location("benchmark_bars", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_and_the_json_hold_what_is_measured(bars: Any) -> None:
+    rows = [bar.row() for bar in bars.BARS]
+    assert json.loads((bars.RESULTS / "bars.json").read_text()) == rows
+    text = bars.PAGE.read_text()
+    assert bars.page(text, rows) == text
+
+
+def test_a_bar_is_passed_missed_or_not_measured(
+    bars: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bars, "RESULTS", tmp_path)
+
+    def row(value: float) -> dict[str, Any]:
+        (tmp_path / "bench.json").write_text(
+            json.dumps(
+                {"rows": [{"step": "MoCo, x", "ratio": value, "low": 0.5, "high": 1.2}, {"step": "other"}]}
+            )
+        )
+        bar = bars.Bar("M", bars._ratio("bench", "MoCo"), 0.95, cause="slow")
+        found: dict[str, Any] = bar.row()
+        return found
+
+    assert row(0.95)["state"] == "pass" and row(0.95)["why"] == ""
+    missed = row(0.9499)
+    assert (missed["state"], missed["why"], missed["range"]) == ("miss", "slow", "0.50 to 1.20")
+    assert bars.table([missed]).splitlines()[2] == "| M | >= 0.95 | 0.95 (0.50 to 1.20) | **miss**: slow |"
+    assert bars.Bar("T", lambda: (5.1, "s"), most=5.0).row()["state"] == "miss"
+    assert bars.Bar("T", lambda: (5.0, "s"), most=5.0).row()["state"] == "pass"
+    for begins, name in (("other", "bench"), ("none", "bench"), ("MoCo", "absent")):
+        bar = bars.Bar("M", bars._ratio(name, begins), 0.95, cause="not here")
+        assert (bar.row()["state"], bar.row()["measured"], bar.row()["why"]) == (
+            "not measured",
+            None,
+            "not here",
+        )
+
+
+def test_each_measurement_is_read_as_it_was_written(
+    bars: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bars, "RESULTS", tmp_path)
+    assert bars._scores() is bars._ranks() is bars._growth("training")() is None
+    seconds = {n: {"median": m, "least": m - 1, "most": m + 1} for n, m in (("two", 2.0), ("masks", 4.0))}
+    (tmp_path / "scores.json").write_text(json.dumps({"cases": 10_000, "seconds": seconds}))
+    assert bars._scores() == (4.0, "s, masks; 3.0 to 5.0")
+    (tmp_path / "ranks.json").write_text(
+        json.dumps({"ratio": {"one message": {"median": 0.8, "low": 0.7, "high": 0.9}, "DDP": {}}})
+    )
+    assert bars._ranks() == (0.8, "0.70 to 0.90")
+    training = [{"rows": 10, "peak MB": 400.0}, {"rows": 1000, "peak MB": 440.0}]
+    (tmp_path / "memory.json").write_text(json.dumps({"training": training}))
+    assert bars._growth("training")() == (pytest.approx(0.1), "from 10 to 1,000 rows")
