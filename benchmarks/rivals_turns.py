@@ -101,7 +101,7 @@ def _serve(pipe: Connection, steps: Steps, machine: Machine) -> None:
     except Exception:
         return pipe.send(RuntimeError(traceback.format_exc()))
     pipe.send("ready")
-    with suppress(EOFError):  # the other end is closed
+    with suppress(EOFError, BrokenPipeError):  # the other end is closed
         while True:
             pipe.send(_run(running, *pipe.recv()))
 
