@@ -116,7 +116,8 @@ class Bench:
         """Our steps of a task beside theirs, computed in that way."""
         corpus, optimizer = self.films.corpus(source, size), SGD if resident else ADAMW
         mine = partial(ours.train, corpus, task, optimizer, self.ours.precision, self.device, resident)
-        name = f"{step}, {size[0]}x{size[1]}, batch {task.batch_size}"
+        precise = "equal precision" if way == self.ours else "as shipped"
+        name = f"{step}, {precise}, {size[0]}x{size[1]}, batch {task.batch_size}"
         prepared = {} if resident else {"prepared": round(self.films.seconds[corpus.stores[0].path], 1)}
         precisions = {"precision": str(self.ours), "their precision": str(way)}
         return {"step": name, **precisions, **self.turns(mine, partial(other, way=way), least), **prepared}
