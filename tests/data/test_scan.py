@@ -147,7 +147,7 @@ def test_the_proposed_data_file_loads_and_leaves_the_odd_files_out(mixed: Path, 
     data = DataFile.load(file)
     assert data == found.proposal
     head = file.read_text().splitlines()
-    assert head[0].startswith("# Nothing names the persons of mixed.") and "patient_pattern: '" in head[1]
+    assert head[0].startswith("# Nothing names the persons of mixed.") and "patient_pattern: '" in head[2]
     samples, targets = data.read()["mixed"]
     films = ["IM0001", "IM0002", "a/1.png", "a/2.PNG", "b/3.jpg", "b/4.tif", "masks/film.png"]
     assert [s.path for s in samples] == films

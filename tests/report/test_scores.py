@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from muscle.report.scores import Beside, classification, dense_pages, few_labels, grouped, random_init, scores
+from muscle.report.scores import (
+    Beside,
+    classification,
+    dense_pages,
+    few_labels,
+    grouped,
+    positives,
+    random_init,
+    scores,
+)
 from muscle.report.scores import dense as dense_table
 from muscle.report.tables import Cell, Table
 
@@ -171,3 +180,11 @@ def test_rows_that_learned_from_few_labels_say_so() -> None:
     said = " Fine-tuned on a share of the annotated patients, drawn anew for each seed: 10 %"
     assert few_labels(grouped({"cells": some})) == f"{said}."
     assert few_labels(grouped({"cells": [*some, full]})) == f"{said} (A, B)."
+
+
+def test_the_positive_class_of_two_is_named() -> None:
+    """Once a task; a task of four classes, or of masks, has none."""
+    two, four = cell("x"), cell("x", task="four") | {"classes": ["a", "b", "c", "d"]}
+    masks = cell("x", task="lungs", kind="mask")
+    assert positives(grouped({"cells": [two, cell("y"), four, masks]})) == " Positive, of two: pne: b."
+    assert positives(grouped({"cells": [four, masks]})) == ""

@@ -13,7 +13,13 @@ from typing import Any
 from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode, image_size
 from muscle.data.dicom import is_dicom
-from muscle.data.disagreements import classes_alike, nameless, persons_in_two_parts, same_bytes
+from muscle.data.disagreements import (
+    classes_alike,
+    guessed_positive,
+    nameless,
+    persons_in_two_parts,
+    same_bytes,
+)
 from muscle.data.faults import Fault, annotation_faults, mask_level_faults
 from muscle.data.faults import refused as unreadable
 from muscle.data.files import images
@@ -166,6 +172,7 @@ def _checked(
     faults += same_bytes(root, samples, official)
     faults += persons_in_two_parts(samples, official)
     faults += classes_alike(targets)
+    faults += guessed_positive(source, targets)
     faults += nameless(source, samples) if targets else ()
     known = {fault.path for fault in faults if fault.level == "error"}
     asked = [sample for sample in samples if sample.picture not in known]

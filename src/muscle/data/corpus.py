@@ -13,7 +13,7 @@ import numpy as np
 from muscle.data.audit import Audit, Pair, Seen, audit, read_left_out, refuse
 from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
-from muscle.data.disagreements import nameless
+from muscle.data.disagreements import guessed_positive, nameless
 from muscle.data.duplicates import near_duplicates
 from muscle.data.held_out import HeldOut, Near, TaskRows, annotated, learnable, pool
 from muscle.data.prepare import prepare
@@ -89,7 +89,7 @@ class Corpus:
                 )
             )
             tested = targets and not isinstance(file.split_of(name), AllTrain)
-            for fault in nameless(source, samples) if tested else ():
+            for fault in (*nameless(source, samples), *guessed_positive(source, targets)) if tested else ():
                 progress.message(f"warning: {name}: {fault.seen}; {fault.do}")
             if stores[-1].quarantine:
                 path, reason = stores[-1].quarantine[0]

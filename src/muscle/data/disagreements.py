@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -81,6 +81,30 @@ def persons_in_two_parts(samples: Sequence[Sample], official: bool) -> Iterator[
             )
             first = next(iter(where.values()))
             yield Fault("error" if official else "warning", "person in two published parts", first, said, do)
+
+
+NEGATIVE = frozenset(
+    {"normal", "negative", "healthy", "no_finding", "no finding", "nofinding", "control", "benign", "none", "0",
+     "no", "absent", "false", "intact", "clear", "unremarkable", "without"}
+)  # fmt: skip
+
+
+def negative_first(names: Iterable[str]) -> tuple[str, ...]:
+    """Classes in the order of the alphabet, but a word that says that there is nothing before all others."""
+    return tuple(sorted(set(names), key=lambda name: (name.lower() not in NEGATIVE, name)))
+
+
+def guessed_positive(source: Source, targets: Sequence[Target]) -> Iterator[Fault]:
+    """One warning a target of two classes whose order only the alphabet decided: the second counts as positive."""
+    if getattr(source, "classes", ()) is not None:
+        return
+    for target in targets:
+        if target.kind == "labels" and target.exclusive and len(target.classes) == 2:
+            first, second = target.classes
+            if first.lower() not in NEGATIVE:
+                seen = f"{target.name}: {second} counts as positive, for {first} comes first in the alphabet"
+                do = f"give classes, the negative first: [{second}, {first}], or [{first}, {second}] if that is right"
+                yield Fault("warning", "positive class is a guess", "classes", seen, do)
 
 
 def nameless(source: Source, samples: Sequence[Sample]) -> Iterator[Fault]:

@@ -23,7 +23,8 @@ from muscle.parts import to_yaml
 SHOWN = 20  # lines of what is set aside, in the printed table
 _ALONE = "masks alone"
 _WHO = """# Nothing names the persons of {}. Where one has several films, add to the source what finds the person in a
-# file's path, or films of one person fall in training and test: patient_pattern: '([0-9]+)_'
+# file's path, or films of one person fall in training and test; where they are called 17_2.png, for one:
+# patient_pattern: '([0-9]+)_'
 """
 THREADS = 8  # reading headers waits for the disk
 LOOKED_AT = 32  # pictures of a folder that are unpacked for their colours, or as possible masks

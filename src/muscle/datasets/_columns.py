@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import field_validator, model_validator
 
+from muscle.data.disagreements import negative_first
 from muscle.data.files import inside
 from muscle.data.source import Source
 from muscle.data.tables import TABLE_SUFFIXES
@@ -29,7 +30,8 @@ class Columns(Source):
             and ``absent: [0]`` uncertain is unknown; ``absent: [0, '']`` takes blank for absent, and so on.
             ``unknown`` holds for ``label`` and ``value`` too.
         label: one column that names the class instead.
-        classes: the classes of ``label`` in order, of two the negative first; None: as found, sorted.
+        classes: the classes of ``label`` in order, of two the negative first; None: as found, by name, with a
+            class such as "normal" or "no" first.
         target: the name of the classification; by default the source's.
         value: a column with a number, or several, each taught under the column's name.
         patient: the column with the person; blank, "nan" and "NA" say nothing.
@@ -98,9 +100,8 @@ class Columns(Source):
                 Target(name=self.target or name, kind="labels", classes=self.labels, exclusive=False)
             )
         elif self.label:
-            classes = self.classes or tuple(
-                sorted({row[self.label] for row in rows if self._says(row[self.label])})
-            )
+            found = (row[self.label] for row in rows if self._says(row[self.label]))
+            classes = self.classes or negative_first(found)
             targets.append(Target(name=self.target or name, kind="labels", classes=classes))
         return targets + [Target(name=column, kind="value") for column in self.values]
 

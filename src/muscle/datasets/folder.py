@@ -8,25 +8,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
 from muscle.data.dicom import is_dicom, read_header
+from muscle.data.disagreements import negative_first
 from muscle.data.files import PARTS, images, part_of
 from muscle.datasets._example import drawn, save
 from muscle.datasets._frames import Framed
 from muscle.datasets._patients import NamedPatients, hidden
 from muscle.errors import UsageError, UserError
 from muscle.types import Labels, Sample, Target
-
-_NEGATIVE = (
-    "normal",
-    "negative",
-    "healthy",
-    "no_finding",
-    "no finding",
-    "nofinding",
-    "control",
-    "benign",
-    "none",
-    "0",
-)
 
 
 class Folder(NamedPatients, Framed):
@@ -93,9 +81,9 @@ class Folder(NamedPatients, Framed):
                 raise UserError(
                     f"source {name}: {path} has no class folder above it; put it into one, or use labels: none"
                 )
-        found = sorted({_above(path) for path in paths}, key=lambda c: (c.lower() not in _NEGATIVE, c))
+        found = negative_first(_above(path) for path in paths)
         if self.classes is None:
-            return tuple(found)
+            return found
         for path in paths:
             if _above(path) not in self.classes:
                 raise UserError(

@@ -176,7 +176,7 @@ def _score_items(
     if any(g.kind == "labels" for g in groups):
         items.append(
             Item("table2", "classification", "Classification",
-                 scored + scores.cautions(g for g in groups if g.kind == "labels"),
+                 scored + scores.positives(groups) + scores.cautions(g for g in groups if g.kind == "labels"),
                  lambda: scores.classification(results, beside()))
         )  # fmt: skip
     pages = scores.dense_pages(results)

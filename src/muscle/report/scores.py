@@ -100,6 +100,14 @@ def cautions(groups: Iterable[Group]) -> str:
     return f" The test part cannot show all: {'. '.join(said)}." if said else ""
 
 
+def positives(groups: Iterable[Group]) -> str:
+    """Of each task of two classes which one is the positive, as a sentence for a caption; empty without such."""
+    said = {g.task: g.classes[1] for g in groups if g.kind == "labels" and len(g.classes) == 2}
+    return (
+        f" Positive, of two: {', '.join(f'{task}: {name}' for task, name in said.items())}." if said else ""
+    )
+
+
 def few_labels(groups: Iterable[Group]) -> str:
     """Which rows learned from a part of the labels, as a sentence for a caption; empty where all had all."""
     shares: dict[float, dict[str, None]] = {}
