@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count, repeat
+from itertools import repeat
 from typing import Any
 
 import torch
 
 from muscle.backbones.resnet import ResNet
+from muscle.bench_steps import read_ahead
 from muscle.data.corpus import Corpus
-from muscle.data.normalization import ZScore
-from muscle.data.prefetch import Prefetch
-from muscle.data.rows import Rows
-from muscle.data.sampling import batches
 from muscle.learner import Learner
 from muscle.optim import Optimizer
 from muscle.recipe import Stage
 from muscle.schedules import Sequential
 from muscle.tasks import Task
-from muscle.types import Batch, Target
+from muscle.trial import stepping
 
 
 def train(
@@ -48,12 +45,9 @@ def train(
     ready: Any = read_ahead(rows, target, task.batch_size)
     if resident:
         ready = repeat(next(iter(ready)).to(device))
+    step = stepping(learner, "task", rule, precision)
     for batch in ready:
-        losses = learner.losses("task", batch.to(device), precision)
-        torch.stack([*losses.values()]).sum().backward()
-        rule.step()
-        rule.zero_grad(set_to_none=True)
-        learner.module("task").after_step(learner.backbone)
+        step([batch.to(device)])
         yield len(batch)
 
 
@@ -61,9 +55,3 @@ def read(corpus: Corpus, batch_size: int) -> Iterator[int]:
     """Batches of all images of a store, and nothing done with them."""
     for batch in read_ahead(corpus.pool, None, batch_size):
         yield len(batch)
-
-
-def read_ahead(rows: Rows, target: Target | None, batch_size: int) -> Prefetch[Any, Batch]:
-    """Batches without end, one ahead, in a new order each epoch."""
-    chosen = (index for epoch in count() for index in batches(len(rows), batch_size, ("bench", epoch)))
-    return Prefetch(chosen, lambda index: rows.batch(index, ZScore(), target))

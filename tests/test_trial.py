@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import tiny
+import torch
 
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
+from muscle.errors import UserError
 from muscle.grid import prepare
-from muscle.memory import GIB, SPARE
+from muscle.memory import GIB, SPARE, Need, in_parts
 from muscle.recipe import Recipe
 from muscle.trial import Fits, Trial
 
@@ -41,7 +43,7 @@ def usable(need: float) -> float:
     return need / (1 - SPARE) / GIB
 
 
-def told(one: Trial) -> tuple[float, str, str]:
+def told(one: Trial) -> tuple[float | None, str, str]:
     """GiB of a step, why it will not do, and what to set."""
     fits = Fits(one.machine)
     memory, note = fits.told(one, SETTING)
@@ -79,6 +81,34 @@ def test_of_several_tasks_all_must_fit(corpus: Corpus) -> None:
     assert settings == "--recompute --set a.accumulate=2"
     (name,) = fits.settings()
     assert name == f"settings for {one.machine.memory:g} GiB"
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), UserError("no blocks")])
+def test_what_cannot_be_measured_is_no_way_and_no_end(
+    error: Exception, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU on which two images have no room; a network that cannot compute its activations again."""
+    measured = Trial.need
+
+    def need(self: Trial, recompute: bool) -> Need:
+        if recompute:
+            raise error
+        return measured(self, recompute)
+
+    monkeypatch.setattr(Trial, "need", need)
+    assert told(trial(corpus, 4.0))[1:] == ("", "as they are")  # kept activations have room
+    memory, note, settings = told(trial(corpus, 4.0, recompute=True))
+    assert memory is None and note.startswith("no: ") and settings.startswith("none")
+
+
+def test_groups_of_a_batch_have_two_images_each(corpus: Corpus) -> None:
+    """Four groups of a batch: eight images at once are the least that can be measured, and proposed."""
+    (stage,) = recipe().stages
+    task = stage.tasks[0].with_(batch_size=32, queue=64, batch_norm="split", groups=4)
+    one = Trial(recipe(), stage, "moco", task, 64, corpus, tiny.MACHINE)
+    found = one.need(False)
+    assert in_parts(task, 32, found.of(8), found) == 4
+    assert in_parts(task, 32, found.of(8) - 1, found) is None
 
 
 def test_a_step_is_timed_and_the_head_counted(corpus: Corpus) -> None:

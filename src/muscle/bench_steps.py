@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
@@ -33,7 +33,8 @@ from muscle.tasks.detection import Detection
 from muscle.tasks.moco import MoCo
 from muscle.tasks.segmentation import Segmentation
 from muscle.tasks.simclr import SimCLR
-from muscle.types import Batch, Boxes, TargetKind
+from muscle.trial import stepping
+from muscle.types import Batch, Boxes, Target, TargetKind
 
 Step = Callable[[], None]
 TEMPERATURE = 0.2
@@ -54,6 +55,12 @@ def tasks(batch: int, targets: Mapping[TargetKind, str]) -> dict[str, Task]:
     }
 
 
+def read_ahead(rows: Rows, target: Target | None, batch: int) -> Prefetch[Any, Batch]:
+    """Batches without end, one ahead, in a new order each epoch."""
+    chosen = (index for epoch in count() for index in batches(len(rows), batch, ("bench", epoch)))
+    return Prefetch(chosen, lambda index: rows.batch(np.asarray(index), ZScore(), target))
+
+
 class Bench:
     """Steps of ResNet-18 on one device, in one precision, on the training films of a corpus."""
 
@@ -66,22 +73,9 @@ class Bench:
         learner = self._learner(task)
         learner.train()
         optimizer = Optimizer().build(learner.backbone, learner.others(), [])
-        rows, target = self._rows(task), self.corpus.targets.get(task.data)
-
-        def drawn() -> Iterator[Any]:
-            for epoch in count():
-                yield from batches(len(rows), task.batch_size, ("bench", epoch))
-
-        ready = iter(Prefetch(drawn(), lambda index: rows.batch(np.asarray(index), ZScore(), target)))
-
-        def step() -> None:
-            losses = learner.losses(_name(task), next(ready).to(self.device), self.precision)
-            sum(losses.values(), torch.zeros((), device=self.device)).backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            learner.module(_name(task)).after_step(learner.backbone)
-
-        return step
+        taken = stepping(learner, _name(task), optimizer, self.precision)
+        ready = iter(read_ahead(self._rows(task), self.corpus.targets.get(task.data), task.batch_size))
+        return lambda: taken([next(ready).to(self.device)])
 
     def floor(self, task: Task) -> Step:
         """Forward, backward and update of the same networks on random tensors that lie in memory."""

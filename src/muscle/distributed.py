@@ -211,9 +211,8 @@ def of_this_attempt(shared: Store, rank: int, size: int) -> Store:
         shared.set(f"muscle/{name}/{rank}", "here")
     end = time.monotonic() + PATIENCE.total_seconds()
     while rank == 0 and not shared.check([f"muscle/{name}/{other}" for other in range(1, size)]):
-        for other in range(
-            1, size
-        ):  # one that asked in an attempt before is told as well: nobody listens there
+        # One that asked in an attempt before is told as well: nobody listens there.
+        for other in range(1, size):
             if shared.check([f"muscle/{other}"]):
                 shared.set(f"muscle/{shared.get(f'muscle/{other}').decode()}", name)
         if time.monotonic() > end:

@@ -133,7 +133,8 @@ def scored(test: Predictions, chosen: Mapping[str, Any]) -> dict[str, Any]:
     groups = subgroups(test)
     said, why = status(test)
     return {
-        "status": said, "why": why, "absent": one_sided(test), "metrics": scores(test, with_choice(test, chosen)),
+        "status": said, "why": why, "exclusive": test.exclusive, "absent": one_sided(test),
+        "metrics": scores(test, with_choice(test, chosen)),
         **chosen, "subgroups": as_rows(groups), "worst": worst(groups),
     }  # fmt: skip
 

@@ -16,7 +16,6 @@ from muscle.tasks import Task
 
 GIB = 2**30
 SPARE = 0.15  # of a device: its context, its libraries' workspaces, what lies in pieces
-FEW = (2, 4)  # images of the two steps that tell what each further one takes
 
 
 class Peak(TorchDispatchMode):
@@ -70,19 +69,19 @@ class Need(NamedTuple):
         return self.fixed + self.each * images
 
 
-def need(train: Callable[[int], None]) -> Need:
+def need(train: Callable[[int], None], least: int = 2) -> Need:
     """What training takes, from its peaks at two sizes.
 
     Args:
         train: builds everything and takes two steps on so many images at once; the second has the optimizer's state.
+        least: images of the smaller one; the other takes twice as many.
     """
     peaks = []
-    for images in FEW:
+    for images in (least, 2 * least):
         with Peak() as peak:
             train(images)
         peaks.append(peak.most)
-    each = (peaks[1] - peaks[0]) / (FEW[1] - FEW[0])
-    return Need(peaks[0] - each * FEW[0], each)
+    return Need(2 * peaks[0] - peaks[1], (peaks[1] - peaks[0]) / least)
 
 
 def in_parts(task: Task, batch: int, room: float, need: Need) -> int | None:
@@ -96,7 +95,7 @@ def in_parts(task: Task, batch: int, room: float, need: Need) -> int | None:
     parts = task.accumulate
     while need.of(-(-batch // parts)) > room:
         parts *= 2
-        if batch // parts < 2 or not task.divisible:
+        if batch // parts < task.least or not task.divisible:
             return None
     return parts
 
@@ -104,7 +103,7 @@ def in_parts(task: Task, batch: int, room: float, need: Need) -> int | None:
 def remedy(task: Task, recompute: bool) -> str:
     """What to set where a step of this task has no room."""
     parts = 2 * task.accumulate
-    possible = task.batch_size // parts >= 2 and task.divisible
+    possible = task.batch_size // parts >= task.least and task.divisible
     ways = ["" if recompute else "--recompute", f"accumulate={parts} of that task" if possible else ""]
     return ", ".join([*filter(None, ways), "a smaller batch_size or size"])
 

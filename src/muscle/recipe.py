@@ -136,6 +136,9 @@ class Stage(Part):
         found += [f"stage {self.name}: {t.kind}, batch_size {t.batch_size} in {t.accumulate} parts; batch norm needs "
                   f"two images in each, so at most {t.batch_size // 2}"
                   for t in self.tasks if t.batch_size // t.accumulate < 2]  # fmt: skip
+        found += [f"stage {self.name}: {t.kind}, accumulate {t.accumulate}; its loss is of the batch, which must be "
+                  "computed whole: use 1, and --recompute or a smaller batch_size for memory"
+                  for t in self.tasks if t.accumulate > 1 and not t.divisible]  # fmt: skip
         for task in pretext:
             queue, batch = getattr(task, "queue", None), task.batch_size
             if isinstance(queue, int) and queue % batch:

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
 from muscle.data.corpus import Corpus
+from muscle.errors import UserError
 from muscle.learner import Learner
 from muscle.machine import DTYPES, Machine
-from muscle.memory import GIB, SPARE, Need, in_parts, need
+from muscle.memory import GIB, SPARE, Need, in_parts, need, told
 from muscle.optim import Optimizer
 from muscle.recipe import Recipe, Stage
 from muscle.tasks import POOL, Task
+from muscle.types import Batch
 
 STEPS = 3  # timed, after one to warm up
+
+
+def stepping(
+    learner: Learner, name: str, optimizer: torch.optim.Optimizer, precision: torch.dtype
+) -> Callable[[Iterable[Batch]], None]:
+    """A training step of a task on the parts of a batch, as the engine takes it, without its schedule and its log."""
+
+    def step(parts: Iterable[Batch]) -> None:
+        for batch in parts:
+            losses = learner.losses(name, batch, precision)
+            torch.stack([loss.float() for loss in losses.values()]).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        learner.module(name).after_step(learner.backbone)
+
+    return step
 
 
 @dataclass(frozen=True)
@@ -61,7 +80,7 @@ class Trial:
             for _ in range(2):  # the second has the optimizer's state
                 step()
 
-        return need(train)
+        return need(train, self.task.least)
 
     def _built(self, images: int, accumulate: int, recompute: bool) -> tuple[Callable[[], None], Learner]:
         """A step on so many images, and what it trains."""
@@ -79,16 +98,7 @@ class Trial:
         parts = np.array_split(index, min(accumulate, max(1, images // 2)))
         batches = [train.batch(part, self.recipe.normalization, target).to(device) for part in parts]
         precision = DTYPES[self.machine.precision(self.recipe.precision)]
-
-        def step() -> None:
-            for batch in batches:
-                losses = learner.losses(name, batch, precision)
-                torch.stack([loss.float() for loss in losses.values()]).sum().backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            learner.module(name).after_step(learner.backbone)
-
-        return step, learner
+        return partial(stepping(learner, name, optimizer, precision), batches), learner
 
     def _wait(self) -> None:
         device = self.machine.torch_device()
@@ -103,43 +113,53 @@ class Fits:
         """Nothing is measured on a machine that names no memory."""
         self.machine = machine
         self.room = (1 - SPARE) * machine.budget()
-        self._parts: dict[bool, dict[str, int | None]] = {False: {}, True: {}}  # by recompute
+        self._parts: dict[bool, dict[str, list[int | None]]] = {
+            False: {},
+            True: {},
+        }  # by recompute and setting
         self._asked: dict[str, int] = {}
 
-    def told(self, trial: Trial, setting: str) -> tuple[dict[str, float], str]:
+    def told(self, trial: Trial, setting: str) -> tuple[dict[str, float | None], str]:
         """The memory of a step as it is asked for, as a field of a table, and why it will not do.
 
         Args:
             trial: a task of a stage.
-            setting: the path of its ``accumulate`` in the recipe.
+            setting: the path of its ``accumulate`` in the recipe; tasks that share it are computed in as many parts.
         """
         if not self.room:
             return {}, ""
-        task = trial.task
+        task, asked = trial.task, self.machine.recompute
         self._asked[setting] = task.accumulate
-        needs = {recompute: trial.need(recompute) for recompute in {self.machine.recompute, True}}
-        for recompute, found in needs.items():
-            parts = in_parts(task, trial.batch, self.room, found)
-            before = self._parts[recompute].get(setting, 1)
-            self._parts[recompute][setting] = (
-                None if None in (parts, before) else max(parts or 1, before or 1)
-            )
-        mine = needs[self.machine.recompute].of(-(-trial.batch // task.accumulate)) / GIB
+        needs: dict[bool, Need] = {}
+        failed: dict[bool, str] = {}
+        for recompute in {asked, True}:
+            try:
+                with told(task, recompute):  # on a GPU a few images may have no room
+                    needs[recompute] = trial.need(recompute)
+            except UserError as error:  # or the network has no blocks to compute again
+                failed[recompute] = f"no: {error}"
+            found = needs.get(recompute)
+            parts = in_parts(task, trial.batch, self.room, found) if found else None
+            self._parts[recompute].setdefault(setting, []).append(parts)
+        if asked not in needs:
+            return {"memory GiB": None}, failed[asked]
+        mine = needs[asked].of(-(-trial.batch // task.accumulate))
         short = (
-            f"no: needs {mine:.1f} GiB, {self.room / GIB:.1f} are usable" if mine * GIB > self.room else ""
+            f"no: needs {mine / GIB:.1f} GiB, {self.room / GIB:.1f} are usable" if mine > self.room else ""
         )
-        return {"memory GiB": round(mine, 2)}, short
+        return {"memory GiB": round(mine / GIB, 2)}, short
 
     def settings(self) -> dict[str, str]:
         """What to set, as options of a command, under a name with the budget; nothing without one."""
         if not self.room:
             return {}
         name = f"settings for {self.machine.budget() / GIB:g} GiB"
-        ways = [
-            (sum(n or 0 for n in parts.values()), recompute, parts)
-            for recompute, parts in self._parts.items()
-            if parts and None not in parts.values()
-        ]
+        ways = []
+        for recompute, found in self._parts.items():
+            known = [[n for n in parts if n is not None] for parts in found.values()]
+            if found and list(map(len, known)) == list(map(len, found.values())):
+                most = dict(zip(found, map(max, known), strict=True))
+                ways.append((sum(most.values()), recompute, most))
         if not ways:
             return {name: "none: take a smaller batch_size or size"}
         # In parts batch norm sees less, so the fewest; of as many the faster, which keeps its activations.

@@ -19,6 +19,8 @@ from muscle.data import layouts
 from muscle.data.data_file import DataFile
 from muscle.data.layouts import class_folders, how_to_label, propose
 from muscle.datasets.folder import Folder
+from muscle.datasets.masks import Masks
+from muscle.types import MaskFiles
 
 DOCUMENT = (
     "<annotation><size><width>4</width><height>4</height></size><object><name>tooth</name><bndbox>"
@@ -257,7 +259,8 @@ def test_coco_beside_masks_is_coco(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("left", "right"),
-    [("images", "masks"), ("image", "mask"), ("imgs", "masks"), ("Images", "Masks"), ("Images", "Ground-truths")],
+    [("images", "masks"), ("image", "mask"), ("imgs", "masks"), ("Images", "Masks"), ("Images", "Ground-truths"),
+     ("films", "lung_masks"), ("CXR_png", "ManualMask"), ("x-rays", "segmentations")],
 )  # fmt: skip
 @pytest.mark.parametrize(
     ("prefix", "suffix"), [("", ""), ("", "_mask"), ("mask_", ""), ("", "-mask"), ("", "_seg")]
@@ -269,6 +272,44 @@ def test_masks_in_folders_and_under_names_as_they_are_published(
     mask(tmp_path / "x" / right / f"{prefix}1{suffix}.png", 1)
     assert the_source(tmp_path / "x") == {
         "kind": "masks", "images": left, "masks": right, "prefix": prefix, "suffix": suffix,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("prefix", "suffix"), [("", "_mask"), ("mask_", ""), ("", "-mask"), ("", "_seg")])
+def test_masks_beside_their_films(tmp_path: Path, prefix: str, suffix: str) -> None:
+    """Of some films only; deeper folders too, but for folders that look like classes."""
+    films(tmp_path / "x", "1.png", "2.png", "3.png")
+    mask(tmp_path / f"x/{prefix}1{suffix}.png", 255)
+    beside = {"kind": "masks", "images": ".", "masks": ".", "prefix": prefix, "suffix": suffix}
+    assert the_source(tmp_path / "x") == beside
+    samples, (target,) = Masks(
+        root=str(tmp_path / "x"), **{k: v for k, v in beside.items() if k != "kind"}
+    ).read("x")
+    assert [(s.path, s.annotations.get(target.name)) for s in samples] == [
+        ("1.png", MaskFiles(((f"{prefix}1{suffix}.png", ((1, 1), (255, 1))),))), ("2.png", None), ("3.png", None),
+    ]  # fmt: skip
+    films(tmp_path / "y", "1/1.png", "1/2.png", "2/1.png", "2/2.png")
+    mask(tmp_path / f"y/1/{prefix}1{suffix}.png", 255)
+    (classes,) = sources(tmp_path / "y", {f"1/{prefix}1{suffix}.png": "mask: 2 levels"}).values()
+    assert classes["labels"] == "folder"
+
+
+def test_films_called_like_masks_are_none(tmp_path: Path) -> None:
+    """Pictures of many levels or colours are something else; masks in JPEG are blurred and masks all the same."""
+    films(tmp_path / "x", "1.png", "2.png")
+    grey = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    Image.fromarray(grey[..., 0]).save(tmp_path / "x/2_seg.png")
+    assert the_source(tmp_path / "x")["kind"] == "folder"
+    for name in ("y", "z"):
+        films(tmp_path / name, "images/1.png", "images/2.png")
+        (tmp_path / name / "masks").mkdir()
+    Image.fromarray(grey // 128 * 255).save(tmp_path / "y/masks/1.png")
+    assert {fields["kind"] for fields in sources(tmp_path / "y").values()} == {"folder"}
+    ring = np.hypot(*np.mgrid[-64:64, -64:64]) < 40
+    Image.fromarray(ring.astype(np.uint8) * 255).save(tmp_path / "z/masks/1.jpg")
+    assert len(np.unique(Image.open(tmp_path / "z/masks/1.jpg"))) > 8
+    assert the_source(tmp_path / "z") == {
+        "kind": "masks", "images": "images", "masks": "masks", "prefix": "", "suffix": "",
     }  # fmt: skip
 
 

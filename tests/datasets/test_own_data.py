@@ -232,6 +232,8 @@ def test_wrong_masks_are_named(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(UserError, match="no mask in"):
         source.with_(masks="none", images="masks").read("m")
+    with pytest.raises(UsageError, match="images and masks are both images: give the prefix or suffix"):
+        source.with_(masks="images")
     for classes in ({}, {"a": ()}, {"a": (1,), "b": (1,)}):
         with pytest.raises(UsageError, match="grey levels of its own"):
             source.with_(classes=classes)

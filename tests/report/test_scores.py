@@ -184,7 +184,9 @@ def test_rows_that_learned_from_few_labels_say_so() -> None:
 
 def test_the_positive_class_of_two_is_named() -> None:
     """Once a task; a task of four classes, or of masks, has none."""
-    two, four = cell("x"), cell("x", task="four") | {"classes": ["a", "b", "c", "d"]}
-    masks = cell("x", task="lungs", kind="mask")
-    assert positives(grouped({"cells": [two, cell("y"), four, masks]})) == " Positive, of two: pne: b."
-    assert positives(grouped({"cells": [four, masks]})) == ""
+    two, other = (cell(name) | {"exclusive": True} for name in "xy")
+    four = cell("x", task="four") | {"classes": ["a", "b", "c", "d"], "exclusive": True}
+    masks = cell("x", task="lungs", kind="mask") | {"exclusive": True}
+    both = cell("x", task="both") | {"exclusive": False}  # two findings, each present or not
+    assert positives(grouped({"cells": [two, other, four, masks, both]})) == " Positive, of two: pne: b."
+    assert positives(grouped({"cells": [four, masks, both, cell("x", task="older")]})) == ""

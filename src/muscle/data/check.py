@@ -10,16 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from muscle.data.classes import classes_alike, guessed_positive
 from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode, image_size
 from muscle.data.dicom import is_dicom
-from muscle.data.disagreements import (
-    classes_alike,
-    guessed_positive,
-    nameless,
-    persons_in_two_parts,
-    same_bytes,
-)
+from muscle.data.disagreements import nameless, persons_in_two_parts, same_bytes
 from muscle.data.faults import Fault, annotation_faults, mask_level_faults
 from muscle.data.faults import refused as unreadable
 from muscle.data.files import images

@@ -11,9 +11,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from muscle.data.audit import Audit, Pair, Seen, audit, read_left_out, refuse
+from muscle.data.classes import guessed_positive
 from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
-from muscle.data.disagreements import guessed_positive, nameless
+from muscle.data.disagreements import nameless
 from muscle.data.duplicates import near_duplicates
 from muscle.data.held_out import HeldOut, Near, TaskRows, annotated, learnable, pool
 from muscle.data.prepare import prepare

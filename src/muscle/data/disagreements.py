@@ -1,18 +1,18 @@
-"""What images of one source contradict each other in: equal files, and persons in several parts."""
+"""What images of one source contradict each other in: equal files, persons in several parts; and films of nobody."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
 from muscle.data.faults import Fault
 from muscle.data.source import Source
-from muscle.types import BoxList, Labels, Sample, Target, Value
+from muscle.types import BoxList, Labels, Sample, Value
 
 THREADS = 8  # reading files waits for the disk
 
@@ -83,30 +83,6 @@ def persons_in_two_parts(samples: Sequence[Sample], official: bool) -> Iterator[
             yield Fault("error" if official else "warning", "person in two published parts", first, said, do)
 
 
-NEGATIVE = frozenset(
-    {"normal", "negative", "healthy", "no_finding", "no finding", "nofinding", "control", "benign", "none", "0",
-     "no", "absent", "false", "intact", "clear", "unremarkable", "without"}
-)  # fmt: skip
-
-
-def negative_first(names: Iterable[str]) -> tuple[str, ...]:
-    """Classes in the order of the alphabet, but a word that says that there is nothing before all others."""
-    return tuple(sorted(set(names), key=lambda name: (name.lower() not in NEGATIVE, name)))
-
-
-def guessed_positive(source: Source, targets: Sequence[Target]) -> Iterator[Fault]:
-    """One warning a target of two classes whose order only the alphabet decided: the second counts as positive."""
-    if getattr(source, "classes", ()) is not None:
-        return
-    for target in targets:
-        if target.kind == "labels" and target.exclusive and len(target.classes) == 2:
-            first, second = target.classes
-            if first.lower() not in NEGATIVE:
-                seen = f"{target.name}: {second} counts as positive, for {first} comes first in the alphabet"
-                do = f"give classes, the negative first: [{second}, {first}], or [{first}, {second}] if that is right"
-                yield Fault("warning", "positive class is a guess", "classes", seen, do)
-
-
 def nameless(source: Source, samples: Sequence[Sample]) -> Iterator[Fault]:
     """One warning where images name no patient: then no rule of splitting can keep the films of one person together.
 
@@ -124,20 +100,3 @@ def nameless(source: Source, samples: Sequence[Sample]) -> Iterator[Fault]:
     if fields:
         do = f"give {' or '.join(fields)} in the data file, unless each film is of another person"
     yield Fault("warning", "no patient named", "images", seen, do)
-
-
-def classes_alike(targets: Sequence[Target]) -> Iterator[Fault]:
-    """Classes of one target that differ in case or blanks alone: mostly one class, written in two ways."""
-    for target in targets:
-        written: dict[str, list[str]] = defaultdict(list)
-        for name in target.classes:
-            written[" ".join(name.split()).casefold()].append(name)
-        for names in (names for names in written.values() if len(names) > 1):
-            said = " and ".join(map(repr, names))
-            yield Fault(
-                "warning",
-                "classes alike",
-                target.name,
-                f"{said} are learned as two classes",
-                "write one of them",
-            )

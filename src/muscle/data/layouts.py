@@ -5,6 +5,7 @@ Every proposal is tried: only what its adapter reads without complaint is propos
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -21,19 +22,17 @@ from muscle.data.data_file import DataFile, free_name
 from muscle.data.decode import decode_mask
 from muscle.data.disagreements import nameless
 from muscle.data.files import IMAGE_SUFFIXES, PARTS, Named, images, is_file, looks_like_image, walk
+from muscle.data.headers import mask_levels, may_be_mask
 from muscle.data.signatures import published
 from muscle.data.tables import TABLE_SUFFIXES, read_table
 from muscle.errors import UserError
 from muscle.types import Sample
 
-_PAIRS = (
-    ("images", "masks"),
-    ("image", "mask"),
-    ("imgs", "masks"),
-    ("Images", "Masks"),
-    ("Images", "Ground-truths"),
-)
 _AFFIXES = (("", ""), ("", "_mask"), ("mask_", ""), ("", "-mask"), ("", "_seg"))
+_DARK, _MOSTLY = (
+    32,
+    0.98,
+)  # how far JPEG blurs black and white, and how much of a mask is neither edge nor blur
 _PATIENT = ("patient", "patientid", "patient_id", "patient id", "subject", "subject_id", "subjectid")
 _CLASS = ("label", "class", "finding", "diagnosis", "target", "category")
 _MAX_CLASSES = 20  # more folders, or values of a column, are persons or free text rather than classes
@@ -100,7 +99,7 @@ class Proposal:
         return True
 
     def any_films(self, folder: Path) -> None:
-        """Adds a folder as such: its radiographs, labelled where its folders look like classes."""
+        """Adds a folder as such: its radiographs, with classes where its folders look like some, or masks beside."""
         base = folder.relative_to(self.root)
         problems = {path: self.problems.get((base / path).as_posix(), "") for path in images(folder)}
         good = [path for path, problem in problems.items() if not problem]
@@ -113,7 +112,7 @@ class Proposal:
             self.notes.append(
                 f"{folder}: its folders are taken for classes; if they are none, set labels: none"
             )
-        else:
+        elif (beside := _masks_beside(folder)) is None or not self.add(folder, beside):
             self.add(folder, fields)
 
 
@@ -229,19 +228,51 @@ def _coco(folder: Path) -> Fields | None:
 
 
 def _masks(folder: Path) -> Fields | None:
-    for left, right in _PAIRS:
-        if not ((folder / left).is_dir() and (folder / right).is_dir()):
-            continue
-        films = {_stem(p) for p in images(folder / left)}
-        masks = images(folder / right)
-        stems = {_stem(p) for p in masks}
-        for prefix, suffix in _AFFIXES:
-            if stems and stems <= {f"{prefix}{film}{suffix}" for film in films}:
-                fields = {"kind": "masks", "images": left, "masks": right, "prefix": prefix, "suffix": suffix}
-                levels = _levels([folder / right / mask for mask in masks[:: max(1, len(masks) // 10)]])
-                if levels <= {1, 255}:
-                    return fields
-                return fields | {"classes": {f"level_{level}": (level,) for level in sorted(levels)}}
+    """Films and masks in two folders."""
+    names = [child.name for child in _children(folder)]
+    called = [name for name in names if may_be_mask(name)]
+    for left, right in itertools.product([name for name in names if name not in called], called):
+        if found := _pairs(folder, left, right, images(folder / left), images(folder / right), _AFFIXES):
+            return found
+    return None
+
+
+def _masks_beside(folder: Path) -> Fields | None:
+    """Films with masks beside them, told apart by a prefix or suffix."""
+    every = images(folder)
+    for affix in _AFFIXES[1:]:
+        masks = [path for path in every if _bare(path, *affix)]
+        if found := _pairs(folder, ".", ".", [p for p in every if p not in set(masks)], masks, (affix,)):
+            return found
+    return None
+
+
+def _bare(path: str, prefix: str, suffix: str) -> str:
+    """The name of the film whose mask has this name; empty where it has not this prefix and suffix."""
+    stem = _stem(path)
+    fits = stem.startswith(prefix) and stem.endswith(suffix)
+    return stem.removeprefix(prefix).removesuffix(suffix) if fits else ""
+
+
+def _pairs(
+    folder: Path,
+    left: str,
+    right: str,
+    films: Sequence[str],
+    masks: Sequence[str],
+    affixes: Sequence[tuple[str, str]],
+) -> Fields | None:
+    """A source of these films and masks, if every mask is named like one of the films."""
+    names = {_stem(path) for path in films}
+    for prefix, suffix in affixes:
+        if masks and all(_bare(path, prefix, suffix) in names for path in masks):
+            fields = {"kind": "masks", "images": left, "masks": right, "prefix": prefix, "suffix": suffix}
+            levels = _levels([folder / right / mask for mask in masks[:: max(1, len(masks) // 10)]])
+            if levels is None:
+                return None
+            if levels <= {1, 255}:
+                return fields
+            return fields | {"classes": {f"level_{level}": (level,) for level in sorted(levels)}}
     return None
 
 
@@ -263,10 +294,27 @@ def _stem(path: str) -> str:
     return PurePosixPath(path).with_suffix("").name
 
 
-def _levels(masks: list[Path]) -> set[int]:
-    """The grey levels, but 0, of some masks."""
+def _levels(masks: Sequence[Path]) -> set[int] | None:
+    """The grey levels, but 0, of some masks; None where one is a picture of another kind.
+
+    Of a JPEG, which blurs them, 255 alone where nearly all is black or white.
+    """
+    found: set[int] = set()
     every = tuple((level, level) for level in range(1, 256))
-    return {int(level) for mask in masks for level in np.unique(decode_mask(mask, every))} - {0}
+    for mask in masks:
+        try:
+            pixels = decode_mask(mask, every)
+        except UserError:
+            return None
+        if (
+            mask.suffix.lower() in (".jpg", ".jpeg")
+            and np.mean((pixels < _DARK) | (pixels > 255 - _DARK)) > _MOSTLY
+        ):
+            pixels = np.where(pixels > 127, 255, 0)
+        if not mask_levels(pixels):
+            return None
+        found |= set(np.unique(pixels).tolist())
+    return found - {0}
 
 
 def _table(folder: Path) -> Fields | None:

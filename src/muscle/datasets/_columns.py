@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import field_validator, model_validator
 
-from muscle.data.disagreements import negative_first
+from muscle.data.classes import negative_first
 from muscle.data.files import inside
 from muscle.data.source import Source
 from muscle.data.tables import TABLE_SUFFIXES

@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
+from muscle.data.classes import negative_first
 from muscle.data.dicom import is_dicom, read_header
-from muscle.data.disagreements import negative_first
 from muscle.data.files import PARTS, images, part_of
 from muscle.datasets._example import drawn, save
 from muscle.datasets._frames import Framed

@@ -1,11 +1,11 @@
-"""Films of one's own with mask pictures beside them."""
+"""Films of one's own with mask pictures."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import ClassVar
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, Self
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from muscle.data.files import part_of
 from muscle.datasets._example import drawn, save
@@ -19,7 +19,7 @@ class Masks(NamedPatients):
     """A folder of films and a folder of masks; a mask has the place and name of its film, but for prefix and suffix.
 
     Attributes:
-        images, masks: the two folders, relative to the root.
+        images, masks: the two folders, relative to the root; one and the same where masks lie beside their films.
         prefix, suffix: the mask of ``a/x.jpg`` is ``a/<prefix>x<suffix>.png`` (any picture suffix).
         classes: class -> grey levels in the mask; levels not listed are background, but a mask of other levels
             alone is set aside.
@@ -49,16 +49,28 @@ class Masks(NamedPatients):
             raise ValueError(f"{len(classes)} classes; allowed: at most {IGNORE - 1}")
         return classes
 
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        if self.images == self.masks and not self.prefix + self.suffix:
+            raise ValueError(
+                f"images and masks are both {self.images}: give the prefix or suffix that masks have"
+            )
+        return self
+
     def records(self, name: str) -> tuple[list[Sample], list[Target]]:
         """Every film with its mask."""
         films = by_stem(name, self.folder, self.images, "images")
-        masks = by_stem(name, self.folder, self.masks, "masks")
+        if self.masks == self.images:
+            named = films.keys() & set(map(self._mask_of, films))
+            masks = {key: films.pop(key) for key in sorted(named)}
+        else:
+            masks = by_stem(name, self.folder, self.masks, "masks")
         target = Target(name=self.target or name, kind="mask", classes=tuple(self.classes))
         levels = tuple((level, i + 1) for i, mine in enumerate(self.classes.values()) for level in mine)
         levels += tuple((level, IGNORE) for level in self.ignore)
         found = []
         for key, path in films.items():
-            mask = masks.pop(key.with_name(f"{self.prefix}{key.name}{self.suffix}"), None)
+            mask = masks.pop(self._mask_of(key), None)
             truth = {target.name: MaskFiles(((mask, levels),))} if mask else {}
             found.append(Sample(id=f"{name}/{path}", path=path, source=name, patient=self.patient(name, path),
                                 split=part_of(path), annotations=truth))  # fmt: skip
@@ -74,6 +86,10 @@ class Masks(NamedPatients):
                 f"source {name}: no mask in {self.folder / self.masks}; correct masks, prefix or suffix"
             )
         return found, [target]
+
+    def _mask_of(self, film: PurePosixPath) -> PurePosixPath:
+        """Where the mask of a film lies, both below their folders and without their suffixes."""
+        return film.with_name(f"{self.prefix}{film.name}{self.suffix}")
 
     @classmethod
     def write_example(cls, root: Path, n: int, seed: int) -> None:

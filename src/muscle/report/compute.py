@@ -74,9 +74,10 @@ def _seen(group: Group) -> tuple[float, int]:
 def _row(group: Group, shown: list[Group], against: Beside) -> tuple[Cell, ...]:
     score = MAIN[group.kind]
     before, tuned = _seen(group)
-    minutes = sum(c["minutes_total"] for c in group.cells) / len(group.cells)
+    shared = [(c["minutes_total"] - c["minutes"]) / c["images_seen"].get("tasks", 1) for c in group.cells]
+    minutes = sum(c["minutes"] for c in group.cells) + sum(shared)
     return (
         word(group.task), word(group.backbone), word(group.title), word(score_name(score)),
         score_cell(group, score, shown), against.of(group), number(before), number(tuned), number(before + tuned),
-        number(minutes, 1), number(len(group.cells)),
+        number(minutes / len(group.cells), 1), number(len(group.cells)),
     )  # fmt: skip

@@ -102,7 +102,8 @@ def cautions(groups: Iterable[Group]) -> str:
 
 def positives(groups: Iterable[Group]) -> str:
     """Of each task of two classes which one is the positive, as a sentence for a caption; empty without such."""
-    said = {g.task: g.classes[1] for g in groups if g.kind == "labels" and len(g.classes) == 2}
+    two = [g for g in groups if g.kind == "labels" and len(g.classes) == 2 and g.cells[0].get("exclusive")]
+    said = {g.task: g.classes[1] for g in two}
     return (
         f" Positive, of two: {', '.join(f'{task}: {name}' for task, name in said.items())}." if said else ""
     )

@@ -86,6 +86,11 @@ class Task(Part):
     accumulate: int = Field(1, ge=1)
 
     @property
+    def least(self) -> int:
+        """Images that are computed at once at least, for batch norm."""
+        return 2
+
+    @property
     def left_out(self) -> frozenset[str] | None:
         """Of a task with the role ``annotated``: the targets that it leaves out; None where ``data`` names a target."""
         role, _, names = self.data.partition(":")

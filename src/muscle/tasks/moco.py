@@ -47,6 +47,11 @@ class MoCo(Task):
     groups: int = Field(8, ge=2)  # of the batch, for split and shuffle
     views: Views = Views()
 
+    @property
+    def least(self) -> int:
+        """Two, in each group of the batch."""
+        return 2 if self.batch_norm == "plain" else 2 * self.groups
+
     def resolve(self, rows: int) -> MoCo:
         """The same task with ``queue: auto`` replaced by a number that fits a pool of ``rows`` images.
 
@@ -66,7 +71,7 @@ class MoCo(Task):
                 f"queue {self.queue} is larger than the pool of {rows} images; try {fitting}, or auto"
             )
         at_once, of = batch // self.accumulate, "part" if self.accumulate > 1 else "batch"
-        if self.batch_norm != "plain" and at_once // self.groups < 2:
+        if self.batch_norm != "plain" and at_once < self.least:
             raise UsageError(
                 f"{self.batch_norm} batch norm: {self.groups} groups of a {of} of {at_once}; at most {at_once // 2}"
             )

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from muscle.backbones import BackboneModule
 from muscle.data.augment import Views
-from muscle.errors import UsageError
 from muscle.losses import nt_xent
 from muscle.projector import projector
 from muscle.tasks import Task, TaskModule
@@ -31,15 +30,6 @@ class SimCLR(Task):
     temperature: float = Field(0.5, gt=0)
     dim: int = Field(128, ge=1)
     views: Views = Views(rotate=0.0, shift=0.0, crop=(0.08, 1.0), blur=0.5, jitter=0.4)
-
-    def resolve(self, rows: int) -> SimCLR:
-        """Raises UsageError where the batch is asked for in parts: its images are each other's negatives."""
-        if self.accumulate > 1:
-            raise UsageError(
-                f"simclr: accumulate {self.accumulate}; its negatives are the batch, which must be computed whole; "
-                "use 1, and --recompute or a smaller batch_size for memory"
-            )
-        return self
 
     def build(self, backbone: BackboneModule, target: Target | None, rows: int) -> TaskModule:
         """The projector."""
