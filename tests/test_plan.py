@@ -102,9 +102,14 @@ def test_weights_that_have_seen_test_films_are_refused_as_the_run_refuses_them(
     for path in stores.values():
         shutil.copytree(path, store / path.name, dirs_exist_ok=True)
     bones = [s for s, source in zip(rows.splits, rows.sources, strict=True) if source == "bones"]
-    assert said(recipe, allowed) == f"{len(bones) - bones.count('train')}, and they are allowed"
+    found = f"{len(bones) - bones.count('train')}, and they are allowed"
+    tested = len(rows) - rows.splits.count("train")
+    mine = "by person with 30 of the 30 of the weights"
+    assert said(recipe, allowed) == f"{found}, compared by pixels, and 12 of {tested} {mine}"
     write_left_out(tmp_path / "out.txt", [i for i in rows.ids if i.startswith("bones/")])
-    assert said(recipe, annotated.with_(exclude=(str(tmp_path / "out.txt"),))) == "none"
+    assert said(recipe, annotated.with_(exclude=(str(tmp_path / "out.txt"),))) == (
+        "none, compared by pixels alone, for no person is named in the same keys on both sides"
+    )
 
 
 def test_of_annotated_sources_the_counts_are_those_of_the_run(

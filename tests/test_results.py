@@ -44,6 +44,8 @@ def test_a_start_that_saw_the_test_films_is_told_on(corpus: Corpus, tmp_path: Pa
     results.put_start(method, corpus)
     write_seen(weights.parent, corpus.pool)
     results.put_start(method, corpus)  # a pool that kept the test films out
+    check = results.head["provenance"]["leak check of mine"]
+    assert check.endswith("compared with those that its weights have learned from: by pixels and by person")
     write_seen(weights.parent, corpus.tasks["pneumonia"].test)
     count = len(corpus.tasks["pneumonia"].test)
     with pytest.raises(UserError, match=r"--from .*mine --exclude FILE.*allow_leaks: true") as told:
@@ -168,6 +170,7 @@ class Shelf:
         "split": {"train": 4, "test": 2},
         "modality": {"DX": 5, "CR": 1},
         "body_part": {"": 1, "hand": 2, "chest": 3},
+        "collection": {"s": 2, "": 4},
     }
 
     def __len__(self) -> int:
@@ -180,7 +183,7 @@ class Shelf:
 
 def counted(tmp_path: Path, tested: bool = False, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """The row of a source and the provenance, of a corpus of the shelf alone."""
-    source = SimpleNamespace(kind="folder", external=True, licence="CC0")
+    source = SimpleNamespace(kind="folder", external=True, licence="CC0", published=more.pop("published", {}))
     file = SimpleNamespace(sources={"s": source}, allow_leaks=more.pop("allow_leaks", False))
     about: dict[str, Any] = {"left_out": (), "all_rows": range(5), "leaks": ()} | more
     _results(tmp_path).put_sources(SimpleNamespace(stores=(Shelf(),), file=file, **about), tested)  # type: ignore[arg-type]
@@ -192,10 +195,12 @@ def test_a_source_is_counted_by_part_and_named(tmp_path: Path) -> None:
     row, facts = counted(tmp_path)
     assert row == {
         "name": "s", "kind": "folder", "body_part": "chest, hand", "modality": "DX, CR", "targets": ["germ"],
-        "external": True, "train": 4, "valid": 0, "test": 2, "total": 6, "quarantined": 2, "licence": "CC0",
-        "store": str(Path("s").resolve()), "digest": "d",
+        "external": True, "train": 4, "valid": 0, "test": 2, "total": 6, "quarantined": 2, "unnamed": 4,
+        "licence": "CC0", "store": str(Path("s").resolve()), "digest": "d",
     }  # fmt: skip
     assert not {"films excluded", "leaks allowed"} & facts.keys()
+    row, _ = counted(tmp_path, published={"patients": 6})  # each film of another person, says the publisher
+    assert row["unnamed"] == 0
     row, _ = counted(tmp_path, tested=True)
     assert (row["train"], row["valid"], row["test"]) == (0, 0, 6)
 

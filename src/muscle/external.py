@@ -13,7 +13,7 @@ import numpy as np
 from muscle import paths
 from muscle.backbones import BackboneModule
 from muscle.checkpoint import Checkpoint
-from muscle.data.audit import POOL_FILE, met, read_seen, write_seen
+from muscle.data.audit import compared, met, read_seen, write_seen
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
 from muscle.data.layouts import how_to_label
@@ -47,12 +47,8 @@ def take_home(checkpoint: Checkpoint, pipeline: Pipeline, cell: Mapping[str, Any
     jobs = [*pipeline.stage_jobs(), *pipeline.finetune_jobs(cell["task"], cell["seed"])]
     parts = [rows.valid, *(taken for job in jobs for taken in job.rows.values())]
     parts += [found.valid for job in jobs for found in job.annotated.values()]
-    write_seen(checkpoint.folder, _together(parts))
-    if isinstance(recipe.init, Weights):
-        before = read_seen(Path(recipe.init.file))
-        mine = (checkpoint.folder / POOL_FILE).read_text(encoding="utf-8")
-        more = "".join(f"{film.image}\t{film.patient}\t{film.id}\n" for film in before)
-        paths.atomic_write(checkpoint.folder / POOL_FILE, mine + more)
+    before = read_seen(Path(recipe.init.file)) if isinstance(recipe.init, Weights) else ()
+    write_seen(checkpoint.folder, _together(parts), before)
     about = {
         "recipe": recipe.dump(), "target": asdict(rows.target), "train_images": len(rows.train),
         **{k: cell[k] for k in ("title", "task", "seed", "threshold", "temperature")},
@@ -107,7 +103,8 @@ def validate(
         raise UserError(
             f"target {target.name}: no film is left that knows it; give films with it, or exclude fewer of them"
         )
-    leaks = met(rows, read_seen(checkpoint))
+    seen = read_seen(checkpoint)
+    leaks = met(rows, seen)
     if leaks and not file.allow_leaks:
         raise UserError(
             f"{len(leaks)} of {len(rows)} films are no external ones, the model has seen them: {leaks[0]}; leave them "
@@ -120,6 +117,7 @@ def validate(
     predictions = described(predictions, corpus, rows, recipe.decode)
     facts = results.head["provenance"]
     facts["model"] = f"{made.folder.name}, backbone sha256 {made.sha256}"
+    facts["leak check"] = f"films compared with those that the model has learned from: {compared(rows, seen)}"
     if leaks:
         facts["leaks allowed"] = f"the model has seen {len(leaks)} of these films, so scores flatter"
     name = f"predictions/{recipe.name}-{recipe.backbone.architecture}-{target.name}-{about['seed']}.npz"

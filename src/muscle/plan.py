@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from muscle import paths
-from muscle.data.audit import read_left_out, read_seen, refuse, seen_by_weights
+from muscle.data.audit import compared, read_left_out, read_seen, refuse, seen_by_weights
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
 from muscle.data.prepare import finished
@@ -141,13 +141,17 @@ def _seen_before(
             missing.append(name)
         else:
             stores.append(found)
-    rows = all_rows(tuple(stores), read_left_out(file.exclude)) if stores else None
-    leaks = seen_by_weights(rows, trained_on) if rows is not None else []
+    unknown = f"not checked: no store yet of {', '.join(missing)}"
+    if not stores:
+        return unknown
+    rows = all_rows(tuple(stores), read_left_out(file.exclude))
+    leaks = seen_by_weights(rows, trained_on)
     if not file.allow_leaks:
         refuse(leaks, f" --from {weights.parent}")
     if missing:
-        return f"not checked: no store yet of {', '.join(missing)}"
-    return f"{len(leaks)}, and they are allowed" if leaks else "none"
+        return unknown
+    count = f"{len(leaks)}, and they are allowed" if leaks else "none"
+    return f"{count}, compared {compared(rows.take(~rows.is_('split', 'train')), trained_on)}"
 
 
 def _room(store: Path, store_gb: float, checkpoints: Path, checkpoint_gb: float) -> tuple[float, list[str]]:

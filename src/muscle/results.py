@@ -12,7 +12,7 @@ from typing import Any
 from filelock import FileLock
 
 from muscle.checkpoint import Checkpoint
-from muscle.data.audit import read_seen, refuse, seen_by_weights
+from muscle.data.audit import compared, read_seen, refuse, seen_by_weights
 from muscle.data.corpus import Corpus
 from muscle.errors import UserError
 from muscle.forgetting import forgetting
@@ -197,6 +197,7 @@ class Results:
                 "targets": [t.name for t in store.targets], "external": source.external,
                 **{part: splits.get(part, 0) for part in ("train", "valid", "test")}, "total": len(store),
                 "quarantined": len(store.quarantine), "licence": source.licence, "store": str(store.path.resolve()),
+                "unnamed": 0 if "patients" in source.published else store.counts("collection").get("", 0),
                 "digest": store.digest,
             })  # fmt: skip
         facts = self.head["provenance"]
@@ -225,9 +226,14 @@ class Results:
         if not isinstance(recipe.init, Weights):
             return
         facts[f"start of {recipe.name}"] = f"{Path(recipe.init.file).name}, sha256 {recipe.init.identity()}"
-        leaks = seen_by_weights(corpus.all_rows, read_seen(Path(recipe.init.file)))
+        seen, rows = read_seen(Path(recipe.init.file)), corpus.all_rows
+        leaks = seen_by_weights(rows, seen)
         if not corpus.file.allow_leaks:
             refuse(leaks, f" --from {Path(recipe.init.file).parent}")
+        tested = rows.take(~rows.is_("split", "train"))
+        facts[f"leak check of {recipe.name}"] = (
+            f"tested films compared with those that its weights have learned from: {compared(tested, seen)}"
+        )
         if leaks:
             facts[f"leak of {recipe.name}"] = (
                 f"{recipe.name} was pre-trained on {len(leaks)} validation or test films, so its scores flatter"

@@ -134,6 +134,12 @@ class Sample:
         """Whether something says whose film it is; else it counts as a person of its own."""
         return self.patient != f"{self.source}/{self.path}"
 
+    @property
+    def collection(self) -> str:
+        """Whose key the patient has: only persons of one collection can be told to be one. Empty: nobody is named."""
+        collection, known, _ = self.patient.partition(":")
+        return collection if known and self.names_patient else ""
+
 
 def picture(path: str, frame: int) -> str:
     """What names one picture below a root."""

@@ -16,6 +16,7 @@ from muscle.data.audit import (
     Pair,
     Seen,
     audit,
+    compared,
     read_left_out,
     read_seen,
     refuse,
@@ -25,7 +26,7 @@ from muscle.data.audit import (
 from muscle.data.held_out import HeldOut, learnable, pool
 from muscle.data.keys import key_of
 from muscle.data.privacy import private_key
-from muscle.data.rows import all_rows
+from muscle.data.rows import Rows, all_rows
 from muscle.data.store import Store
 from muscle.errors import UserError
 from muscle.types import Sample
@@ -132,6 +133,33 @@ def test_weights_remember_pixels_and_persons(stores: tuple[Store, Store], tmp_pa
     (tmp_path / "pool.txt").write_text(b.image_hashes[1] + "\n")  # as it was written before
     assert read_seen(tmp_path) == [Seen(b.image_hashes[1], "", "")]
     assert read_seen(tmp_path / "elsewhere" / "x") == []
+
+
+def test_by_what_films_are_compared_is_told(
+    stored: Callable[..., Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By person only where both sides name them in the same keys: of one collection, under one salt."""
+
+    def rows(name: str, *patients: str) -> Rows:
+        return all_rows([stored(name, [sample(f"{i}.png", who) for i, who in enumerate(patients)])])
+
+    def said(tested: Rows, learned: Rows) -> str:
+        write_seen(tmp_path, learned)
+        return compared(tested, read_seen(tmp_path))
+
+    alone = "by pixels alone, for no person is named in the same keys on both sides"
+    nih, others = rows("a", "nih:1", "nih:2"), rows("b", "ours:1", "ours:2")
+    bare, some = rows("c", "c/0.png", "c/1.png"), rows("d", "nih:1", "d/1.png", "ours:3")
+    assert said(nih, nih) == "by pixels and by person"
+    assert said(nih, others) == said(nih, bare) == said(bare, nih) == said(bare, bare) == alone
+    assert said(some, nih) == "by pixels, and 1 of 3 by person with 2 of the 2 of the weights"
+    assert said(nih, some) == "by pixels, and 2 of 2 by person with 2 of the 3 of the weights"
+    write_seen(tmp_path, nih, read_seen(tmp_path))
+    assert [film.collection for film in read_seen(tmp_path)].count("") == 1  # of those seen before them
+    assert compared(nih, ()).startswith("with nothing: nothing beside the weights says")
+    write_seen(tmp_path, nih)
+    monkeypatch.setenv("MUSCLE_SALT", "another")
+    assert compared(nih, read_seen(tmp_path)) == alone
 
 
 def test_the_refusal_is_one_line_with_files_rule_and_ways_out() -> None:

@@ -47,7 +47,7 @@ def test_the_records_are_sound(example: Source) -> None:
     for sample in samples:
         assert sample.id == f"mine/{sample.path}"
         assert sample.source == "mine"
-        assert sample.patient
+        assert sample.patient and bool(sample.collection) == sample.names_patient
         assert "\\" not in sample.path
         assert (example.folder / sample.path).resolve().is_relative_to(example.folder.resolve())
         assert decode(example.folder / sample.path, Decode()).pixels.max() > 0

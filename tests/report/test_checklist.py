@@ -90,6 +90,16 @@ def test_nothing_is_claimed_that_the_run_does_not_say() -> None:
     assert "by the validation part alone" in said(RUN)["Selection of the final model"]
 
 
+def test_persons_that_nobody_names_are_told() -> None:
+    """Each such film counts as a person, and is compared with what weights have seen by its pixels alone."""
+    kept, other = RUN["sources"]
+    facts = {"leak check of mine": "tested films compared with ...: by pixels alone"}
+    found = said(RUN | {"sources": [kept | {"unnamed": 0}, other | {"unnamed": 7}], "provenance": facts})
+    assert found["Independence of cases"].endswith("; mine: 7 films name nobody, each counts as a person")
+    assert found["Leakage between parts"].startswith("no leak is noted; a run that finds")
+    assert found["Leakage between parts"].endswith("compared with ...: by pixels alone")
+
+
 def test_what_validation_chose_of_a_probe_is_told() -> None:
     """Of several penalties of the linear probe one was chosen; k-NN has none."""
     (cell, _) = RUN["cells"]

@@ -160,7 +160,7 @@ def audit(
 
     Example: muscle data audit films.yaml --exclude leave-out.txt
     """
-    from muscle.data.audit import is_left_out, read_seen, write_left_out
+    from muscle.data.audit import compared, is_left_out, read_seen, write_left_out
     from muscle.data.corpus import Corpus
     from muscle.data.data_file import DataFile
 
@@ -173,7 +173,8 @@ def audit(
             file, _size(size), decoder(change, harmonize), "stretch", store or paths.stores(),
             workers, progress,
         )  # fmt: skip
-        found = corpus.audit(read_seen(Path(start)) if start else ())
+        seen = read_seen(Path(start)) if start else []
+        found = corpus.audit(seen)
     finally:
         progress.close()
     left = found.to_leave_out()
@@ -187,6 +188,9 @@ def audit(
         table(("rule", "parts", "pairs"), found.counts())
         for pair in found.leaks[:SHOWN]:
             out.print(str(pair), markup=False)
+        if start:
+            tested = corpus.all_rows.take(~corpus.all_rows.is_("split", "train"))
+            out.print(f"tested films are compared with those of the weights {compared(tested, seen)}")
         for overlap in found.overlaps:
             out.print(
                 f"{overlap.first} and {overlap.second} are known to share films, {overlap.pairs} pairs found: "

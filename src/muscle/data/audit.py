@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muscle.data.keys import among, key_of, repeated
+from muscle.data.privacy import private_key
 from muscle.data.rows import Rows
 from muscle.data.source import Source
 from muscle.errors import UserError
@@ -198,11 +200,15 @@ def _overlaps(
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A film that weights were trained on: hash of its decoded pixels, key of its patient, id where known."""
+    """A film that weights were trained on: hash of its decoded pixels, key of its patient, id where known.
+
+    ``collection``: ``private_key`` of that whose keys the patients are; empty where nobody is named.
+    """
 
     image: str
     patient: str
     id: str
+    collection: str = ""
 
 
 def write_seen(folder: Path, rows: Rows, before: Sequence[Seen] = ()) -> None:
@@ -216,9 +222,14 @@ def write_seen(folder: Path, rows: Rows, before: Sequence[Seen] = ()) -> None:
     order = np.lexsort((rows.row, rows.store, rows.keys("image")))  # films that are one stand together
     with atomic_file(folder / POOL_FILE) as file:
         for some in rows.take(order).parts():
-            lines = zip(some.image_hashes, some.patients, some.ids, strict=True)
+            whose = map(cache(private_key), some.strings("collection"))
+            lines = zip(some.image_hashes, some.patients, some.ids, whose, strict=True)
             file.write("".join("\t".join(line) + "\n" for line in lines).encode())
-        file.write("".join(f"{film.image}\t{film.patient}\t{film.id}\n" for film in before).encode())
+        file.write(
+            "".join(
+                f"{film.image}\t{film.patient}\t{film.id}\t{film.collection}\n" for film in before
+            ).encode()
+        )
 
 
 def read_seen(weights: Path) -> list[Seen]:
@@ -227,12 +238,29 @@ def read_seen(weights: Path) -> list[Seen]:
     if not file.is_file():
         return []
     rows = (line.split("\t") for line in file.read_text(encoding="utf-8").splitlines() if line)
-    return [Seen(*(row + ["", ""])[:3]) for row in rows]
+    return [Seen(*(row + ["", "", ""])[:4]) for row in rows]
 
 
 def seen_by_weights(rows: Rows, seen: Sequence[Seen]) -> list[Pair]:
     """Validation and test films that weights were trained on, as such or in their person; in the order of ``audit``."""
     return sorted(_with_weights(rows, seen), key=_order)
+
+
+def compared(rows: Rows, seen: Sequence[Seen]) -> str:
+    """By what films can be compared with those that weights have seen, in words.
+
+    By person only where both sides name them, and in the same keys: of one collection, under one salt.
+    """
+    if not seen:
+        return "with nothing: nothing beside the weights says what they were trained on"
+    known = {film.collection for film in seen} - {""}
+    named = sum(n for whose, n in Counter(rows.strings("collection")).items() if private_key(whose) in known)
+    others = sum(bool(film.collection) for film in seen)
+    if not named:
+        return "by pixels alone, for no person is named in the same keys on both sides"
+    if named == len(rows) and others == len(seen):
+        return "by pixels and by person"
+    return f"by pixels, and {named:,} of {len(rows):,} by person with {others:,} of the {len(seen):,} of the weights"
 
 
 def _with_weights(rows: Rows, seen: Sequence[Seen]) -> list[Pair]:

@@ -68,6 +68,9 @@ class Corpus:
             UserError: what is wrong with any source's records, before the first of them is decoded.
         """
         records = file.read()
+        tested = {
+            n for n, (_, targets) in records.items() if targets and not isinstance(file.split_of(n), AllTrain)
+        }
         stores = []
         for name, source in file.sources.items():
             samples, targets = records.pop(name)
@@ -89,8 +92,8 @@ class Corpus:
                     (samples, targets),
                 )
             )
-            tested = targets and not isinstance(file.split_of(name), AllTrain)
-            for fault in (*nameless(source, samples), *guessed_positive(source, targets)) if tested else ():
+            guessed = guessed_positive(source, targets) if name in tested else ()
+            for fault in (*nameless(source, samples, bool(tested)), *guessed):
                 progress.message(f"warning: {name}: {fault.seen}; {fault.do}")
             if stores[-1].quarantine:
                 path, reason = stores[-1].quarantine[0]

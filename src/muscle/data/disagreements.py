@@ -83,18 +83,24 @@ def persons_in_two_parts(samples: Sequence[Sample], official: bool) -> Iterator[
             yield Fault("error" if official else "warning", "person in two published parts", first, said, do)
 
 
-def nameless(source: Source, samples: Sequence[Sample]) -> Iterator[Fault]:
+def nameless(source: Source, samples: Sequence[Sample], tested: bool = True) -> Iterator[Fault]:
     """One warning where images name no patient: then no rule of splitting can keep the films of one person together.
 
-    None where the publisher counts patients: films and persons are then as many.
+    None where the publisher counts patients: films and persons are then as many. ``tested``: whether anything is tested
+    in this run, and not only learned.
     """
     bare = [sample.picture for sample in samples if not sample.names_patient]
     if not bare or "patients" in source.published:
         return
     fields = [name for name in ("patient_pattern", "patient") if name in type(source).model_fields]
+    end = (
+        "two films of one person may fall in training and test"
+        if tested
+        else "who tests later what learned from them can find these films again, but not their persons"
+    )
     seen = (
         f"{len(bare):,} of {len(samples):,} images name no patient (first {bare[0]}): each counts as one of its own, "
-        "and two films of one person may fall in training and test"
+        f"and {end}"
     )
     do = "the publisher does not say whose they are: say so beside your numbers"
     if fields:

@@ -1,7 +1,8 @@
 """The index of a store: one Arrow file with a row an image, mapped, so that more rows take no more memory.
 
-Columns: ``id path source modality body_part view patient study split image_hash`` (of the decoded pixels)
-``file_hash`` (of a frame: ``film.of_frame``) ``row_hash`` (of the stored picture and masks) strings; ``image_key
+Columns: ``id path source modality body_part view patient collection`` (whose key the patient has; empty where nobody is
+named) ``study split image_hash`` (of the decoded pixels) ``file_hash`` (of a frame: ``film.of_frame``) ``row_hash`` (of
+the stored picture and masks) strings; ``image_key
 patient_key`` int64, see ``keys``; ``width height`` (of the source image) ``inner_width inner_height`` (in the
 store, without the border of ``pad``) ``pixel_count pixel_sum pixel_square_sum`` int64; ``mean sd`` float32 of the
 stored pixels; a target's truth as ``labels:<t>`` float32 [C] (NaN unknown), ``value:<t>`` float32 (NaN unknown),
@@ -31,7 +32,7 @@ FILE = "index.arrow"
 MADE = ("stamp", "timeless", "steps")  # how and from what a row was made: no part of a store's content
 
 _CHUNK = 8192  # rows that are Python objects at a time
-_FEW = ("source", "modality", "body_part", "view", "split")  # columns of few different values
+_FEW = ("source", "modality", "body_part", "view", "collection", "split")  # columns of few different values
 _SIZE: dict[str, int] = {"boxes": 4, "points": 2}
 
 Entry = dict[str, Any]  # what the decoder said of one image: its record, or ``{"reason": ...}``
@@ -104,7 +105,18 @@ def _bytes(column: Any) -> Iterator[bytes]:
 
 
 def _schema(targets: Sequence[Target]) -> pa.Schema:
-    words = ("id", "path", "source", "modality", "body_part", "view", "patient", "study", "split")
+    words = (
+        "id",
+        "path",
+        "source",
+        "modality",
+        "body_part",
+        "view",
+        "patient",
+        "collection",
+        "study",
+        "split",
+    )
     hashes = ("image_hash", "file_hash", "row_hash")
     numbers = (
         "image_key",
@@ -142,7 +154,9 @@ def _row(
     patient = private_key(sample.patient)
     mean = entry["pixel_sum"] / entry["pixel_count"]
     variance = entry["pixel_square_sum"] / entry["pixel_count"] - mean**2
-    row = {n: getattr(sample, n) for n in ("id", "path", "source", "modality", "body_part", "view")}
+    row = {
+        n: getattr(sample, n) for n in ("id", "path", "source", "modality", "body_part", "view", "collection")
+    }
     row |= {k: v for k, v in entry.items() if k not in ("has", "boxes", "points")}
     row |= {
         "patient": patient, "study": private_key(sample.study), "split": split,

@@ -22,7 +22,7 @@ from muscle.data.index import FILE, read_index
 from muscle.errors import UserError
 from muscle.types import Target
 
-VERSION = 4
+VERSION = 5
 MANIFEST = "manifest.json"
 
 Floats = NDArray[np.float32]

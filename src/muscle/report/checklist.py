@@ -71,7 +71,12 @@ def _persons(r: Results) -> list[str]:
         if counted:
             most = max(counted, key=lambda m: m["n"])
             found[cell["task"]] = f"{cell['task']}: {most['n']} test cases of {most['clusters']} persons"
-    return list(found.values())
+    bare = [
+        f"{s['name']}: {n} films name nobody, each counts as a person"
+        for s in r["sources"]
+        if (n := _count(s, "unnamed"))
+    ]
+    return [*found.values(), *bare]
 
 
 def _excluded(r: Results) -> list[str]:
@@ -89,9 +94,10 @@ def _excluded(r: Results) -> list[str]:
 def _leaks(r: Results) -> list[str]:
     facts = r["provenance"]
     found = [str(v) for k, v in facts.items() if k == "leaks allowed" or k.startswith("leak of ")]
-    return found or [
-        "no leak is noted; a run that finds a test case in training (bytes, pixels, person) is refused"
+    found = found or [
+        "no leak is noted; a run that finds a test case in training (bytes, pixels, named person) is refused"
     ]
+    return found + [str(v) for k, v in facts.items() if k.startswith("leak check")]
 
 
 def _preprocessing(r: Results) -> list[str]:
