@@ -115,14 +115,19 @@ def test_its_own_test_part_alone_is_not_seen(place: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("task", "message"), [("more", "same classes"), ("", "'pneumonia': not in this data")]
+    ("task", "message"),
+    [("more", "target 'more': it is boxes of .* here"), ("", "target 'pneumonia': not in this data")],
 )
 def test_a_target_that_means_something_else(task: str, message: str, place: Path, tmp_path: Path) -> None:
     there = elsewhere(place)
-    with pytest.raises(UserError, match=message):
+    knows = "the model knows labels of normal, pneumonia"
+    with pytest.raises(UserError, match=f"{message}; {knows}; give --task ill$"):
         tried(place, there, tmp_path / "v", task=task)
+    others = there.with_(sources={"more": there.sources["more"]})
+    with pytest.raises(UserError, match=rf"{knows}; none of its targets is that: .*more \(boxes of"):
+        tried(place, others, tmp_path / "v", task=task)
     bare = DataFile(sources={"bare": Folder(root=str(place / "elsewhere"))})
-    with pytest.raises(UserError, match="it has none; add an annotated source"):
+    with pytest.raises(UserError, match="not in this data, which has none; add an annotated source"):
         tried(place, bare, tmp_path / "v", task=task)
 
 

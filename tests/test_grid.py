@@ -28,7 +28,7 @@ from muscle.grid_plan import plan_grid
 from muscle.leave_one_out import left_out
 from muscle.pipeline import Pipeline
 from muscle.predictions import Predictions
-from muscle.progress import Progress
+from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe, Weights
 from muscle.report.page import report
 from muscle.report.scores import classification
@@ -59,10 +59,10 @@ def quick(name: str) -> Recipe:
     return recipe.with_(seeds=(0, 1), finetune=recipe.finetune.with_(epochs=1, tasks=(task,)))
 
 
-def run(films: Path, out: Path, names: tuple[str, ...] = SEEN) -> Results:
+def run(films: Path, out: Path, names: tuple[str, ...] = SEEN, progress: Progress = SILENT) -> Results:
     """The grid with its outputs under ``out``."""
     recipes = [quick(name) for name in names]
-    return grid.run_grid(recipes, file(films), out / "a", films / "stores", tiny.MACHINE, "T")
+    return grid.run_grid(recipes, file(films), out / "a", films / "stores", tiny.MACHINE, "T", progress)
 
 
 def test_interrupted_and_given_again_it_computes_each_cell_once(
@@ -97,8 +97,10 @@ def test_interrupted_and_given_again_it_computes_each_cell_once(
     monkeypatch.setattr(evaluate, "predict_together", real)
     lost = tmp_path / "a" / cells[0]["predictions"]
     lost.unlink()
-    assert sorted(map(str, run(films, tmp_path).data["cells"])) == sorted(map(str, cells))
-    assert lost.is_file()
+    heard = Heard()
+    again = run(films, tmp_path, progress=heard).data["cells"]
+    assert sorted(map(str, again)) == sorted(map(str, cells)) and lost.is_file()
+    assert heard.said[-1] == "cells: 1 computed, 3 were there"
 
 
 def test_recipes_need_names_of_their_own(films: Path, tmp_path: Path) -> None:
@@ -328,10 +330,11 @@ class Bench:
     def run(self, answer: Any) -> dict[int, tuple[str, str]]:
         """What is missing afterwards, by seed."""
 
-        def computed(cell: Cell, *_: object) -> None:
+        def computed(cell: Cell, *_: object) -> bool:
             self.asked.append(cell.seed)
             if isinstance(answer, dict) and cell.seed in answer:
                 raise answer[cell.seed]
+            return False
 
         self.monkeypatch.setattr(grid, "_run", computed)
         self.monkeypatch.setattr(grid, "_stages_lost", lambda *_: False)
@@ -347,7 +350,8 @@ def test_what_fails_is_told_and_the_rest_goes_on(
     assert told[0] == ("not run", "out of memory (1 GB); lower batch_size or size, or use another device")
     assert told[1] == ("NaN predictions", "not finite") and told[2] == ("not run", "")
     assert bench.heard.said == [
-        f"warning: md-moco, pneumonia, seed {seed}: not computed: {told[seed][1]}" for seed in (0, 1)
+        *(f"warning: md-moco, pneumonia, seed {seed}: not computed: {told[seed][1]}" for seed in (0, 1)),
+        "cells: 1 computed, 0 were there, 2 failed",
     ]
     with pytest.raises(UserError, match="first"):
         Bench(films, tmp_path / "none", monkeypatch).run({0: UserError("first"), 1: UserError("second")})
@@ -361,7 +365,7 @@ def test_a_task_without_a_test_part_is_named_and_not_run(
     told = bench.run({})
     assert bench.asked == [0] and told[0] == ("not run", "")
     assert told[1][0] == "n too small" and told[1][1].startswith("its test part is empty; give more films")
-    assert bench.heard.said == [f"pneumonia: not scored, {told[1][1]}"]
+    assert bench.heard.said[:-1] == [f"pneumonia: not scored, {told[1][1]}"]
 
 
 def test_stages_that_no_cell_asks_for_are_run_by_one_job_and_failed_ones_once(
@@ -408,7 +412,7 @@ def test_cells_of_other_settings_or_data_leave_the_table(
         bench.results.put_cell(same | {"seed": seed} | change)
     bench.run({})
     assert [c["seed"] for c in bench.results.data["cells"]] == [0, 3]
-    assert bench.heard.said == ["md-moco: 2 cells of other settings or data leave the table"]
+    assert bench.heard.said[:-1] == ["md-moco: 2 cells of other settings or data leave the table"]
 
 
 def test_a_cell_is_told_by_its_main_scores_and_its_doubts_and_taken_home_once(
@@ -428,7 +432,8 @@ def test_a_cell_is_told_by_its_main_scores_and_its_doubts_and_taken_home_once(
         made |= {"status": "one class in test", "why": "no AUC"}
     assert home == ["weights of k"]
     words = "MD-MoCo, pneumonia, seed 0: auc 0.750 (0.500 to 0.875), accuracy 0.750 (?)"
-    assert bench.heard.said == [words, f"{words} (one class in test: no AUC)"]
+    there = "cells: 0 computed, 1 were there"
+    assert bench.heard.said == [words, there, f"{words} (one class in test: no AUC)", there]
 
 
 def test_cells_are_asked_for_seed_by_seed(films: Path, tmp_path: Path) -> None:

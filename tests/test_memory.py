@@ -105,7 +105,8 @@ def test_what_helps_is_told(task: Task, recompute: bool, ways: str) -> None:
     assert remedy(task, recompute) == ways
     with pytest.raises(UserError) as caught, told(task, recompute):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore lines")
-    assert str(caught.value).endswith(f"finished is kept: try {ways}") and "\n" not in str(caught.value)
+    end = f"finished is kept: try {ways}; --plan --memory GIB prints which options fit"
+    assert str(caught.value).endswith(end) and "\n" not in str(caught.value)
     assert "(CUDA out of memory. Tried to allocate 2 GiB.)" in str(caught.value)
     with pytest.raises(ValueError, match="other"), told(task, recompute):
         raise ValueError("other")

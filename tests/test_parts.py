@@ -411,6 +411,7 @@ def test_an_override_can_put_another_kind() -> None:
         ("first.kind=cow", "unknown kind 'cow'; known: cat, dog"),
         ("size=[1]", "size"),
         ("size=64x64", "size: given '64x64'; wanted a list in brackets, such as [64, 64]"),
+        ("size=[64]", "size: given [64], which is too short; wanted one more, such as [64, 64]"),
     ],
 )
 def test_a_wrong_override_lists_the_names(text: str, said: str) -> None:

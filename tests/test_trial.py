@@ -48,7 +48,7 @@ def told(one: Trial) -> tuple[float | None, str, str]:
     fits = Fits(one.machine)
     memory, note = fits.told(one, SETTING)
     (settings,) = fits.settings().values()
-    return memory["memory GiB"], note, settings
+    return memory["step GiB"], note, settings
 
 
 def test_without_a_budget_nothing_is_measured(corpus: Corpus) -> None:

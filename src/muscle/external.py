@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,11 @@ def _refuse_others(results: Results, corpus: Corpus) -> None:
 
 def _home(folder: Path) -> Path:
     """The folder itself; of a run that of the fine-tuned model that it kept."""
+    if not folder.is_dir():
+        what = "a file" if folder.exists() else "no such folder"
+        raise UserError(
+            f"{folder}: {what}; give the folder of a run, or of a model in checkpoints/ (`muscle ls` names them)"
+        )
     if not (folder / "results.json").is_file():
         return folder
     root = paths.checkpoints(folder)
@@ -197,16 +202,25 @@ def _model(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
 def _target(corpus: Corpus, name: str, trained: Target) -> Target:
     """The target of the data, which must mean what the model has learned."""
     every = {t.name: t for s in corpus.stores for t in s.targets}
-    if name not in every:
-        do = "give --task" if every else how_to_label(corpus.file)
-        raise UserError(f"target {name!r}: not in this data; it has {', '.join(every) or 'none'}; {do}")
-    found = every[name]
-    if (found.kind, found.classes, found.exclusive) != (trained.kind, trained.classes, trained.exclusive):
-        raise UserError(
-            f"target {name}: {found.kind} of {', '.join(found.classes)}; the model knows {trained.kind} of "
-            f"{', '.join(trained.classes)}; give a target of the same classes"
-        )
-    return found
+    if not every:
+        raise UserError(f"target {name!r}: not in this data, which has none; {how_to_label(corpus.file)}")
+    asked = replace(trained, name="")
+    same = [t.name for t in every.values() if replace(t, name="") == asked]
+    if name in same:
+        return every[name]
+    there = f"it is {_meaning(every[name])} here" if name in every else "not in this data"
+    rest = "; ".join(f"{t.name} ({_meaning(t)})" for t in every.values())
+    do = (
+        f"give --task {' or '.join(same)}"
+        if same
+        else f"none of its targets is that: {rest}; give data that has it"
+    )
+    raise UserError(f"target {name!r}: {there}; the model knows {_meaning(trained)}; {do}")
+
+
+def _meaning(target: Target) -> str:
+    each = "" if target.exclusive else ", each present or not"
+    return f"{target.kind} of {', '.join(target.classes)}{each}"
 
 
 def _load(made: Checkpoint, recipe: Recipe, target: Target, images: int) -> tuple[BackboneModule, TaskModule]:

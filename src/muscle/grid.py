@@ -188,7 +188,7 @@ def run_pipelines(
         wanted += pipelines  # stages that no cell asks for: nothing is fine-tuned, or every cell is there
     broken: dict[int, UserError] = {}  # by pipeline: what its stages failed on
     failed: list[UserError] = []
-    done: list[Cell] = []
+    done: list[bool] = []  # whether it was there already
 
     def run(one: Cell | Pipeline) -> None:
         try:
@@ -196,8 +196,7 @@ def run_pipelines(
                 if id(one) not in broken and _stages_lost(one, results):
                     _run_stages(one, results, broken)
             else:
-                _run(one, results, keep_weights or one.seed == first, broken, progress)
-                done.append(one)
+                done.append(_run(one, results, keep_weights or one.seed == first, broken, progress))
         except Busy:
             raise
         except (UserError, MemoryError, torch.OutOfMemoryError) as error:
@@ -206,6 +205,9 @@ def run_pipelines(
     as_they_get_free(wanted, run, progress)
     if failed and not done:
         raise failed[0]
+    if done:
+        lost = f", {len(failed)} failed" if failed else ""
+        progress.message(f"cells: {done.count(False)} computed, {done.count(True)} were there{lost}")
 
 
 def _tested(cell: Cell) -> bool:
@@ -249,10 +251,11 @@ def _run_stages(pipeline: Pipeline, results: Results, broken: dict[int, UserErro
         results.put_stages(pipeline.recipe, made)
 
 
-def _run(cell: Cell, results: Results, keep: bool, broken: dict[int, UserError], progress: Progress) -> None:
+def _run(cell: Cell, results: Results, keep: bool, broken: dict[int, UserError], progress: Progress) -> bool:
+    """One cell into the results and to the user; whether it was there already."""
     pipeline, recipe = cell.pipeline, cell.pipeline.recipe
     results.refresh()
-    made = found(pipeline, cell.task, cell.seed, results)
+    there = made = found(pipeline, cell.task, cell.seed, results)
     if made is None:
         _run_stages(pipeline, results, broken)
         made = run_cell(pipeline, cell.task, cell.seed, results, keep)
@@ -265,6 +268,7 @@ def _run(cell: Cell, results: Results, keep: bool, broken: dict[int, UserError],
     )
     said = "" if made["status"] == "ok" else f" ({made['status']}: {made['why']})"
     progress.message(f"{recipe.title or recipe.name}, {cell.task}, seed {cell.seed}: {shown}{said}")
+    return there is not None
 
 
 def _told(one: Cell | Pipeline, error: BaseException, results: Results, progress: Progress) -> UserError:

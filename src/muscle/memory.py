@@ -119,5 +119,6 @@ def told(task: Task, recompute: bool) -> Iterator[None]:
             f" in {task.accumulate} parts" if task.accumulate > 1 else ""
         )
         raise UserError(
-            f"{task.kind}: out of memory at {asked} ({reason}); what is finished is kept: try {remedy(task, recompute)}"
+            f"{task.kind}: out of memory at {asked} ({reason}); what is finished is kept: try "
+            f"{remedy(task, recompute)}; --plan --memory GIB prints which options fit"
         ) from None

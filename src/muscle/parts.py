@@ -166,6 +166,11 @@ def _explain(cls: type[Part], error: ValidationError) -> str:
         if e["type"] == "extra_forbidden":
             owner = _owner(cls, e["loc"])
             lines.append(f"{where}: unknown field; {among(str(e['loc'][-1]), owner.model_fields)}")
+        elif e["type"] == "missing" and isinstance(e["loc"][-1], int):  # of a list of so many
+            shown = where.rpartition(".")[0]
+            lines.append(
+                f"{shown}: given {list(e['input'])}, which is too short; wanted one more, such as [64, 64]"
+            )
         elif e["type"] == "missing":
             lines.append(f"{where}: missing; it must be given")
         elif e["type"] == "tuple_type":

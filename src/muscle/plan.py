@@ -26,7 +26,7 @@ from muscle.data.splits import AllTrain, PaperSplit
 from muscle.errors import UserError
 from muscle.job import too_few
 from muscle.machine import Machine
-from muscle.memory import told
+from muscle.memory import GIB, told
 from muscle.pipeline import tested
 from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe, Weights, assign_roles
@@ -64,9 +64,10 @@ def plan(
         store: the folder of the stores. Nothing is written to either.
 
     Returns:
-        Lines of a table: images, store and checkpoint GB, free GB, decoding and total hours, peak memory GB, the
-        settings that ``auto`` became, with a budget (``Machine.memory``, or a GPU) those that keep each step within it,
-        whether the weights to start from have seen test films, ``fits`` ("yes", or the reason why not), and ``stages``.
+        Lines of a table: images, store and checkpoint GB, free GB, decoding and total hours, peak memory of this trial,
+        the settings that ``auto`` became, with a budget (``Machine.memory``, or a GPU) those that keep each step within
+        it, whether the weights to start from have seen test films, ``fits`` ("yes", or the reason why not), and
+        ``stages``.
 
     Raises:
         UserError: what the run itself would raise: no usable image, no task, too few images, a queue too large, weights
@@ -112,9 +113,9 @@ def plan(
         "store GB": round(store_gb, 3),
         "checkpoint GB": round(checkpoint_gb, 3),
         "free GB": round(free, 1),
-        "peak memory GB": round(_peak_gb(machine), 2),
-        "decoding hours": round(seconds * counts.images / 3600, 3),
-        "hours in all": round(seconds * counts.images / 3600 + sum(row["hours"] for row in timed), 2),
+        "peak memory of this trial GiB": round(_peak(machine) / GIB, 2),
+        "decoding hours": _short(seconds * counts.images / 3600),
+        "hours in all": _short(seconds * counts.images / 3600 + sum(row["hours"] for row in timed)),
         "fits": "; ".join(reasons) or "yes",
         "stages": timed,
     }
@@ -268,7 +269,7 @@ def _time_stages(
             found[stage.name]["rows"].append({
                 "stage": stage.name, "task": name, "images": rows, "batch": trial.batch, "steps": steps,
                 "images/s": round(trial.batch / seconds, 1) if seconds else 0.0,
-                "hours": round(steps * seconds / 3600, 3), **memory, "note": failed or note,
+                "hours": _short(steps * seconds / 3600), **memory, "note": failed or note,
             })  # fmt: skip
     settings = {"settings": "; ".join(dict.fromkeys(chosen)) or "none chosen"}
     return found, settings | fits.settings(), heads
@@ -284,13 +285,18 @@ def _timed(trial: Trial) -> tuple[float, str, int]:
     return seconds, "", head
 
 
-def _peak_gb(machine: Machine) -> float:
-    """Of the GPU, else of this process; 0 where the system does not tell."""
+def _short(hours: float) -> float:
+    """In three digits, which show seconds too."""
+    return float(f"{hours:.3g}")
+
+
+def _peak(machine: Machine) -> float:
+    """Bytes at the most, of the GPU, else of this process; 0 where the system does not tell."""
     if machine.torch_device().type == "cuda":
-        return torch.cuda.max_memory_allocated(machine.torch_device()) / 1e9
+        return torch.cuda.max_memory_allocated(machine.torch_device())
     try:
         import resource
     except ImportError:  # Windows
         return 0.0
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -142,12 +142,12 @@ class Fits:
             parts = in_parts(task, trial.batch, self.room, found) if found else None
             self._parts[recompute].setdefault(setting, []).append(parts)
         if asked not in needs:
-            return {"memory GiB": None}, failed[asked]
+            return {"step GiB": None}, failed[asked]
         mine = needs[asked].of(-(-trial.batch // task.accumulate))
         short = (
             f"no: needs {mine / GIB:.1f} GiB, {self.room / GIB:.1f} are usable" if mine > self.room else ""
         )
-        return {"memory GiB": round(mine / GIB, 2)}, short
+        return {"step GiB": round(mine / GIB, 2)}, short
 
     def settings(self) -> dict[str, str]:
         """What to set, as options of a command, under a name with the budget; nothing without one."""

@@ -87,6 +87,29 @@ def test_films_of_nobody_are_said_where_a_test_part_depends_on_it(tmp_path: Path
         assert not said or told[0].startswith("warning: films: 12 of 12 images name no patient")
 
 
+def test_films_of_nobody_are_said_in_the_pool_too(tmp_path: Path) -> None:
+    """Beside a source that tests its persons may be tested; alone, who tests later what it teaches is warned."""
+    Folder.write_example(tmp_path / "films", 12, 0)
+    bare = Folder(root=str(tmp_path / "films"), split=AllTrain())
+    named = bare.with_(labels="folder", patient_pattern=r"(\d+)", split=PatientSplit())
+
+    def told(**sources: Folder) -> list[str]:
+        heard = Heard()
+        file = DataFile(sources=sources)
+        Corpus.prepare(file, tiny.SIZE, tiny.Decode(), "stretch", tmp_path / "stores", 0, heard)
+        return [text.partition("of its own, ")[2] for text in heard.messages if "name no patient" in text]
+
+    assert told(bare=bare) == []
+    (beside,) = told(bare=bare, named=named)
+    assert beside.startswith(
+        "and two films of one person may fall in training and test; give patient_pattern"
+    )
+    (alone,) = told(bare=bare.with_(split=PatientSplit()))
+    assert alone.startswith(
+        "and who tests later what learned from them can find these films again, but not their p"
+    )
+
+
 def test_ids_to_leave_out_that_name_no_film_are_said(tmp_path: Path) -> None:
     given = tiny.sources(tmp_path)
     some = tiny.corpus(tmp_path).all_rows.ids[:2]

@@ -34,7 +34,7 @@ def test_each_topic_says_what_the_run_says() -> None:
     )
     assert "were seen in training" in found["Leakage between parts"]
     assert found["Model"] == "backbones resnet18; starts: MUSCLE"
-    assert found["Training"].startswith("stages before fine-tuning: pretrain; 2 fine-tuned models")
+    assert found["Training"].startswith("stages before fine-tuning: pretrain; fine-tuned models: 2;")
     assert found["Seeds and repetition"] == "fine-tuning seeds 0, 1; pre-training once"
     assert found["Performance with uncertainty"] == "95 % intervals over patients"
     assert found["Operating point"] == "positive from probability 0.5 on"
@@ -52,7 +52,7 @@ def test_probes_of_frozen_features_are_models_too() -> None:
     assert found["Independence of cases"] == "pne: 40 test cases of 21 persons"
     assert found["Model"] == "backbones resnet18; starts: MUSCLE"
     assert found["Performance with uncertainty"] == "95 % intervals over patients"
-    assert "RECIPE.yaml" in found["Preprocessing"] and found["Seeds and repetition"] == "not recorded"
+    assert ".yaml files" in found["Preprocessing"] and found["Seeds and repetition"] == "not recorded"
 
 
 def test_what_the_run_does_not_say_is_not_made_up() -> None:

@@ -84,6 +84,13 @@ def test_what_no_score_is_defined_for_is_not_drawn() -> None:
 
 def test_one_recipe_has_no_differences() -> None:
     assert "differences" not in items(cell("a")) and "differences" in items(cell("a"), cell("b"))
+
+
+@pytest.mark.parametrize(("seeds", "told"), [(1, False), (2, True), (3, True), (4, False)])
+def test_few_seeds_are_told_beneath_the_differences(seeds: int, told: bool) -> None:
+    """Of a side with one seed the interval is over cases alone."""
+    cells = [cell(name) | {"seed": seed} for name in "ab" for seed in range(seeds)]
+    assert (f"From {seeds} seeds a side" in items(*cells)["differences"].caption) is told
     head = items(cell("a"))["table2"].make().names()  # type: ignore[union-attr]
     assert "−" not in str(head)
     one, two = items(cell("a"), cell("a", "lungs")), items(cell("a"), cell("b"), cell("b", "lungs"))

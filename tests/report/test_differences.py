@@ -143,11 +143,24 @@ def test_models_that_saw_other_cases_are_not_compared() -> None:
     assert found["MUSCLE-NAIVE", "SCRATCH"].found is not None
 
 
-def test_a_score_that_the_cases_do_not_define_says_too_few() -> None:
+@pytest.mark.parametrize(
+    ("status", "why", "said"),
+    [
+        ("n too small", "2 cases of 1 patients", "too few cases to say (2 cases of 1 patients)"),
+        ("one class in test", "yes: no negative case", "one class in test (yes: no negative case)"),
+        ("ok", "", "its cases define no AUC"),
+    ],
+)
+def test_a_score_that_the_cases_do_not_define_says_why(status: str, why: str, said: str) -> None:
     run = Run(seeds=1)
     for name, p in run.kept.items():  # one class in the test part: no AUC
         run.kept[name] = replace(p, truth=np.tile(np.float32([0, 1]), (80, 1)))
-    assert {p.sentence.partition(": ")[2] for p in run.pairs()} == {"too few cases to say"}
+    run.cells = [cell | {"status": status, "why": why} for cell in run.cells]
+    assert {p.sentence.partition(": ")[2] for p in run.pairs()} == {said}
+    field = beside(run.pairs(), BASELINE)
+    shown = {g.recipe: field(g) for g in grouped({"cells": run.cells}) if g.recipe != BASELINE}
+    assert {(cell.text, cell.mark) for cell in shown.values()} == {("not compared", "said")}
+    assert shown["muscle"].note == f"MUSCLE: {said}"
 
 
 def test_beside_each_row_stands_its_difference_from_the_baseline() -> None:

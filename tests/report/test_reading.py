@@ -43,6 +43,11 @@ def test_wrong_results_are_refused_in_one_line_that_says_what_to_do(
 def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no results here"):
         load_results(tmp_path)
+    with pytest.raises(UserError, match="none: no such folder"):
+        load_results(tmp_path / "none")
+    (tmp_path / "backbone.json").write_text("{}")
+    with pytest.raises(UserError, match=f"a pre-trained backbone, .*`muscle probe` .*--from {tmp_path}"):
+        load_results(tmp_path)
     (tmp_path / "results.json").write_text("{}")
     with pytest.raises(UserError, match="a file; give the folder of the run"):
         load_results(tmp_path / "results.json")

@@ -12,6 +12,9 @@ import typer
 from muscle import paths
 from muscle.cli.console import out, table
 from muscle.cli.options import AsJson, Backbone, PresetName, Store
+from muscle.errors import UserError
+
+RUNS = Path("runs")  # where nothing was run yet it is not there
 
 
 def show(
@@ -65,7 +68,7 @@ def report(
 
 
 def list_runs(
-    root: Annotated[Path, typer.Argument(help="A folder of runs.")] = Path("runs"),
+    root: Annotated[Path, typer.Argument(help="A folder of runs.")] = RUNS,
     store: Store = None,
     as_json: AsJson = False,
 ) -> None:
@@ -75,6 +78,8 @@ def list_runs(
     """
     from muscle.inventory import inventory
 
+    if not root.is_dir() and root != RUNS:
+        raise UserError(f"{root}: no such folder; give one that holds folders of runs")
     found = inventory(root, store or paths.stores())
     if as_json:
         out.print_json(json.dumps(found))

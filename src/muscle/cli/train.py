@@ -293,5 +293,6 @@ def print_plans(plans: list[dict[str, Any]], as_json: bool, cells: Sequence[dict
         table(tuple(cells[0]), [tuple(row.values()) for row in cells])
         there = sum(row["state"] == "exists" for row in cells)
         minutes = sum(row["minutes"] for row in cells)
-        out.print(f"{len(cells)} stages and cells, {there} exist; about {minutes / 60:.1f} hours to compute")
+        time = f"{minutes / 60:.1f} hours" if minutes >= 60 else f"{minutes:.1f} minutes"
+        out.print(f"{len(cells)} stages and cells, {there} exist; about {time} to compute")
     return 0 if all(made["fits"] == "yes" for made in plans) else 1

@@ -118,10 +118,7 @@ def check(
         try:
             read[name] = source.read(name)
         except UserError as error:
-            said, do = (
-                str(error),
-                "mend the folder or the source's fields; `muscle data scan` shows what is there",
-            )
+            said, do = str(error), "mend the folder or the source's fields"
             refused[name] = unreadable("error", "not readable as this kind", str(source.root), said, do)
     used = {file for name, (samples, _) in read.items() for file in _files(data.sources[name], samples)}
     roots = {name: source.folder.resolve() for name, source in data.sources.items()}

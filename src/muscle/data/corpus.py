@@ -68,9 +68,8 @@ class Corpus:
             UserError: what is wrong with any source's records, before the first of them is decoded.
         """
         records = file.read()
-        tested = {
-            n for n, (_, targets) in records.items() if targets and not isinstance(file.split_of(n), AllTrain)
-        }
+        parted = {name for name in file.sources if not isinstance(file.split_of(name), AllTrain)}
+        tested = {name for name in parted if records[name][1]}
         stores = []
         for name, source in file.sources.items():
             samples, targets = records.pop(name)
@@ -92,8 +91,9 @@ class Corpus:
                     (samples, targets),
                 )
             )
-            guessed = guessed_positive(source, targets) if name in tested else ()
-            for fault in (*nameless(source, samples, bool(tested)), *guessed):
+            faults = [*nameless(source, samples, bool(tested))] if tested or name in parted else []
+            faults += guessed_positive(source, targets) if name in tested else ()
+            for fault in faults:
                 progress.message(f"warning: {name}: {fault.seen}; {fault.do}")
             if stores[-1].quarantine:
                 path, reason = stores[-1].quarantine[0]

@@ -119,8 +119,8 @@ class DataFile(Part):
                 )
             else:
                 raise UsageError(
-                    f"source {word!r}: no such file or folder; give a folder, a data file, or KIND=ROOT, KIND one of: "
-                    f"{', '.join(known(Source))}"
+                    f"source {word!r}: no such file or folder; give a folder, a data file, or KIND=ROOT such as "
+                    "coco=/data/films"
                 )
         return cls(
             sources=found,

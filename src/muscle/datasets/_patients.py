@@ -49,6 +49,7 @@ class NamedPatients(Source):
         match = re.search(self.patient_pattern, path)
         if match is None or not match[1]:
             raise UserError(
-                f"source {name}: patient_pattern {self.patient_pattern!r} finds no patient in {path}"
+                f"source {name}: patient_pattern {self.patient_pattern!r} finds no patient in {path}; "
+                "correct it, or leave it out where each film is of another person"
             )
         return self.person(name, match[1])

@@ -9,7 +9,7 @@ TRANSFER = (
     "end less score at the end; means over tasks, without the task of the last turn."
 )
 SOURCES = (
-    "Films that this run could read, by part. Quarantined files could not be read or did not fit their annotation; "
+    "Films that this run could read, by part. Files set aside could not be read or did not fit their annotation; "
     "the store lists each with its reason."
 )
 MISSING = (
@@ -32,6 +32,10 @@ DIFFERENCES = (
     "over seeds, with the 95 % interval over cases and, of several seeds a side, over seeds. Holm's p is corrected for "
     "every pair of this table, and the sentence goes by it. Fine-tuning seeds alone differ: a pre-training was done "
     "once, so none of this speaks of other pre-trainings."
+)
+FEW_SEEDS = (
+    " From {seeds} seeds a side their spread is hardly known, and these intervals are wide for that alone: more seeds "
+    "(--seeds) narrow them, to what the test cases leave open."
 )
 FOREST = "One dot a seed with its 95 % interval; the bar is the mean over seeds. Axes do not begin at zero."
 ROC = "Legend: AUC with its 95 % interval. Several seeds: each one thin, their mean thick."

@@ -101,7 +101,7 @@ def _leaks(r: Results) -> list[str]:
 
 
 def _preprocessing(r: Results) -> list[str]:
-    return ["decoding, size and normalization in RECIPE.yaml beside the results"] if _scored(r) else []
+    return ["decoding, size and normalization in the .yaml files beside the results"] if _scored(r) else []
 
 
 def _models(r: Results) -> list[str]:
@@ -118,7 +118,7 @@ def _training(r: Results) -> list[str]:
     keys = len(_unlike(c.get("key") for c in r["cells"]))
     return [
         f"stages before fine-tuning: {', '.join(stages)}" if stages else "",
-        f"{keys} fine-tuned models, each with key, epoch and rate in the table of models" if keys else "",
+        f"fine-tuned models: {keys}; key, epoch and rate of each in the table of models" if keys else "",
     ]
 
 

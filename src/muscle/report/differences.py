@@ -142,7 +142,7 @@ class _Judged:
             places.add(place)
             found = influences(run).get(self.score) if len(run) else None
             if found is None:
-                return "too few cases to say"
+                return _undefined(cell, self.score)
             made.append(found)
         return (places.pop(), made) if len(places) == 1 else "its seeds were judged on other cases"
 
@@ -158,6 +158,14 @@ class _Judged:
         return len(self.cases) - 1, run
 
 
+def _undefined(cell: Results, score: str) -> str:
+    """Why the cases of a cell define no such score."""
+    if cell.get("status", "ok") == "ok":
+        return f"its cases define no {SHORT[score]}"
+    said = "too few cases to say" if cell["status"] == "n too small" else cell["status"]
+    return f"{said} ({cell['why']})"
+
+
 def beside(found: Sequence[Pair], baseline: str) -> Callable[[Group], Cell]:
     """For each row of the score tables its difference from the baseline in points, with interval and Holm's p."""
     of = {
@@ -171,7 +179,7 @@ def beside(found: Sequence[Pair], baseline: str) -> Callable[[Group], Cell]:
             return Cell("baseline", numbers=("", "", ""))
         pair = of.get((group.task, group.backbone, group.recipe))
         if pair is None or pair.found is None:
-            return Cell("not compared", numbers=("", "", ""))
+            return Cell("not compared", pair.why if pair else "", ("", "", ""), mark="said" if pair else "")
         if not pair.found.reliable:
             return Cell("no verdict", pair.found.why, ("", "", ""), mark="said")
         f = pair.found

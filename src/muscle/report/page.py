@@ -104,7 +104,11 @@ SECTIONS = (
     ("dense", "Segmentation and detection", "No segmentation or detection task is in these results."),
     ("differences", "Differences", "One recipe alone is in these results, so there is nothing to compare."),
     ("frozen", "Frozen features", ""),
-    ("training", "Training", "No log is listed in these results, so there are no training curves."),
+    (
+        "training",
+        "Training",
+        "Nothing was trained for these results, or its logs are not beside them: no training curves.",
+    ),
     (
         "forgetting",
         "Forgetting",

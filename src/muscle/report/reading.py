@@ -31,7 +31,7 @@ def load_results(out: Path) -> Results:
     """results.json with every part that may be left out filled in as empty.
 
     Raises:
-        UserError: it is missing, not JSON, of another version, or lacks what each entry must have.
+        UserError: it or the folder is missing, not JSON, of another version, or lacks what each entry must have.
     """
     path = out / "results.json"
     if out.is_file():
@@ -39,6 +39,15 @@ def load_results(out: Path) -> Results:
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if not out.is_dir():
+            raise UserError(
+                f"{out}: no such folder; give the folder of a run (`muscle ls` names them)"
+            ) from None
+        if (out / "backbone.json").is_file():
+            raise UserError(
+                f"{out}: a pre-trained backbone, which has no scores yet; `muscle probe` or `muscle compare` on "
+                f"annotated films, with --from {out}, make them"
+            ) from None
         raise UserError(
             f"{path}: no results here; give a folder of `muscle run`, `compare` or `finetune`"
         ) from None

@@ -142,7 +142,7 @@ def sources(results: Results) -> Table:
         sums = [number(sum(_count(s, part) for s in results["sources"])) for part in parts]
         rows.append((word("All"), *(Cell("", numbers=("",)),) * 5, *sums))
     head = ("Data set", "Adapter", "Body part", "Modality", "Teaches", "Licence", "Train", "Valid", "Test", "Total",
-            "Quarantined")  # fmt: skip
+            "Set aside")  # fmt: skip
     return Table(head, tuple(rows), words=6)
 
 
