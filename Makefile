@@ -37,8 +37,13 @@ format: $(READY)  ## what `check` would complain about and a machine can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY)  ## the speed table on this machine
-	$(BIN)/muscle bench
+bench: $(READY)  ## the table of docs/speed.md, measured here in a quarter of an hour, if nothing else runs
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/muscle bench --seconds 4 --to benchmarks/results/bench.json
+	$(BIN)/python benchmarks/rivals.py --seconds 2
+	$(BIN)/python benchmarks/ranks.py --seconds 3
+	$(BIN)/python benchmarks/scores.py
+	$(BIN)/python benchmarks/bars.py
 
 RUN ?= runs/demo
 screenshots: $(READY)  ## a report as readers see it, RUN=DIR: pictures, PDF, and what is cut; needs Chromium

@@ -1,9 +1,11 @@
 """Two ranks of one thread against one process of two threads: the same MoCo steps on the same batch, side by side.
 
-    python benchmarks/ranks.py [--repeats 5] [--seconds 8]
+    python benchmarks/ranks.py [--repeats 5] [--seconds 6] [--batch 64 32]
 
 Gradients summed two ways: in one message (``World.sum_gradients``, what the engine does), and by DDP with buffers left
-alone. Runs alternate; ratios are of images per second to one process. Writes benchmarks/results/ranks.json.
+alone. Runs alternate; ratios are of images per second to one process. 64 is the batch of the preset ``small``; what a
+step costs whatever its batch (the message, and each rank's own optimizer step and momentum encoder) weighs less the
+larger it is. Writes benchmarks/results/ranks.json.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from muscle.schedules import Sequential
 from muscle.tasks.moco import MoCo
 from muscle.types import Batch
 
-BATCH, SIZE, IMAGES = 32, (160, 256), 256
+SIZE, IMAGES = (160, 256), 256
 WAYS = ("one process", "one message", "DDP")
 
 
@@ -50,17 +52,17 @@ class _Losses(nn.Module):
         return torch.stack([*self.learner.losses("moco", batch, torch.bfloat16).values()]).sum()
 
 
-def rate(way: str, seconds: float) -> float:
-    """Images a second of the whole batch, on this and the other ranks."""
+def rate(way: str, seconds: float, images: int) -> float:
+    """Images a second of batches of so many images, on this and the other ranks together."""
     torch.set_num_threads(2 // world().size)
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
-    task = MoCo(batch_size=BATCH, queue=IMAGES).resolve(IMAGES)
+    task = MoCo(batch_size=images, queue=IMAGES).resolve(IMAGES)
     stage = Stage(name="bench", tasks=(task,), schedule=Sequential(epochs_per_task=1))
     learner = Learner(ResNet().build(), stage, {"moco": task}, {}, {"moco": IMAGES})
     learner.to(memory_format=torch.channels_last)
-    shard = Shard.of(BATCH) if world().size > 1 else None
-    n = shard.stop - shard.first if shard else BATCH
+    shard = Shard.of(images) if world().size > 1 else None
+    n = shard.stop - shard.first if shard else images
     if shard:
         synchronize(learner)
     learner.begin_training()
@@ -88,7 +90,7 @@ def rate(way: str, seconds: float) -> float:
         if not began and steps == 3:  # the first are slower
             began.append(time.monotonic())
             steps = 0
-    return steps * BATCH / (time.monotonic() - began[0])
+    return steps * images / (time.monotonic() - began[0])
 
 
 def main() -> None:
@@ -97,37 +99,43 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--batch", type=int, nargs="+", default=[64, 32])
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.way:
         with joined() as leads:
             if leads:
-                print(together(rate, given.way, given.seconds))
+                print(together(rate, given.way, given.seconds, given.batch[0]))
         return
-    rates: dict[str, list[float]] = {way: [] for way in WAYS}
-    for _ in range(given.repeats):
-        for way, found in rates.items():
-            found.append(_measured(way, given.seconds))
-            print(f"{way}: {found[-1]:.1f} images/s", flush=True)
-    ratios = {
-        way: [other / one for other, one in zip(rates[way], rates["one process"], strict=True)]
-        for way in WAYS[1:]
-    }
     said: dict[str, Any] = {
-        "what": f"MoCo, ResNet-18, {SIZE[0]}x{SIZE[1]}, batch {BATCH}, bf16",
+        "what": f"MoCo, ResNet-18, {SIZE[0]}x{SIZE[1]}, bf16",
         "provenance": provenance(Machine(threads=2)),
-        "images_per_second": rates,
-        "ratio": {w: {"median": statistics.median(r), "low": min(r), "high": max(r)} for w, r in ratios.items()},
-    }  # fmt: skip
+        "rows": [_row(batch, given.repeats, given.seconds) for batch in given.batch],
+    }
     place = Path(__file__).resolve().parent / "results" / "ranks.json"
     place.write_text(json.dumps(said, indent=1) + "\n")
-    print(json.dumps(said["ratio"], indent=1))
 
 
-def _measured(way: str, seconds: float) -> float:
+def _row(batch: int, repeats: int, seconds: float) -> dict[str, Any]:
+    """Both ways beside one process, on batches of so many images."""
+    rates: dict[str, list[float]] = {way: [] for way in WAYS}
+    for _ in range(repeats):
+        for way, found in rates.items():
+            found.append(_measured(way, seconds, batch))
+    ratio = {}
+    for way in WAYS[1:]:
+        r = [other / one for other, one in zip(rates[way], rates["one process"], strict=True)]
+        ratio[way] = {"median": statistics.median(r), "low": min(r), "high": max(r)}
+    row = {"batch": batch, "images_per_second": rates, "ratio": ratio}
+    print(json.dumps(row), flush=True)
+    return row
+
+
+def _measured(way: str, seconds: float, batch: int) -> float:
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"] if way != WAYS[0] else []
-    command = [sys.executable, *launch, __file__, "--way", way, "--seconds", str(seconds)]
+    asked = ["--way", way, "--seconds", str(seconds), "--batch", str(batch)]
+    command = [sys.executable, *launch, __file__, *asked]
     ended = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     if ended.returncode:
         sys.exit(ended.stderr)

@@ -1,7 +1,7 @@
 """Our training steps beside what a user would run instead: Lightly, torchvision's reference loops, litdata.
 
     pip install muscle-xray[bench]
-    OMP_NUM_THREADS=2 python benchmarks/rivals.py [--only WORD] [--seconds 3] [--films 200]
+    python benchmarks/rivals.py [--only WORD] [--seconds 3] [--films 200]
 
 Writes ``benchmarks/results/rivals.json``, whole, at the end of a run of all rows. Both sides of a row have the same
 films, batch, depth (ResNet-18), input size and threads; each runs in processes of its own and is stopped by signal when
@@ -41,6 +41,7 @@ import argparse
 import contextlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -199,11 +200,13 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
 
 
 def measured(name: str, bench: Bench) -> Row:
-    """One row; where what it is compared with is not installed, a row that says so."""
+    """One row; where what it is compared with is not installed or fails, a row that says so."""
     try:
         row = ROWS[name](bench)
     except ModuleNotFoundError as error:
         row = {"step": name, "said": MISSING, "missing": error.name}
+    except RuntimeError as error:  # of a side, with its traceback
+        row = {"step": name, "said": "failed", "error": str(error)}
     print(json.dumps(row), flush=True)
     return row
 
@@ -249,6 +252,8 @@ def main() -> None:
     out = asked.out or (None if asked.only else Path(__file__).parent / "results" / "rivals.json")
     if out:
         atomic_write(out, json.dumps(result, indent=1) + "\n")
+    if failed := [row["step"] for row in result["rows"] if "error" in row]:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

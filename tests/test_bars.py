@@ -68,8 +68,11 @@ def test_each_measurement_is_read_as_it_was_written(
     (tmp_path / "scores.json").write_text(json.dumps({"cases": 10_000, "seconds": seconds}))
     assert bars._scores() == (4.0, "s, masks; 3.0 to 5.0")
     (tmp_path / "ranks.json").write_text(
-        json.dumps({"ratio": {"one message": {"median": 0.8, "low": 0.7, "high": 0.9}, "DDP": {}}})
-    )
+        json.dumps({"rows": [
+            {"batch": 32, "ratio": {"one message": {"median": 0.1, "low": 0.1, "high": 0.1}}},
+            {"batch": 64, "ratio": {"one message": {"median": 0.8, "low": 0.7, "high": 0.9}, "DDP": {}}},
+        ]})
+    )  # fmt: skip
     assert bars._ranks() == (0.8, "0.70 to 0.90")
     training = [{"rows": 10, "peak MB": 400.0}, {"rows": 1000, "peak MB": 440.0}]
     (tmp_path / "memory.json").write_text(json.dumps({"training": training}))

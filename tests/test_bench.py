@@ -60,7 +60,9 @@ def test_the_floor_of_a_prediction_is_its_forward_pass(made: Bench) -> None:
 def test_the_table(tmp_path: Path) -> None:
     ended = command.muscle("bench", "--seconds", "1", "--threads", "1", "--to", tmp_path / "b.json")
     assert "MoCo, ResNet-18, 160x256, batch 32" in ended.done()
-    rows = json.loads((tmp_path / "b.json").read_text())
+    made = json.loads((tmp_path / "b.json").read_text())
+    assert made["command"].startswith("muscle bench") and {"commit", "machine", "versions"} <= made.keys()
+    rows = made["rows"]
     names = [*STEPS[:3], "evaluation", *STEPS[3:], "prepare"]
     assert [row["step"].split(",")[0] for row in rows] == names
     assert all(0 < row["low"] <= row["ratio"] <= row["high"] and row["threads"] == 1 for row in rows)

@@ -54,13 +54,17 @@ def bench(
     seconds: Annotated[float, typer.Option(help="Time to measure each side of each row for.", min=1)] = 8.0,
     threads: Threads = 0,
     only: Annotated[str, typer.Option(help="Rows with this word in their name.")] = "",
-    to: Annotated[Path | None, typer.Option("--to", help="Also write the rows as JSON.")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Also write JSON: the rows, the machine, the commit.")
+    ] = None,
 ) -> None:
     """Speed on this machine: our steps beside the least that they can cost, measured in the same run.
 
     Example: muscle bench
     """
     from muscle.bench import bench as measure
+    from muscle.machine import Machine
+    from muscle.provenance import provenance
 
     rows = measure(seconds, threads, only)
     table(
@@ -77,4 +81,5 @@ def bench(
         ],
     )
     if to is not None:
-        paths.atomic_write(to, json.dumps(rows, indent=1))
+        about = provenance(Machine(threads=threads)) | {"rows": rows}
+        paths.atomic_write(to, json.dumps(about, indent=1) + "\n")
