@@ -2,8 +2,9 @@
 
     python benchmarks/bars.py
 
-Reads ``benchmarks/results/{bench,rivals,ranks,scores,memory}.json``; writes ``bars.json`` beside them and the table
-into docs/speed.md. A bar whose measurement is missing is "not measured"; a miss says what is known of its cause.
+Reads ``benchmarks/results/{bench,rivals,ranks,scores,memory,growth}.json``; writes ``bars.json`` beside them, and the
+tables of bars and of growth into docs/speed.md. A bar whose measurement is missing is "not measured"; a miss says what
+is known of its cause.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 RESULTS = Path(__file__).resolve().parent / "results"
 PAGE = RESULTS.parent.parent / "docs" / "speed.md"
-BEGIN, END = "<!-- bars -->", "<!-- end of bars -->"
+NINE_SETS, TRAINING = 178_757, 169_257  # films of MUSCLE's Table 1
 GPU = "no GPU was at hand"
 
 Found = tuple[float, str]  # measured, and its range or unit in words
@@ -133,11 +134,44 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def growth() -> str:
+    """What a step, and an index, cost at each point of each curve, as Markdown; what the nine sets would take."""
+    results, bench = _results("growth"), _results("bench")
+    if not results or not bench:
+        return "Not measured.\n"
+    curves, size = results["curves"], "x".join(map(str, results["size"]))
+    heads = {
+        "batch": f"MoCo, {size}, by batch",
+        "size": f"MoCo, batch {results['batch of sizes']}, by size",
+        "queue": f"MoCo, {size}, batch {results['batch']}, by queue",
+        "tasks": f"classification, {size}, batch {results['batch']}, by tasks that take turns",
+    }
+    lines = ["| | images a second |", "| --- | --- |"]
+    for name, head in heads.items():
+        points = [f"{p['at']}: {p['images/s']:.1f} ({p['low']:.1f} to {p['high']:.1f})" for p in curves[name]]
+        lines.append(f"| {head} | {'; '.join(points)} |")
+    lines += ["", "| rows of an index | seconds until the pool is known | milliseconds to read a batch of 64 |",
+              "| --: | --: | --: |"]  # fmt: skip
+    lines += [f"| {p['at']} | {p['pool s']:.2f} | {p['batch ms']:.2f} |" for p in curves["rows"]]
+    (decoded,) = (row["ours"] for row in bench["rows"] if row["step"].startswith("prepare"))
+    (slow,) = (p["images/s"] for p in curves["size"] if p["at"] == "800x500")
+    hours = NINE_SETS / decoded / 3600, TRAINING / slow / 3600
+    said = (
+        f"So the {NINE_SETS:,} films of the nine sets would take this machine {hours[0]:.1f} hours to decode, once, at "
+        f"the rate of the bench's films, and {hours[1]:.0f} hours an epoch of MoCo on the {TRAINING:,} for training, ResNet-18 at 800x500."
+    )
+    lines += ["", said]
+    return "\n".join(lines) + "\n"
+
+
 def page(text: str, rows: list[dict[str, Any]]) -> str:
-    """The page with its table replaced."""
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{table(rows)}{END}{after}"
+    """The page with its tables replaced."""
+    for name, made in (("bars", table(rows)), ("growth", growth())):
+        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        before, rest = text.split(begin)
+        _, after = rest.split(end)
+        text = f"{before}{begin}\n{made}{end}{after}"
+    return text
 
 
 def main() -> None:

@@ -59,6 +59,26 @@ def test_a_bar_is_passed_missed_or_not_measured(
         )
 
 
+def test_growth_is_told_with_what_the_nine_sets_would_take(
+    bars: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: 178,757 films at 10 a second, and 169,257 at 2."""
+    monkeypatch.setattr(bars, "RESULTS", tmp_path)
+    assert bars.growth() == "Not measured.\n"
+    rate = {"images/s": 2.0, "low": 1.5, "high": 2.5}
+    curves: dict[str, Any] = {
+        name: [{"at": "800x500", **rate}] for name in ("batch", "size", "queue", "tasks")
+    }
+    curves["rows"] = [{"at": "1,000", "pool s": 0.123, "batch ms": 4.567}]
+    about = {"size": [160, 256], "batch": 32, "batch of sizes": 8, "curves": curves}
+    (tmp_path / "growth.json").write_text(json.dumps(about))
+    (tmp_path / "bench.json").write_text(json.dumps({"rows": [{"step": "prepare, x", "ours": 10.0}]}))
+    said = bars.growth()
+    assert "| MoCo, batch 8, by size | 800x500: 2.0 (1.5 to 2.5) |" in said
+    assert "| 1,000 | 0.12 | 4.57 |" in said
+    assert "5.0 hours to decode" in said and "and 24 hours an epoch" in said
+
+
 def test_each_measurement_is_read_as_it_was_written(
     bars: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
