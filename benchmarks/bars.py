@@ -158,7 +158,8 @@ def growth() -> str:
     hours = NINE_SETS / decoded / 3600, TRAINING / slow / 3600
     said = (
         f"So the {NINE_SETS:,} films of the nine sets would take this machine {hours[0]:.1f} hours to decode, once, at "
-        f"the rate of the bench's films, and {hours[1]:.0f} hours an epoch of MoCo on the {TRAINING:,} for training, ResNet-18 at 800x500."
+        f"the rate of the bench's films, and {hours[1]:.0f} hours an epoch of MoCo on the {TRAINING:,} for training, "
+        "with ResNet-18 at 800x500."
     )
     lines += ["", said]
     return "\n".join(lines) + "\n"
