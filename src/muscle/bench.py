@@ -47,7 +47,7 @@ def bench(seconds: float = 8.0, threads: int = 0, only: str = "") -> list[dict[s
         corpus = Corpus.prepare(file, SIZE, Decode(), "stretch", Path(scratch) / "store")
         for name, (ours, floor, format_) in _steps(Bench(corpus, precision, device)).items():
             if only in name:
-                turns = _in_turns(partial(_rate, ours(), slot), partial(_rate, floor(), slot), REPEATS)
+                turns = in_turns(partial(_rate, ours(), slot), partial(_rate, floor(), slot), REPEATS)
                 step = f"{name}, ResNet-18, {SIZE[0]}x{SIZE[1]}, batch {BATCH}"
                 found.append(
                     {"step": step, "precision": str(format_).removeprefix("torch."), **about, **turns}
@@ -55,7 +55,7 @@ def bench(seconds: float = 8.0, threads: int = 0, only: str = "") -> list[dict[s
         kinds = f"prepare, {bench_prepare.SIDE}-pixel PNG, JPEG, DICOM, {bench_prepare.WORKERS} processes"
         if only in kinds:
             films = max(8, int(seconds * FILMS_A_SECOND / PREPARED))
-            decoded = _in_turns(*bench_prepare.sides(Path(scratch), films), PREPARED)
+            decoded = in_turns(*bench_prepare.sides(Path(scratch), films), PREPARED)
             found.append({"step": kinds, **about, "films": films, **decoded})
     return found
 
@@ -71,7 +71,7 @@ def _steps(made: Bench) -> dict[str, tuple[Callable[[], Step], Callable[[], Step
     return found
 
 
-def _in_turns(ours: Callable[[], float], floor: Callable[[], float], repeats: int) -> dict[str, Any]:
+def in_turns(ours: Callable[[], float], floor: Callable[[], float], repeats: int) -> dict[str, Any]:
     """Both sides in images a second, and their ratio, after a first turn of each that does not count."""
     ours(), floor()
     pairs = [(ours(), floor()) for _ in range(repeats)]

@@ -62,11 +62,14 @@ def read_ahead(rows: Rows, target: Target | None, batch: int) -> Prefetch[Any, B
 
 
 class Bench:
-    """Steps of ResNet-18 on one device, in one precision, on the training films of a corpus."""
+    """Steps of a backbone on one device, in one precision, on the training films of a corpus."""
 
-    def __init__(self, corpus: Corpus, precision: torch.dtype, device: torch.device) -> None:
-        """Nothing is built before it is asked for."""
+    def __init__(
+        self, corpus: Corpus, precision: torch.dtype, device: torch.device, backbone: ResNet | None = None
+    ) -> None:
+        """Of ResNet-18 where no other is given; nothing is built before it is asked for."""
         self.corpus, self.precision, self.device = corpus, precision, device
+        self.backbone = backbone or ResNet(name="resnet18")
 
     def ours(self, task: Task) -> Step:
         """A training step as the engine takes it, with its reading ahead."""
@@ -79,7 +82,7 @@ class Bench:
 
     def floor(self, task: Task) -> Step:
         """Forward, backward and update of the same networks on random tensors that lie in memory."""
-        backbone = ResNet(name="resnet18").build()
+        backbone = self.backbone.build()
         head, loss = self._bare(task, backbone)
         both = nn.ModuleList([backbone, head]).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         both.train()
@@ -122,7 +125,7 @@ class Bench:
     def _learner(self, task: Task) -> Learner:
         stage = Stage(name="bench", tasks=(task,), schedule=Sequential())
         rows = {_name(task): len(self._rows(task))}
-        backbone = ResNet(name="resnet18").build()
+        backbone = self.backbone.build()
         learner = Learner(backbone, stage, {_name(task): task}, self.corpus.targets, rows)
         return learner.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 

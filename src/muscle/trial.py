@@ -56,8 +56,8 @@ class Trial:
         """Images of a step."""
         return min(self.rows, self.task.batch_size)
 
-    def seconds(self) -> tuple[float, int]:
-        """Of a step, and how many parameters the task's head has.
+    def seconds(self, steps: int = STEPS) -> tuple[float, int]:
+        """Of a step, the mean of so many, and how many parameters the task's head has.
 
         Raises:
             torch.OutOfMemoryError, MemoryError: there is no room.
@@ -66,11 +66,11 @@ class Trial:
         step()
         self._wait()
         start = time.monotonic()
-        for _ in range(STEPS):
+        for _ in range(steps):
             step()
         self._wait()
         head = sum(p.numel() for p in learner.module(self.name).head.parameters())
-        return (time.monotonic() - start) / STEPS, head
+        return (time.monotonic() - start) / steps, head
 
     def need(self, recompute: bool) -> Need:
         """Bytes of a step, by the images computed at once."""
