@@ -134,7 +134,9 @@ def _within(
 ) -> dict[str, Any]:
     rows = len(corpus.pool) if task.needs is None else len(corpus.tasks[task.data].train)
     if isinstance(task, MoCo):
-        task = task.with_(queue="auto").resolve(rows)  # drawn films are few; a queue of 65,536 keys has 32 MiB
+        task = task.with_(queue="auto").resolve(
+            rows
+        )  # drawn films are few; a queue of 65,536 keys has 32 MiB
     for recompute in (False, True):
         machine = Machine(memory=gib, recompute=recompute)
         trial = Trial(paper, stage, name, task, rows, corpus, machine)

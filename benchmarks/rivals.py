@@ -73,7 +73,7 @@ SIZE, DETECTION_SIZE = (160, 256), PRESETS["paper"].size
 BATCH, DENSE_BATCH, DETECTION_BATCH = 32, 16, 2
 QUEUE = BATCH * 4
 REPEATS = 5
-LEAST = 2 * theirs.WORKERS  # steps of a turn: workers deliver their batches in pairs
+LEAST = theirs.WORKERS  # steps of a turn at least: workers deliver their batches in pairs
 SMALL = 4096  # films of the rows on reading
 MISSING = "not measured: install muscle-xray[bench]"
 
@@ -112,7 +112,7 @@ class Bench:
 
     def trained(
         self, step: str, source: str, size: tuple[int, int], task: Task, other: Callable[..., Iterator[int]], way: Way,
-        *, resident: bool = False, least: int = LEAST,
+        *, resident: bool = False,
     ) -> Row:  # fmt: skip
         """Our steps of a task beside theirs, computed in that way."""
         corpus, optimizer = self.films.corpus(source, size), SGD if resident else ADAMW
@@ -121,12 +121,12 @@ class Bench:
         name = f"{step}, {precise}, {size[0]}x{size[1]}, batch {task.batch_size}"
         prepared = {} if resident else {"prepared": round(self.films.seconds[corpus.stores[0].path], 1)}
         precisions = {"precision": str(self.ours), "their precision": str(way)}
-        return {"step": name, **precisions, **self.turns(mine, partial(other, way=way), least), **prepared}
+        return {"step": name, **precisions, **self.turns(mine, partial(other, way=way)), **prepared}
 
-    def turns(self, mine: Steps, other: Steps, least: int = LEAST) -> Row:
+    def turns(self, mine: Steps, other: Steps) -> Row:
         """Both sides, measured."""
         where = {"threads": self.machine.thread_count(), "device": str(self.device)}
-        return where | in_turns(mine, other, self.machine, self.seconds, least, self.repeats)
+        return where | in_turns(mine, other, self.machine, self.seconds, LEAST, self.repeats)
 
 
 def moco(bench: Bench, way: Way) -> Row:
@@ -168,7 +168,7 @@ def segmentation(bench: Bench, way: Way) -> Row:
 def detection(bench: Bench, way: Way) -> Row:
     other = partial(theirs.detection, bench.films.large(), DETECTION_SIZE, DETECTION_BATCH)
     step = "Detection beside torchvision, from files"
-    return bench.trained(step, "opacities", DETECTION_SIZE, BOXES, other, way, least=theirs.WORKERS)
+    return bench.trained(step, "opacities", DETECTION_SIZE, BOXES, other, way)
 
 
 def reading(bench: Bench, workers: int) -> Row:
@@ -188,11 +188,9 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
     "moco-arrays": lambda bench: moco_arrays(bench, bench.plain),
     "moco-arrays-equal": lambda bench: moco_arrays(bench, bench.ours),
     "classification-step": lambda bench: classification_step(bench, bench.ours),
-    "classification-files": lambda bench: classification(bench, bench.plain),
-    "classification-files-equal": lambda bench: classification(bench, bench.ours),
+    "classification-files": lambda bench: classification(bench, bench.ours),
     "segmentation-step": lambda bench: segmentation_step(bench, bench.ours),
-    "segmentation-files": lambda bench: segmentation(bench, bench.plain),
-    "segmentation-files-equal": lambda bench: segmentation(bench, bench.ours),
+    "segmentation-files": lambda bench: segmentation(bench, bench.ours),
     "detection-files": lambda bench: detection(bench, bench.plain),
     "reading-0": lambda bench: reading(bench, 0),
     "reading-2": lambda bench: reading(bench, theirs.WORKERS),
