@@ -3,8 +3,8 @@
     python benchmarks/bars.py
 
 Reads ``benchmarks/results/{bench,rivals,ranks,scores,memory,growth,gpu}.json``; writes ``bars.json`` beside them, and
-the tables of bars and of growth into docs/speed.md and README.md. A bar whose measurement is missing is "not measured"; a miss says
-what is known of its cause.
+the tables of bars and of growth into docs/speed.md and README.md. A bar whose measurement is missing is "not measured";
+a miss says what is known of its cause.
 """
 
 from __future__ import annotations
