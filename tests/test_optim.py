@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from films import Bone
 from torch import nn
 
+from muscle.backbones.resnet import ResNet
 from muscle.optim import Constant, Optimizer, Position, StepDecay, WarmCosine, set_rates
 
 
@@ -72,3 +74,35 @@ def test_the_peak_survives_a_state_dict() -> None:
     second = Optimizer(rate=1e-2).build(Bone(), [], [])
     second.load_state_dict(first.state_dict())
     assert set_rates(second, 1.0) == pytest.approx(1e-2)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_steps_on_channels_last_weights_are_those_of_the_plain_rule(name: str) -> None:
+    """torch's fused rule takes memory as it lies: a gradient laid out otherwise than its weight moves other weights.
+
+    Oracle: torch's own loop over the parameters, on the same gradients: of two parts of a batch, and a penalty.
+    """
+    torch.manual_seed(0)
+    ours = ResNet().build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    plain = copy.deepcopy(ours)
+    fused = Optimizer.parse({"name": name, "rate": 0.01}).build(ours, [], [])
+    groups = [{**group, "params": []} for group in fused.param_groups]
+    places = {id(p): i for i, group in enumerate(fused.param_groups) for p in group["params"]}
+    for mine, other in zip(ours.parameters(), plain.parameters(), strict=True):
+        groups[places[id(mine)]]["params"].append(other)
+    for group in groups:
+        group |= {"fused": False, "foreach": False}
+    loop = type(fused)(groups)
+    for _ in range(2):
+        for images in torch.randn(2, 2, 1, 64, 48):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                found = ours(images.contiguous(memory_format=torch.channels_last)).pooled
+            (found.float().sum() + 0.01 * sum((p**2).sum() for p in ours.parameters())).backward()
+        for mine, other in zip(ours.parameters(), plain.parameters(), strict=True):
+            assert mine.grad is not None
+            other.grad = mine.grad.clone()
+        fused.step()
+        loop.step()
+        fused.zero_grad(set_to_none=True)
+    for mine, other in zip(ours.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-6)
