@@ -7,7 +7,8 @@
 - *Kernels*: the share of ``steps`` steps in which a kernel runs, from torch's profiler; the kernels themselves go to
   ``results/gpu-kernels.json.gz`` (name, start and length in microseconds).
 - *Budgets*: ``steps`` steps of each task of MUSCLE's paper preset on a device that may give out so many GiB
-  (``set_per_process_memory_fraction``), with the settings that ``muscle run --plan --memory`` proposes.
+  (``set_per_process_memory_fraction``), with the settings that ``muscle run --plan --memory`` proposes
+  for the task alone. Drawn films are few, so MoCo's queue is short: one of 65,536 keys has 32 MiB more.
 
 Films are drawn. Writes ``results/gpu.json``. Without a GPU everything but the kernels runs on the CPU, budgets unbound,
 so that the script is known to work; ``bars.py`` takes no figure from that.
@@ -20,7 +21,8 @@ import gzip
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from muscle.backbones.resnet import ResNet
-from muscle.bench import in_turns
+from muscle.bench import in_turns, rate
 from muscle.bench_steps import Bench, Step, read_ahead
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
@@ -37,46 +39,32 @@ from muscle.data.decode import Decode
 from muscle.demo import write_phantoms
 from muscle.errors import UserError
 from muscle.machine import DTYPES, Machine
-from muscle.memory import GIB, SPARE, in_parts, told
+from muscle.memory import GIB, told
 from muscle.provenance import provenance
-from muscle.recipe import Stage, assign_roles
+from muscle.recipe import Recipe, Stage, assign_roles
 from muscle.recipes import recipe
 from muscle.tasks import Task
 from muscle.tasks.moco import MoCo
-from muscle.trial import Trial
+from muscle.trial import Fits, Trial
 
 RESULTS = Path(__file__).resolve().parent / "results"
 BATCH, REPEATS, SLOT = 24, 5, 3.0  # of the paper preset; interleaved looks, seconds each
 
 
-def rate(step: Step, images: int, seconds: float = SLOT) -> float:
-    """Images a second."""
-    start, done = time.perf_counter(), 0
-    while time.perf_counter() - start < seconds or not done:
-        step()
-        done += 1
-    _wait()
-    return done * images / (time.perf_counter() - start)
-
-
-def _wait() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
 def floor(bench: Bench, task: Task) -> dict[str, Any]:
     """Ours beside the bare arithmetic."""
-    ours, bare = bench.ours(task), bench.floor(task)
-    return in_turns(partial(rate, ours, task.batch_size), partial(rate, bare, task.batch_size), REPEATS)
+    return _beside(bench.ours(task), bench.floor(task), task)
 
 
 def reading(bench: Bench, task: Task) -> dict[str, Any]:
     """Batches to the device alone, beside training."""
     ready = iter(read_ahead(bench.corpus.pool, None, task.batch_size))
-    read: Step = lambda: next(ready).to(bench.device) and None  # noqa: E731
-    return in_turns(
-        partial(rate, read, task.batch_size), partial(rate, bench.ours(task), task.batch_size), REPEATS
-    )
+    return _beside(lambda: next(ready).to(bench.device), bench.ours(task), task)
+
+
+def _beside(one: Callable[[], object], other: Step, task: Task) -> dict[str, Any]:
+    sides = [partial(rate, step, SLOT, task.batch_size) for step in (one, other)]
+    return in_turns(*sides, REPEATS)
 
 
 def kernels(step: Step, steps: int) -> dict[str, Any] | None:
@@ -85,12 +73,12 @@ def kernels(step: Step, steps: int) -> dict[str, Any] | None:
         return None
     for _ in range(5):
         step()
-    _wait()
+    torch.cuda.synchronize()
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
         start = time.perf_counter()
         for _ in range(steps):
             step()
-        _wait()
+        torch.cuda.synchronize()
         wall = 1e6 * (time.perf_counter() - start)
     with tempfile.TemporaryDirectory() as scratch:
         seen.export_chrome_trace(f"{scratch}/trace.json")
@@ -130,35 +118,40 @@ def budgets(
 
 
 def _within(
-    corpus: Corpus, paper: Any, stage: Stage, name: str, task: Task, gib: float, steps: int
+    corpus: Corpus, paper: Recipe, stage: Stage, name: str, task: Task, gib: float, steps: int
 ) -> dict[str, Any]:
     rows = len(corpus.pool) if task.needs is None else len(corpus.tasks[task.data].train)
     if isinstance(task, MoCo):
-        task = task.with_(queue="auto").resolve(
-            rows
-        )  # drawn films are few; a queue of 65,536 keys has 32 MiB
-    for recompute in (False, True):
-        machine = Machine(memory=gib, recompute=recompute)
-        trial = Trial(paper, stage, name, task, rows, corpus, machine)
-        parts = in_parts(task, trial.batch, (1 - SPARE) * gib * GIB, trial.need(recompute))
-        if parts is not None:
-            break
-    else:
+        task = task.with_(queue="auto").resolve(rows)
+    machine = Machine(memory=gib)
+    fits = Fits(machine)
+    fits.told(Trial(paper, stage, name, task, rows, corpus, machine), name)
+    chosen = fits.choice()
+    if chosen is None:
         raise UserError("no setting has room")
-    settings = {"recompute": recompute, "accumulate": parts}
-    trial = Trial(paper, stage, name, task.with_(accumulate=parts), rows, corpus, machine)
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-        torch.cuda.set_per_process_memory_fraction(
-            gib * GIB / torch.cuda.get_device_properties(0).total_memory
-        )
-    with told(task, recompute):
+    recompute, parts = chosen
+    machine, task = machine.with_(recompute=recompute), task.with_(accumulate=parts[name])
+    trial = Trial(paper, stage, name, task, rows, corpus, machine)
+    with capped(gib), told(task, recompute):
         seconds, _ = trial.seconds(steps)
-    peak = torch.cuda.max_memory_reserved() / GIB if torch.cuda.is_available() else None
-    if torch.cuda.is_available():
+        peak = torch.cuda.max_memory_reserved() / GIB if torch.cuda.is_available() else None
+    return {"recompute": recompute, "accumulate": parts[name], "steps": steps,
+            "images/s": round(trial.batch / seconds, 1), "reserved GiB": peak}  # fmt: skip
+
+
+@contextmanager
+def capped(gib: float) -> Iterator[None]:
+    """Inside, a GPU gives out so many GiB; a CPU as many as it has."""
+    if not torch.cuda.is_available():
+        yield
+        return
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    torch.cuda.set_per_process_memory_fraction(gib * GIB / torch.cuda.get_device_properties(0).total_memory)
+    try:
+        yield
+    finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    return settings | {"steps": steps, "images/s": round(trial.batch / seconds, 1), "reserved GiB": peak}
 
 
 def main() -> None:

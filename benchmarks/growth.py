@@ -23,6 +23,7 @@ import torch
 
 from memory import TARGET, store
 from muscle.backbones.resnet import ResNet
+from muscle.bench import rate
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
 from muscle.data.normalization import ZScore
@@ -98,21 +99,11 @@ def curve(points: Mapping[str, tuple[int, Step]], seconds: float, repeats: int) 
         step()
     for _ in range(repeats):
         for name, (images, step) in points.items():
-            found[name].append(_rate(images, step, seconds))
+            found[name].append(rate(step, seconds, images))
     return [
         {"at": name, "images/s": statistics.median(rates), "low": min(rates), "high": max(rates)}
         for name, rates in found.items()
     ]
-
-
-def _rate(images: int, step: Step, seconds: float) -> float:
-    start, done = time.perf_counter(), 0
-    while time.perf_counter() - start < seconds or not done:
-        step()
-        done += 1
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return done * images / (time.perf_counter() - start)
 
 
 def rows(count: int) -> dict[str, Any]:

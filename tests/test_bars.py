@@ -60,6 +60,18 @@ def test_a_bar_is_passed_missed_or_not_measured(
         )
 
 
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_only_a_gpu_fills_the_rows_of_a_gpu(
+    device: str, bars: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bars, "RESULTS", tmp_path)
+    turns = {"ratio": 0.97, "low": 0.9, "high": 1.0}
+    made = {"device": device, "floor": turns, "kernels": {"share": 0.96, "steps": 50}}
+    (tmp_path / "gpu.json").write_text(json.dumps(made))
+    found = (0.97, "0.90 to 1.00"), (0.96, "of 50 steps")
+    assert (bars._gpu("floor")(), bars._gpu("kernels")()) == (found if device == "cuda" else (None, None))
+
+
 def test_growth_is_told_with_what_the_nine_sets_would_take(
     bars: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

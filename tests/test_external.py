@@ -159,6 +159,8 @@ def test_a_model_that_says_nothing_of_itself(text: str, place: Path, tmp_path: P
 
 def test_a_folder_that_is_no_model(place: Path, tmp_path: Path) -> None:
     there = elsewhere(place)
+    with pytest.raises(UserError, match="none: no such folder; give the folder of a run"):
+        validate(tmp_path / "none", there, tmp_path / "v", place / "stores", tiny.MACHINE)
     with pytest.raises(UserError, match="no fine-tuned model"):
         validate(tmp_path, there, tmp_path / "v", place / "stores", tiny.MACHINE)
     moved = shutil.copytree(model(place), tmp_path / "renamed")

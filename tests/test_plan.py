@@ -239,5 +239,5 @@ def test_what_looks_back_at_other_tasks_is_counted(
         assert isinstance(rows, list)
         hours[name] = sum(row["hours"] for row in rows if row["stage"] == "continual")
     free = hours["muscle-no-memory"]
-    assert hours["muscle-lwf"] == pytest.approx(free * 7 / 3, rel=5e-3)  # in three digits
-    assert hours["muscle-replay"] == pytest.approx(2 * free, rel=5e-3) and hours["joint"] == free
+    assert hours["muscle-lwf"] == pytest.approx(free * 7 / 3, rel=1e-3)
+    assert hours["muscle-replay"] == 2 * free and hours["joint"] == free

@@ -47,7 +47,9 @@ def bench(seconds: float = 8.0, threads: int = 0, only: str = "") -> list[dict[s
         corpus = Corpus.prepare(file, SIZE, Decode(), "stretch", Path(scratch) / "store")
         for name, (ours, floor, format_) in _steps(Bench(corpus, precision, device)).items():
             if only in name:
-                turns = in_turns(partial(_rate, ours(), slot), partial(_rate, floor(), slot), REPEATS)
+                turns = in_turns(
+                    partial(rate, ours(), slot, BATCH), partial(rate, floor(), slot, BATCH), REPEATS
+                )
                 step = f"{name}, ResNet-18, {SIZE[0]}x{SIZE[1]}, batch {BATCH}"
                 found.append(
                     {"step": step, "precision": str(format_).removeprefix("torch."), **about, **turns}
@@ -83,12 +85,12 @@ def in_turns(ours: Callable[[], float], floor: Callable[[], float], repeats: int
     }  # fmt: skip
 
 
-def _rate(step: Callable[[], None], seconds: float) -> float:
-    """Images a second over at least ``seconds``."""
+def rate(step: Callable[[], object], seconds: float, images: int) -> float:
+    """Images a second of steps of so many, over at least ``seconds``."""
     start, done = time.perf_counter(), 0
     while time.perf_counter() - start < seconds or not done:
         step()
         done += 1
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return done * BATCH / (time.perf_counter() - start)
+    return done * images / (time.perf_counter() - start)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from muscle import paths
-from muscle.data.audit import compared, read_left_out, read_seen, refuse, seen_by_weights
+from muscle.data.audit import compared, kept_back, read_left_out, read_seen, refuse, seen_by_weights
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
 from muscle.data.prepare import finished
@@ -152,7 +152,7 @@ def _seen_before(
     if missing:
         return unknown
     count = f"{len(leaks)}, and they are allowed" if leaks else "none"
-    return f"{count}, compared {compared(rows.take(~rows.is_('split', 'train')), trained_on)}"
+    return f"{count}, compared {compared(kept_back(rows), trained_on)}"
 
 
 def _room(store: Path, store_gb: float, checkpoints: Path, checkpoint_gb: float) -> tuple[float, list[str]]:
@@ -286,8 +286,8 @@ def _timed(trial: Trial) -> tuple[float, str, int]:
 
 
 def _short(hours: float) -> float:
-    """In three digits, which show seconds too."""
-    return float(f"{hours:.3g}")
+    """In four digits, which show seconds too."""
+    return float(f"{hours:.4g}")
 
 
 def _peak(machine: Machine) -> float:

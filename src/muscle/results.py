@@ -12,7 +12,7 @@ from typing import Any
 from filelock import FileLock
 
 from muscle.checkpoint import Checkpoint
-from muscle.data.audit import compared, read_seen, refuse, seen_by_weights
+from muscle.data.audit import compared, kept_back, read_seen, refuse, seen_by_weights
 from muscle.data.corpus import Corpus
 from muscle.errors import UserError
 from muscle.forgetting import forgetting
@@ -230,9 +230,8 @@ class Results:
         leaks = seen_by_weights(rows, seen)
         if not corpus.file.allow_leaks:
             refuse(leaks, f" --from {Path(recipe.init.file).parent}")
-        tested = rows.take(~rows.is_("split", "train"))
         facts[f"leak check of {recipe.name}"] = (
-            f"tested films compared with those that its weights have learned from: {compared(tested, seen)}"
+            f"tested films compared with those that its weights have learned from: {compared(kept_back(rows), seen)}"
         )
         if leaks:
             facts[f"leak of {recipe.name}"] = (

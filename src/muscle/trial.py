@@ -95,7 +95,7 @@ class Trial:
         optimizer = Optimizer(rate=1e-6).build(learner.backbone, learner.others(), [])
         learner.train()
         index = np.arange(images) % len(train)
-        parts = np.array_split(index, min(accumulate, max(1, images // 2)))
+        parts = np.array_split(index, min(accumulate, max(1, images // task.least)))
         batches = [train.batch(part, self.recipe.normalization, target).to(device) for part in parts]
         precision = DTYPES[self.machine.precision(self.recipe.precision)]
         return partial(stepping(learner, name, optimizer, precision), batches), learner
@@ -113,10 +113,8 @@ class Fits:
         """Nothing is measured on a machine that names no memory."""
         self.machine = machine
         self.room = (1 - SPARE) * machine.budget()
-        self._parts: dict[bool, dict[str, list[int | None]]] = {
-            False: {},
-            True: {},
-        }  # by recompute and setting
+        # By recompute and setting, one number a task: in how many parts its batch has room.
+        self._parts: dict[bool, dict[str, list[int | None]]] = {False: {}, True: {}}
         self._asked: dict[str, int] = {}
 
     def told(self, trial: Trial, setting: str) -> tuple[dict[str, float | None], str]:
@@ -149,21 +147,27 @@ class Fits:
         )
         return {"step GiB": round(mine / GIB, 2)}, short
 
+    def choice(self) -> tuple[bool, dict[str, int]] | None:
+        """Whether to compute activations again, and in how many parts each setting's batch; None: nothing has room.
+
+        In parts batch norm sees less, so the fewest; of as many the faster, which keeps its activations.
+        """
+        ways = []
+        for recompute, found in self._parts.items():
+            if found and not any(None in parts for parts in found.values()):
+                most = {setting: max(n or 1 for n in parts) for setting, parts in found.items()}
+                ways.append((sum(most.values()), recompute, most))
+        return min(ways, key=lambda way: way[:2])[1:] if ways else None
+
     def settings(self) -> dict[str, str]:
-        """What to set, as options of a command, under a name with the budget; nothing without one."""
+        """The choice as options of a command, under a name with the budget; nothing without one."""
         if not self.room:
             return {}
         name = f"settings for {self.machine.budget() / GIB:g} GiB"
-        ways = []
-        for recompute, found in self._parts.items():
-            known = [[n for n in parts if n is not None] for parts in found.values()]
-            if found and list(map(len, known)) == list(map(len, found.values())):
-                most = dict(zip(found, map(max, known), strict=True))
-                ways.append((sum(most.values()), recompute, most))
-        if not ways:
+        chosen = self.choice()
+        if chosen is None:
             return {name: "none: take a smaller batch_size or size"}
-        # In parts batch norm sees less, so the fewest; of as many the faster, which keeps its activations.
-        _, recompute, parts = min(ways, key=lambda way: way[:2])
+        recompute, parts = chosen
         sets = [f"--set {setting}={n}" for setting, n in parts.items() if n != self._asked[setting]]
         if not sets and recompute == self.machine.recompute:
             return {name: "as they are"}

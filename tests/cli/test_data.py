@@ -217,7 +217,8 @@ def test_an_audit_tells_programs_and_people_the_same(tmp_path: Path) -> None:
     film = "0" * 64 + "\tsomebody\tweights/x.png\n"
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "pool.txt").write_text(film)
-    command.muscle(*words, "--from", tmp_path / "run").done()
+    said = command.muscle(*words, "--from", tmp_path / "run").done()
+    assert "tested films are compared with those of the weights" in said
     row = next(
         r for r in Store.open(next((tmp_path / "s").glob("two-*"))).index.to_pylist() if "copy" in r["id"]
     )

@@ -82,6 +82,7 @@ MISUSE = {
     "a plug-in that is not there": ("--plugin", "nowhere.py", "show"),
     "features from nowhere": ("embed", "FILMS", "--from", "nowhere"),
     "a folder to scan that is not there": ("data", "scan", "nowhere"),
+    "a folder to list that is not there": ("ls", "nowhere"),
 }
 
 

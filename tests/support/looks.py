@@ -49,7 +49,7 @@ LOOKS: tuple[Look, ...] = (
          "a_mixed_folder_is_counted_and_every_odd_file_named"),
         ("good films are excluded with bad", "layouts.py", "if parent not in kept", "if True",
          "the_proposed_data_file_loads_and_leaves_the_odd_files_out"),
-        ("any films are those of the masks", "layouts.py", "any(stems <= named for", "any(named for",
+        ("any films are those of the masks", "mask_folders.py", "all(_bare(mask", "any(_bare(mask",
          "masks_alone_are_answered_with_the_folder_above"),
         ("any number gives a patient away", "headers.py", "if len(value) > 3 and value in path",
          "if len(value) > 1 and value in path", "what_names_give_away_is_said_and_not_repeated"),

@@ -12,7 +12,7 @@ import typer
 from muscle import paths
 from muscle.cli.console import out, table
 from muscle.cli.options import AsJson, Backbone, PresetName, Store
-from muscle.errors import UserError
+from muscle.errors import UsageError
 
 RUNS = Path("runs")  # where nothing was run yet it is not there
 
@@ -79,7 +79,7 @@ def list_runs(
     from muscle.inventory import inventory
 
     if not root.is_dir() and root != RUNS:
-        raise UserError(f"{root}: no such folder; give one that holds folders of runs")
+        raise UsageError(f"{root}: no such folder; give one that holds folders of runs")
     found = inventory(root, store or paths.stores())
     if as_json:
         out.print_json(json.dumps(found))

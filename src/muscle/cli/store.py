@@ -160,7 +160,7 @@ def audit(
 
     Example: muscle data audit films.yaml --exclude leave-out.txt
     """
-    from muscle.data.audit import compared, is_left_out, read_seen, write_left_out
+    from muscle.data.audit import compared, is_left_out, kept_back, read_seen, write_left_out
     from muscle.data.corpus import Corpus
     from muscle.data.data_file import DataFile
 
@@ -189,8 +189,8 @@ def audit(
         for pair in found.leaks[:SHOWN]:
             out.print(str(pair), markup=False)
         if start:
-            tested = corpus.all_rows.take(~corpus.all_rows.is_("split", "train"))
-            out.print(f"tested films are compared with those of the weights {compared(tested, seen)}")
+            how = compared(kept_back(corpus.all_rows), seen)
+            out.print(f"tested films are compared with those of the weights {how}", markup=False)
         for overlap in found.overlaps:
             out.print(
                 f"{overlap.first} and {overlap.second} are known to share films, {overlap.pairs} pairs found: "

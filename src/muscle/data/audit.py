@@ -246,6 +246,11 @@ def seen_by_weights(rows: Rows, seen: Sequence[Seen]) -> list[Pair]:
     return sorted(_with_weights(rows, seen), key=_order)
 
 
+def kept_back(rows: Rows) -> Rows:
+    """Those that validate or test."""
+    return rows.take(~rows.is_("split", "train"))
+
+
 def compared(rows: Rows, seen: Sequence[Seen]) -> str:
     """By what films can be compared with those that weights have seen, in words.
 
@@ -264,7 +269,7 @@ def compared(rows: Rows, seen: Sequence[Seen]) -> str:
 
 
 def _with_weights(rows: Rows, seen: Sequence[Seen]) -> list[Pair]:
-    return met(rows.take(~rows.is_("split", "train")), seen) if seen else []
+    return met(kept_back(rows), seen) if seen else []
 
 
 def met(rows: Rows, seen: Sequence[Seen]) -> list[Pair]:

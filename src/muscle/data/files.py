@@ -30,6 +30,13 @@ def walk(root: Path) -> list[str]:
     return sorted(found)
 
 
+def folders(root: Path) -> list[Path]:
+    """The folders directly in a folder, without hidden ones and those that a Mac leaves in archives."""
+    return sorted(
+        p for p in root.iterdir() if p.is_dir() and p.name != "__MACOSX" and not p.name.startswith(".")
+    )
+
+
 def images(root: Path) -> list[str]:
     """The files of ``walk`` that look like pictures: by suffix in any case, or DICOM without a suffix."""
     return [path for path in walk(root) if looks_like_image(root / path)]

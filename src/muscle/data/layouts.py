@@ -5,7 +5,6 @@ Every proposal is tried: only what its adapter reads without complaint is propos
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from collections import Counter
@@ -16,23 +15,15 @@ from pathlib import Path, PurePosixPath
 from shlex import quote
 from typing import Any
 
-import numpy as np
-
 from muscle.data.data_file import DataFile, free_name
-from muscle.data.decode import decode_mask
 from muscle.data.disagreements import nameless
-from muscle.data.files import IMAGE_SUFFIXES, PARTS, Named, images, is_file, looks_like_image, walk
-from muscle.data.headers import mask_levels, may_be_mask
+from muscle.data.files import PARTS, Named, folders, images, is_file, looks_like_image, walk
+from muscle.data.mask_folders import masks_apart, masks_beside
 from muscle.data.signatures import published
 from muscle.data.tables import TABLE_SUFFIXES, read_table
 from muscle.errors import UserError
 from muscle.types import Sample
 
-_AFFIXES = (("", ""), ("", "_mask"), ("mask_", ""), ("", "-mask"), ("", "_seg"))
-_DARK, _MOSTLY = (
-    32,
-    0.98,
-)  # how far JPEG blurs black and white, and how much of a mask is neither edge nor blur
 _PATIENT = ("patient", "patientid", "patient_id", "patient id", "subject", "subject_id", "subjectid")
 _CLASS = ("label", "class", "finding", "diagnosis", "target", "category")
 _MAX_CLASSES = 20  # more folders, or values of a column, are persons or free text rather than classes
@@ -79,7 +70,7 @@ class Proposal:
 
     def known_layouts(self, folder: Path, depth: int = 3) -> bool:
         """Adds what is recognized in a folder, or else below it; whether there was anything."""
-        rest = _children(folder)
+        rest = folders(folder)
         some = False
         if (folder / _V7 / "mask_to_image.csv").is_file() and self.add(folder, {"kind": "v7_lungs"}):
             rest, some = [child for child in rest if child.name != _V7], True
@@ -112,7 +103,7 @@ class Proposal:
             self.notes.append(
                 f"{folder}: its folders are taken for classes; if they are none, set labels: none"
             )
-        elif (beside := _masks_beside(folder)) is None or not self.add(folder, beside):
+        elif (beside := masks_beside(folder)) is None or not self.add(folder, beside):
             self.add(folder, fields)
 
 
@@ -195,15 +186,9 @@ def _recognized(folder: Path) -> Iterator[Fields]:
     yield from (fields for recognize in _LAYOUTS if (fields := recognize(folder)) is not None)
 
 
-def _children(folder: Path) -> list[Path]:
-    return sorted(
-        p for p in folder.iterdir() if p.is_dir() and p.name != "__MACOSX" and not p.name.startswith(".")
-    )
-
-
 def _kermany(folder: Path) -> Fields | None:
-    parts = [p for p in _children(folder) if p.name.lower() in PARTS]
-    classes = {c.name.upper() for part in parts for c in _children(part)}
+    parts = [p for p in folders(folder) if p.name.lower() in PARTS]
+    classes = {c.name.upper() for part in parts for c in folders(part)}
     return {"kind": "kermany"} if classes == {"NORMAL", "PNEUMONIA"} else None
 
 
@@ -221,100 +206,10 @@ def _coco(folder: Path) -> Fields | None:
             _ = data["annotations"], data["categories"]
         except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
             continue
-        for place in (".", *(child.name for child in _children(folder))):
+        for place in (".", *(child.name for child in folders(folder))):
             if is_file(folder / place / name):
                 return {"kind": "coco", "file": file.relative_to(folder).as_posix(), "images": place}
     return None
-
-
-def _masks(folder: Path) -> Fields | None:
-    """Films and masks in two folders."""
-    names = [child.name for child in _children(folder)]
-    called = [name for name in names if may_be_mask(name)]
-    for left, right in itertools.product([name for name in names if name not in called], called):
-        if found := _pairs(folder, left, right, images(folder / left), images(folder / right), _AFFIXES):
-            return found
-    return None
-
-
-def _masks_beside(folder: Path) -> Fields | None:
-    """Films with masks beside them, told apart by a prefix or suffix."""
-    every = images(folder)
-    for affix in _AFFIXES[1:]:
-        masks = [path for path in every if _bare(path, *affix)]
-        if found := _pairs(folder, ".", ".", [p for p in every if p not in set(masks)], masks, (affix,)):
-            return found
-    return None
-
-
-def _bare(path: str, prefix: str, suffix: str) -> str:
-    """The name of the film whose mask has this name; empty where it has not this prefix and suffix."""
-    stem = _stem(path)
-    fits = stem.startswith(prefix) and stem.endswith(suffix)
-    return stem.removeprefix(prefix).removesuffix(suffix) if fits else ""
-
-
-def _pairs(
-    folder: Path,
-    left: str,
-    right: str,
-    films: Sequence[str],
-    masks: Sequence[str],
-    affixes: Sequence[tuple[str, str]],
-) -> Fields | None:
-    """A source of these films and masks, if every mask is named like one of the films."""
-    names = {_stem(path) for path in films}
-    for prefix, suffix in affixes:
-        if masks and all(_bare(path, prefix, suffix) in names for path in masks):
-            fields = {"kind": "masks", "images": left, "masks": right, "prefix": prefix, "suffix": suffix}
-            levels = _levels([folder / right / mask for mask in masks[:: max(1, len(masks) // 10)]])
-            if levels is None:
-                return None
-            if levels <= {1, 255}:
-                return fields
-            return fields | {"classes": {f"level_{level}": (level,) for level in sorted(levels)}}
-    return None
-
-
-def films_beside(folder: Path) -> Path | None:
-    """The folder beside a folder of masks that holds the films of all of these; None without one."""
-    stems = {_stem(p) for p in images(folder)}
-    for other in _children(folder.parent):
-        try:
-            films = {_stem(p.name) for p in other.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES}
-        except OSError:  # somebody else's
-            continue
-        pairs = ({f"{prefix}{film}{suffix}" for film in films} for prefix, suffix in _AFFIXES)
-        if other != folder and any(stems <= named for named in pairs):
-            return other
-    return None
-
-
-def _stem(path: str) -> str:
-    return PurePosixPath(path).with_suffix("").name
-
-
-def _levels(masks: Sequence[Path]) -> set[int] | None:
-    """The grey levels, but 0, of some masks; None where one is a picture of another kind.
-
-    Of a JPEG, which blurs them, 255 alone where nearly all is black or white.
-    """
-    found: set[int] = set()
-    every = tuple((level, level) for level in range(1, 256))
-    for mask in masks:
-        try:
-            pixels = decode_mask(mask, every)
-        except UserError:
-            return None
-        if (
-            mask.suffix.lower() in (".jpg", ".jpeg")
-            and np.mean((pixels < _DARK) | (pixels > 255 - _DARK)) > _MOSTLY
-        ):
-            pixels = np.where(pixels > 127, 255, 0)
-        if not mask_levels(pixels):
-            return None
-        found |= set(np.unique(pixels).tolist())
-    return found - {0}
 
 
 def _table(folder: Path) -> Fields | None:
@@ -325,7 +220,7 @@ def _table(folder: Path) -> Fields | None:
         except UserError:
             continue
         some = rows[:: max(1, len(rows) // 20)]
-        for place in (".", *(child.name for child in _children(folder))):
+        for place in (".", *(child.name for child in folders(folder))):
             for column in rows[0]:
                 cells = [row[column].replace("\\", "/") for row in some]
                 if all(
@@ -389,4 +284,4 @@ def _dicom_folder(folder: Path) -> Fields | None:
     return None
 
 
-_LAYOUTS = (_kermany, _yolo, _coco, _voc, _masks, _dicom_folder, _table)
+_LAYOUTS = (_kermany, _yolo, _coco, _voc, masks_apart, _dicom_folder, _table)

@@ -15,7 +15,8 @@ from muscle.data.columns import Table, find_tables
 from muscle.data.data_file import DataFile
 from muscle.data.files import looks_like_image, walk
 from muscle.data.headers import Film, colour_problem, look, mask_problem, may_be_mask, part_by_name, plain
-from muscle.data.layouts import Proposal, films_beside, propose
+from muscle.data.layouts import Proposal, propose
+from muscle.data.mask_folders import films_beside
 from muscle.data.raw_img import is_raw_img
 from muscle.errors import UsageError, UserError
 from muscle.parts import to_yaml
