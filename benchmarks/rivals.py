@@ -32,7 +32,8 @@ that with channels last.
 
 Differs from the published loops: loaders draw from one endless order, since 200 films would have them restart their
 workers every sixth batch; no rate follows a curve, nothing is logged, nobody asks for the loss. Threads and flushed
-denormal numbers are set alike on both sides.
+denormal numbers are set alike on both sides; that a process keeps the memory that a step frees is ours
+(``Machine.settle``), and theirs is as torch comes.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
@@ -30,10 +31,11 @@ class Side:
     A loader that reads ahead would else fill its buffers, and take the processor, in the other side's turn.
     """
 
-    def __init__(self, steps: Steps, machine: Machine) -> None:
+    def __init__(self, steps: Steps, settle: Callable[[], None]) -> None:
+        """``settle`` sets the process up before the first step."""
         context = multiprocessing.get_context("spawn")
         self.pipe, end = context.Pipe()
-        self.process = context.Process(target=_serve, args=(end, steps, machine))
+        self.process = context.Process(target=_serve, args=(end, steps, settle))
         self.process.start()
         end.close()
         self.held = 0.0  # bytes, the most seen
@@ -90,9 +92,9 @@ class Side:
         return {name: round(value) for name, value in found.items() if value}
 
 
-def _serve(pipe: Connection, steps: Steps, machine: Machine) -> None:
+def _serve(pipe: Connection, steps: Steps, settle: Callable[[], None]) -> None:
     os.setpgid(0, 0)
-    machine.settle()
+    settle()
     try:
         running = steps()
         next(running)
@@ -134,12 +136,19 @@ def held(group: int) -> float:
     return total * 1024.0
 
 
+def plain(machine: Machine) -> None:
+    """As torch comes, but for the number of threads, and denormal numbers flushed to zero as ours are."""
+    torch.set_num_threads(machine.thread_count())
+    torch.set_flush_denormal(True)
+
+
 def in_turns(
     ours: Steps, theirs: Steps, machine: Machine, seconds: float, least: int, repeats: int
 ) -> dict[str, Any]:
     """Both sides in images a second, and their ratio, after a first turn of each that does not count."""
     with ExitStack() as stack:
-        sides = [stack.enter_context(Side(steps, machine)) for steps in (ours, theirs)]
+        ways = (ours, machine.settle), (theirs, partial(plain, machine))
+        sides = [stack.enter_context(Side(steps, settle)) for steps, settle in ways]
         for side in sides:
             side.ready()
         for side in sides:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from typing import Literal
 
 import torch
@@ -18,6 +20,7 @@ DTYPES: dict[Precision, torch.dtype] = {
     "fp16": torch.float16,
     "float32": torch.float32,
 }
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
 
 class Machine(Part):
@@ -49,12 +52,13 @@ class Machine(Part):
         return device
 
     def settle(self) -> None:
-        """Sets this process up to compute: its threads, its part of a GPU, and denormal numbers flushed to zero.
+        """Sets this process up to compute: threads, its part of a GPU, no denormal numbers, freed memory kept.
 
         Arithmetic on denormal numbers is slow on many CPUs, and no score depends on them.
         """
         torch.set_num_threads(self.thread_count())
         torch.set_flush_denormal(True)
+        _keep_freed_memory()
         device = self.torch_device()
         if self.memory and device.type == "cuda":
             whole = torch.cuda.get_device_properties(device).total_memory
@@ -98,3 +102,13 @@ def _cpu_has_bf16() -> bool:
         getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     )
     return any(probe() for probe in probes if probe)
+
+
+def _keep_freed_memory() -> None:
+    """Has glibc keep what a step frees for the next one, up to 2 GiB in one piece.
+
+    Else it goes back to the system, and the activations of every step are paged in anew: a tenth of its time on a CPU.
+    """
+    if sys.platform == "linux" and hasattr(c := ctypes.CDLL(None), "mallopt"):
+        c.mallopt(_MMAP_THRESHOLD, 2**30)
+        c.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
