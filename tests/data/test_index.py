@@ -62,6 +62,26 @@ def test_columns_are_mapped_and_not_copied(tmp_path: Path) -> None:
     assert not first.flags.owndata and first.dtype == np.int64
 
 
+def test_no_more_than_a_column_is_in_memory_while_it_is_written(tmp_path: Path) -> None:
+    """Oracle: Arrow's own count of what it has allocated at once, against the size of the file."""
+    pool = pa.proxy_memory_pool(usual := pa.default_memory_pool())
+    pa.set_memory_pool(pool)
+    try:
+        write_index(tmp_path / FILE, (line(i) for i in range(20_000)), TARGETS)
+    finally:
+        pa.set_memory_pool(usual)
+    assert pool.max_memory() < (tmp_path / FILE).stat().st_size / 2
+
+
+def test_what_a_killed_run_left_is_no_part_of_it(tmp_path: Path) -> None:
+    left = tmp_path / f"{FILE}.columns" / "rows"
+    left.parent.mkdir()
+    left.write_bytes(b"half a file")
+    assert len(write_index(tmp_path / FILE, lines(5), TARGETS)) == 5
+    assert len(write_index(tmp_path / "none", (), TARGETS)) == 0
+    assert sorted(file.name for file in tmp_path.iterdir()) == [FILE, "none"]
+
+
 def test_the_sum_of_the_content_is_of_all_but_how_it_was_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

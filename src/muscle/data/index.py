@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from muscle.types import BoxList, Labels, Sample, SplitName, Target, Value
 FILE = "index.arrow"
 MADE = ("stamp", "timeless", "steps")  # how and from what a row was made: no part of a store's content
 
-_CHUNK = 8192  # rows that are Python objects at a time
+_CHUNK = 1024  # rows that are Python objects at a time
 _FEW = ("source", "modality", "body_part", "view", "collection", "split")  # columns of few different values
 _SIZE: dict[str, int] = {"boxes": 4, "points": 2}
 
@@ -49,17 +50,32 @@ def write_index(path: Path, lines: Iterable[Line], targets: Sequence[Target]) ->
         lines: in the order of the rows.
         targets: what the source teaches.
     """
-    schema = _schema(targets)
-    batches = [pa.RecordBatch.from_pylist([], schema)]
+    rows, work = _schema(targets), path.with_name(f"{path.name}.columns")
     good = (line for line in lines if "reason" not in line[2])
-    while chunk := list(itertools.islice(good, _CHUNK)):
-        batches.append(pa.RecordBatch.from_pylist([_row(*line, targets) for line in chunk], schema))
-    table = pa.Table.from_batches(batches).combine_chunks()
-    for name in _FEW:
-        table = table.set_column(table.schema.get_field_index(name), name, table[name].dictionary_encode())
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table, max_chunksize=max(1, table.num_rows))  # one chunk: a column is one array
+    shutil.rmtree(work, ignore_errors=True)  # of a run that was killed
+    work.mkdir()
+    with _writer(work / "rows", rows) as writer:
+        while chunk := list(itertools.islice(good, _CHUNK)):
+            writer.write_batch(pa.RecordBatch.from_pylist([_row(*line, targets) for line in chunk], rows))
+    table = pa.table({name: _one_array(work, name, i) for i, name in enumerate(rows.names)})
+    with _writer(path, table.schema) as writer:
+        writer.write_table(table, max_chunksize=max(1, len(table)))  # one chunk: a column is one array
+    del table  # unmapped, or Windows would keep the files
+    shutil.rmtree(work)
     return read_index(path)
+
+
+def _one_array(work: Path, name: str, i: int) -> Any:
+    """A column of the rows, joined and mapped, so that no more than a column is ever in memory."""
+    column = read_index(work / "rows")[name].combine_chunks()
+    found = pa.table({name: column.dictionary_encode() if name in _FEW else column})
+    with _writer(work / str(i), found.schema) as writer:
+        writer.write_table(found)
+    return read_index(work / str(i))[name]
+
+
+def _writer(path: Path, schema: pa.Schema) -> Any:
+    return pa.ipc.new_file(str(path), schema)
 
 
 def read_index(path: Path) -> pa.Table:

@@ -17,9 +17,10 @@ from pydantic import Field
 from muscle.data.splits import Split
 from muscle.errors import UsageError, UserError, among
 from muscle.parts import Part
-from muscle.types import Labels, Sample, Target
+from muscle.types import Annotation, Labels, Sample, Target
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of sources and targets: they become parts of file names
+_NONE: Mapping[str, Annotation] = {}  # one for all films without truth: there may be millions
 
 
 class Source(Part):
@@ -138,9 +139,11 @@ class Source(Part):
     def _finish(self, sample: Sample, mapping: Mapping[str, str]) -> Sample:
         annotations = {mapping[old]: a for old, a in sorted(sample.annotations.items()) if old in mapping}
         spacing = sample.spacing or (None if self.spacing is None else (self.spacing, self.spacing))
+        patient = sample.id if sample.patient == sample.id else sample.patient  # one string for both
         return replace(
-            sample, body_part=sample.body_part or self.body_part, spacing=spacing, annotations=annotations
-        )
+            sample, patient=patient, body_part=sample.body_part or self.body_part, spacing=spacing,
+            annotations=annotations or _NONE,
+        )  # fmt: skip
 
 
 def _check_two_classes(source: str, target: Target, samples: list[Sample]) -> None:
