@@ -3,8 +3,8 @@
     python benchmarks/bars.py
 
 Reads ``benchmarks/results/{bench,rivals,ranks,scores,memory,growth,gpu}.json``; writes ``bars.json`` beside them, and
-the tables of bars and of growth into docs/speed.md and README.md. A bar whose measurement is missing is "not measured";
-a miss says what is known of its cause.
+the tables of bars, peaks and growth into docs/speed.md and README.md. A bar whose measurement is missing is "not
+measured"; a miss says what is known of its cause.
 """
 
 from __future__ import annotations
@@ -151,6 +151,21 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def peaks() -> str:
+    """The arithmetic of each step and how near its floor comes to what this machine can do at best, as Markdown."""
+    bench = _results("bench")
+    rows = [row for row in bench["rows"] if "GFLOP" in row] if bench else []
+    if not rows:
+        return "Not measured.\n"
+    lines = ["| step | precision | GFLOP an image | floor, GFLOP a second | best matrix product | floor of that |",
+             "| --- | --- | --: | --: | --: | --: |"]  # fmt: skip
+    for row in rows:
+        rate, name = row["floor"] * row["GFLOP"], row["step"].split(",")[0]
+        figures = f"{row['GFLOP']:.1f} | {rate:.0f} | {row['peak']:.0f} | {row['of peak']:.2f}"
+        lines.append(f"| {name} | {row['precision']} | {figures} |")
+    return "\n".join(lines) + "\n"
+
+
 def growth() -> str:
     """What a step, and an index, cost at each point of each curve, as Markdown; what the nine sets would take."""
     results, bench = _results("growth"), _results("bench")
@@ -184,7 +199,7 @@ def growth() -> str:
 
 def page(text: str, rows: list[dict[str, Any]]) -> str:
     """The page with those tables replaced that it has."""
-    for name, made in (("bars", table(rows)), ("growth", growth())):
+    for name, made in (("bars", table(rows)), ("peaks", peaks()), ("growth", growth())):
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         if begin not in text:
             continue

@@ -3,10 +3,10 @@
     python benchmarks/memory.py [--rows 100000,1000000] [--prepare 10000,100000]
 
 Writes ``benchmarks/results/memory.json``. *Training*: a store of that many rows, of which 9 in 10 train and the pixels
-(8 x 8) are a hole on the disk; a fresh process opens it, checks it for leaks, makes the pool and the task, takes their
-digests, and draws 200 batches of 64. *Prepare*: that many small PNG files, decoded by two processes; memory is that of
-the parent. Figures are of ``RssAnon``: what a process holds for itself. Pages of mapped files are the system's cache,
-which gives them up when it needs them.
+(32 x 32) are a hole on the disk; a fresh process opens it, checks it for leaks, makes the pool and the task, takes
+their digests, and trains ResNet-18 on batches of 64: 20 steps of MoCo, 20 of a classification. *Prepare*: that many
+small PNG files, decoded by two processes; memory is that of the parent. Figures are of ``RssAnon``: what a process
+holds for itself. Pages of mapped files are the system's cache, which gives them up when it needs them.
 """
 
 from __future__ import annotations
@@ -25,21 +25,23 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
+from muscle.bench_steps import Bench
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
 from muscle.data.index import FILE, Line, content_sha256, write_index
-from muscle.data.normalization import ZScore
-from muscle.data.sampling import batches
 from muscle.data.splits import chance
-from muscle.data.store import MANIFEST, VERSION
+from muscle.data.store import MANIFEST, VERSION, Store
 from muscle.machine import Machine
 from muscle.provenance import provenance
+from muscle.tasks.classification import Classification
+from muscle.tasks.moco import MoCo
 from muscle.types import Labels, Sample, SplitName, Target
 
 TARGET = Target(name="finding", kind="labels", classes=("no", "yes"))
-SIDE = 8
+SIDE, BATCH, STEPS = 32, 64, 20
 FOLDERS = 1000  # files a folder
 
 
@@ -95,21 +97,21 @@ def store(rows: int, path: Path) -> None:
 
 def trained(path: Path) -> dict[str, float]:
     """What training asks of a store."""
-    from muscle.data.store import Store
-
     found: dict[str, float] = {}
     file = DataFile.parse({"sources": {"films": {"kind": "folder", "root": str(path)}}})
     started = time.perf_counter()
     with watched(found):
         corpus = Corpus(file, (Store.open(path),))
         corpus.check_leaks()
-        pool, task = corpus.pool, corpus.tasks["finding"]
-        pool.digest()
-        task.train.digest(TARGET)
-        for rows, target in ((pool, None), (task.train, TARGET)):
-            for _, index in zip(range(200), batches(len(rows), 64, ("memory",)), strict=False):
-                rows.batch(index, ZScore(), target)
-    return found | {"seconds": round(time.perf_counter() - started, 1), "pool": len(pool)}
+        corpus.pool.digest()
+        corpus.tasks["finding"].train.digest(TARGET)
+        bench = Bench(corpus, torch.float32, torch.device("cpu"))
+        for step in map(
+            bench.ours, (MoCo(batch_size=BATCH), Classification(batch_size=BATCH, data="finding"))
+        ):
+            for _ in range(STEPS):
+                step()
+    return found | {"seconds": round(time.perf_counter() - started, 1), "pool": len(corpus.pool)}
 
 
 def prepared(rows: int, work: Path) -> dict[str, float]:

@@ -9,9 +9,9 @@ import command
 import pytest
 import tiny
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from muscle.bench_steps import Bench, Step, tasks
+from muscle.bench import flops
+from muscle.bench_steps import Bench, tasks
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
@@ -33,13 +33,6 @@ def known(made: Bench) -> dict[str, str]:
     return {target.kind: name for name, target in made.corpus.targets.items()}
 
 
-def flops(step: Step) -> int:
-    """Of one step."""
-    with FlopCounterMode(display=False) as counter:
-        step()
-    return int(counter.get_total_flops())
-
-
 @pytest.mark.parametrize("name", STEPS)
 def test_the_floor_does_the_arithmetic_of_the_step_and_no_more(name: str, made: Bench) -> None:
     """Oracle: torch's own count of multiplications; of a detection to the regions that training found."""
@@ -56,6 +49,11 @@ def test_the_floor_of_a_prediction_is_its_forward_pass(made: Bench) -> None:
     assert flops(made.forward(task)) == flops(made.predicted(task)) > 1e8
 
 
+def test_multiplications_and_additions_are_counted() -> None:
+    """Oracle: n m k of each, for a product of matrices n x m and m x k."""
+    assert flops(lambda: torch.ones(3, 5) @ torch.ones(5, 7)) == 2 * 3 * 5 * 7
+
+
 @pytest.mark.slow
 def test_the_table(tmp_path: Path) -> None:
     ended = command.muscle("bench", "--seconds", "1", "--threads", "1", "--to", tmp_path / "b.json")
@@ -66,5 +64,7 @@ def test_the_table(tmp_path: Path) -> None:
     names = [*STEPS[:3], "evaluation", *STEPS[3:], "prepare"]
     assert [row["step"].split(",")[0] for row in rows] == names
     assert all(0 < row["low"] <= row["ratio"] <= row["high"] and row["threads"] == 1 for row in rows)
+    of_peak = [row["floor"] * row["GFLOP"] / row["peak"] for row in rows[:-1]]
+    assert [row["of peak"] for row in rows[:-1]] == pytest.approx(of_peak)
     few = command.muscle("bench", "--seconds", "1", "--threads", "1", "--only", "eval").done()
     assert "evaluation" in few and "MoCo" not in few

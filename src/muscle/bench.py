@@ -6,11 +6,12 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from muscle import bench_prepare
 from muscle.bench_steps import Bench, Step, tasks
@@ -23,6 +24,7 @@ from muscle.machine import DTYPES, Machine
 SIZE, BATCH, REPEATS = (160, 256), 32, 7
 FILMS = 160  # of each part of the body
 FILMS_A_SECOND, PREPARED = 100, 5  # what a core or two decode; repeats of prepare
+MATRIX, LOOKS = 4096, 5  # rows and columns of matrices that show what arithmetic units can do; how often
 
 
 def bench(seconds: float = 8.0, threads: int = 0, only: str = "") -> list[dict[str, Any]]:
@@ -32,7 +34,9 @@ def bench(seconds: float = 8.0, threads: int = 0, only: str = "") -> list[dict[s
     that lie in memory: forward, loss, backward and AdamW, with MoCo's key encoder and its update, in the same precision
     and memory format. *Evaluation*: predictions of a classification with their truth, beside the forward pass.
     ``prepare`` beside a loop that decodes and resizes the same files. About ``seconds`` each side; the ratio is the
-    median over repeats, with its range.
+    median over repeats, with its range. ``GFLOP``: 10^9 multiplications and additions that an image takes, as torch
+    counts them; ``peak``: as many a second of the best matrix product of this machine in that precision; ``of peak``:
+    how near the floor comes to it.
 
     Args:
         only: rows whose name holds this word; all by default.
@@ -47,13 +51,15 @@ def bench(seconds: float = 8.0, threads: int = 0, only: str = "") -> list[dict[s
         corpus = Corpus.prepare(file, SIZE, Decode(), "stretch", Path(scratch) / "store")
         for name, (ours, floor, format_) in _steps(Bench(corpus, precision, device)).items():
             if only in name:
+                bare = floor()
+                work, peak = flops(bare) / BATCH, matmul(format_, device)
                 turns = in_turns(
-                    partial(rate, ours(), slot, BATCH), partial(rate, floor(), slot, BATCH), REPEATS
+                    partial(rate, ours(), slot, BATCH), partial(rate, bare, slot, BATCH), REPEATS
                 )
                 step = f"{name}, ResNet-18, {SIZE[0]}x{SIZE[1]}, batch {BATCH}"
-                found.append(
-                    {"step": step, "precision": str(format_).removeprefix("torch."), **about, **turns}
-                )
+                near = {"GFLOP": work / 1e9, "peak": peak / 1e9, "of peak": turns["floor"] * work / peak}
+                format_name = str(format_).removeprefix("torch.")
+                found.append({"step": step, "precision": format_name, **about, **turns, **near})
         kinds = f"prepare, {bench_prepare.SIDE}-pixel PNG, JPEG, DICOM, {bench_prepare.WORKERS} processes"
         if only in kinds:
             films = max(8, int(seconds * FILMS_A_SECOND / PREPARED))
@@ -83,6 +89,20 @@ def in_turns(ours: Callable[[], float], floor: Callable[[], float], repeats: int
         "ours": statistics.median(mine for mine, _ in pairs), "floor": statistics.median(bare for _, bare in pairs),
         "ratio": statistics.median(ratios), "low": ratios[0], "high": ratios[-1],
     }  # fmt: skip
+
+
+def flops(step: Callable[[], object]) -> int:
+    """Multiplications and additions of products of matrices and convolutions, by torch's count."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return int(counter.get_total_flops())
+
+
+@cache
+def matmul(precision: torch.dtype, device: torch.device) -> float:
+    """The most multiplications and additions a second that this machine shows, in a product of large matrices."""
+    left, right = (torch.randn(MATRIX, MATRIX, device=device).to(precision) for _ in range(2))
+    return max(rate(lambda: left @ right, 0.2, 2 * MATRIX**3) for _ in range(LOOKS))
 
 
 def rate(step: Callable[[], object], seconds: float, images: int) -> float:

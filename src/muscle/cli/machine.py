@@ -68,7 +68,7 @@ def bench(
 
     rows = measure(seconds, threads, only)
     table(
-        ("step", "images/s", "floor", "ratio", "spread"),
+        ("step", "images/s", "floor", "ratio", "spread", "floor of peak"),
         [
             (
                 r["step"],
@@ -76,6 +76,7 @@ def bench(
                 f"{r['floor']:.1f}",
                 f"{r['ratio']:.3f}",
                 f"{r['low']:.3f} to {r['high']:.3f}",
+                f"{r['of peak']:.2f}" if "of peak" in r else "",
             )
             for r in rows
         ],

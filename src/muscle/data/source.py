@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,10 +18,9 @@ from pydantic import Field
 from muscle.data.splits import Split
 from muscle.errors import UsageError, UserError, among
 from muscle.parts import Part
-from muscle.types import Annotation, Labels, Sample, Target
+from muscle.types import NO_TRUTH, Labels, Sample, Target
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of sources and targets: they become parts of file names
-_NONE: Mapping[str, Annotation] = {}  # one for all films without truth: there may be millions
 
 
 class Source(Part):
@@ -103,16 +103,18 @@ class Source(Part):
                     f"source {name}: target {new!r}; allowed: letters, digits, '.', '-', '_', a letter or digit first; "
                     "give it another name with rename or target"
                 )
-        finished = sorted((self._finish(sample, mapping) for sample in samples), key=lambda sample: sample.id)
-        for before, after in zip(finished, finished[1:], strict=False):
+        for i, sample in enumerate(samples):  # in place: there may be millions
+            samples[i] = self._finish(sample, mapping)
+        samples.sort(key=lambda sample: sample.id)
+        for before, after in pairwise(samples):
             if before.id == after.id:
                 raise UserError(f"source {name}: {after.picture} is listed twice; give each image once")
         targets = [replace(target, name=mapping[target.name]) for target in targets]
-        used = {target for sample in finished for target in sample.annotations}
+        used = {target for sample in samples for target in sample.annotations}
         targets = [target for target in targets if target.name in used]
         for target in targets:
-            _check_two_classes(name, target, finished)
-        return finished, targets
+            _check_two_classes(name, target, samples)
+        return samples, targets
 
     def person(self, name: str, key: str) -> str:
         """The global key of a person called ``key`` in the collection; ``name`` stands for an unnamed one."""
@@ -139,10 +141,9 @@ class Source(Part):
     def _finish(self, sample: Sample, mapping: Mapping[str, str]) -> Sample:
         annotations = {mapping[old]: a for old, a in sorted(sample.annotations.items()) if old in mapping}
         spacing = sample.spacing or (None if self.spacing is None else (self.spacing, self.spacing))
-        patient = sample.id if sample.patient == sample.id else sample.patient  # one string for both
         return replace(
-            sample, patient=patient, body_part=sample.body_part or self.body_part, spacing=spacing,
-            annotations=annotations or _NONE,
+            sample, body_part=sample.body_part or self.body_part, spacing=spacing,
+            annotations=annotations or NO_TRUTH,
         )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from muscle.datasets._example import drawn, save
 from muscle.datasets._frames import Framed
 from muscle.datasets._patients import NamedPatients, hidden
 from muscle.errors import UsageError, UserError
-from muscle.types import Labels, Sample, Target
+from muscle.types import NO_TRUTH, Labels, Sample, Target
 
 
 class Folder(NamedPatients, Framed):
@@ -60,8 +60,9 @@ class Folder(NamedPatients, Framed):
 
     def _sample(self, name: str, path: str, truth: dict[str, Labels] | None = None) -> Sample:
         patient = self.patient(name, path) if self.patient_pattern else self._dicom_patient(path)
-        return Sample(id=f"{name}/{path}", path=path, source=name, patient=patient or f"{name}/{path}",
-                      split=part_of(path), annotations=truth or {})  # fmt: skip
+        film = f"{name}/{path}"
+        return Sample(id=film, path=path, source=name, patient=patient or film, split=part_of(path),
+                      annotations=truth or NO_TRUTH)  # fmt: skip
 
     def _dicom_patient(self, path: str) -> str:
         """The patient that a DICOM header names, as a key that does not show the ID; empty for other files.
