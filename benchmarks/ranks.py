@@ -1,6 +1,6 @@
 """Two ranks of one thread against one process of two threads: the same MoCo steps on the same batch, side by side.
 
-    python benchmarks/ranks.py [--repeats 5] [--seconds 6] [--batch 64 32]
+    python benchmarks/ranks.py [--repeats 5] [--seconds 6] [--batch 64 32] [--ways "one message" DDP]
 
 Gradients summed two ways: in one message (``World.sum_gradients``, what the engine does), and by DDP with buffers left
 alone. Runs alternate; ratios are of images per second to one process. 64 is the batch of the preset ``small``; what a
@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,7 @@ class _Losses(nn.Module):
 
 def rate(way: str, seconds: float, images: int) -> float:
     """Images a second of batches of so many images, on this and the other ranks together."""
-    torch.set_num_threads(2 // world().size)
-    torch.set_flush_denormal(True)
+    Machine(device="cpu", threads=2 // world().size).settle()
     torch.manual_seed(0)
     task = MoCo(batch_size=images, queue=IMAGES).resolve(IMAGES)
     stage = Stage(name="bench", tasks=(task,), schedule=Sequential(epochs_per_task=1))
@@ -87,7 +87,7 @@ def rate(way: str, seconds: float, images: int) -> float:
         optimizer.zero_grad(set_to_none=way != "DDP")
         learner.module("moco").after_step(learner.backbone)
         steps += 1
-        if not began and steps == 3:  # the first are slower
+        if not began and steps == 2:  # the first are slower
             began.append(time.monotonic())
             steps = 0
     return steps * images / (time.monotonic() - began[0])
@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--batch", type=int, nargs="+", default=[64, 32])
+    parser.add_argument("--ways", choices=WAYS[1:], nargs="+", default=WAYS[1:])
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.way:
@@ -111,20 +112,20 @@ def main() -> None:
     said: dict[str, Any] = {
         "what": f"MoCo, ResNet-18, {SIZE[0]}x{SIZE[1]}, bf16",
         "provenance": provenance(Machine(threads=2)),
-        "rows": [_row(batch, given.repeats, given.seconds) for batch in given.batch],
+        "rows": [_row(batch, given.ways, given.repeats, given.seconds) for batch in given.batch],
     }
     place = Path(__file__).resolve().parent / "results" / "ranks.json"
     place.write_text(json.dumps(said, indent=1) + "\n")
 
 
-def _row(batch: int, repeats: int, seconds: float) -> dict[str, Any]:
-    """Both ways beside one process, on batches of so many images."""
-    rates: dict[str, list[float]] = {way: [] for way in WAYS}
+def _row(batch: int, ways: Sequence[str], repeats: int, seconds: float) -> dict[str, Any]:
+    """These ways beside one process, on batches of so many images."""
+    rates: dict[str, list[float]] = {way: [] for way in (WAYS[0], *ways)}
     for _ in range(repeats):
         for way, found in rates.items():
             found.append(_measured(way, seconds, batch))
     ratio = {}
-    for way in WAYS[1:]:
+    for way in ways:
         r = [other / one for other, one in zip(rates[way], rates["one process"], strict=True)]
         ratio[way] = {"median": statistics.median(r), "low": min(r), "high": max(r)}
     row = {"batch": batch, "images_per_second": rates, "ratio": ratio}

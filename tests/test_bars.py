@@ -72,6 +72,23 @@ def test_only_a_gpu_fills_the_rows_of_a_gpu(
     assert (bars._gpu("floor")(), bars._gpu("kernels")()) == (found if device == "cuda" else (None, None))
 
 
+def test_the_arithmetic_of_a_step_stands_beside_the_best_product(
+    bars: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bars, "RESULTS", tmp_path)
+    assert bars.peaks() == "Not measured.\n"
+    step = {
+        "step": "MoCo, x",
+        "precision": "bfloat16",
+        "floor": 20.0,
+        "GFLOP": 12.0,
+        "peak": 300.0,
+        "of peak": 0.8,
+    }
+    (tmp_path / "bench.json").write_text(json.dumps({"rows": [step, {"step": "prepare", "floor": 5.0}]}))
+    assert bars.peaks().splitlines()[2:] == ["| MoCo | bfloat16 | 12.0 | 240 | 300 | 0.80 |"]
+
+
 def test_growth_is_told_with_what_the_nine_sets_would_take(
     bars: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

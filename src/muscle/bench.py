@@ -21,7 +21,7 @@ from muscle.data.decode import Decode
 from muscle.demo import write_phantoms
 from muscle.machine import DTYPES, Machine
 
-SIZE, BATCH, REPEATS = (160, 256), 32, 7
+SIZE, BATCH, REPEATS = (160, 256), 32, 5
 FILMS = 160  # of each part of the body
 FILMS_A_SECOND, PREPARED = 100, 5  # what a core or two decode; repeats of prepare
 MATRIX, LOOKS = 4096, 5  # rows and columns of matrices that show what arithmetic units can do; how often

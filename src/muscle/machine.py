@@ -107,7 +107,7 @@ def _cpu_has_bf16() -> bool:
 def _keep_freed_memory() -> None:
     """Has glibc keep what a step frees for the next one, up to 2 GiB in one piece.
 
-    Else it goes back to the system, and the activations of every step are paged in anew: a tenth of its time on a CPU.
+    Else it goes back to the system, and the activations of every step are paged in anew, on a CPU at a cost that shows.
     """
     if sys.platform == "linux" and hasattr(c := ctypes.CDLL(None), "mallopt"):
         c.mallopt(_MMAP_THRESHOLD, 2**30)
