@@ -68,19 +68,22 @@ from muscle.machine import Machine
 if sys.argv[1] == "settled":
     Machine(device="cpu", threads=1).settle()
 faults = []
-for _ in range(9):
+for _ in range(41):
     faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
     torch.ones(16, 2**20)
-print(faults[-1] - faults[3])
+print(faults[-1] - faults[0])
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked to")
 def test_what_a_step_frees_is_there_for_the_next() -> None:
-    """Oracle: the system's count of pages that a process had to be given, for 64 MiB that are freed and taken again."""
+    """Oracle: the system's count of pages that a process had to be given, for 64 MiB that are freed and taken again.
+
+    A few pieces are taken before one is left that fits, so this is a ratio.
+    """
 
     def faults(how: str) -> int:
         words = [sys.executable, "-c", STEPS, how]
         return int(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 
-    assert faults("settled") < 100 < 1000 < faults("plain")
+    assert 5 * faults("settled") < faults("plain")

@@ -91,7 +91,7 @@ class Points:
 
 
 Annotation = Labels | MaskFiles | MaskRuns | BoxList | Value | Points
-NO_TRUTH: Mapping[str, Annotation] = {}  # one for all films without: there may be millions
+NO_TRUTH: Mapping[str, Annotation] = {}  # one for all films that were read without: there may be millions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ class Sample:
     view: str = ""
     study: str = ""
     split: SplitName | None = None
-    annotations: Mapping[str, Annotation] = field(default_factory=lambda: NO_TRUTH)
+    annotations: Mapping[str, Annotation] = field(default_factory=dict)
     frame: int = 0
     sex: Literal["F", "M", ""] = field(default="", repr=False)
     age: float | None = field(default=None, repr=False)
