@@ -29,6 +29,7 @@ class Bar:
 
     what: str
     measure: Callable[[], Found | None]
+    file: str  # in results/, by its name: where it was measured
     least: float | None = None
     most: float | None = None
     cause: str = ""  # of a miss, or of a measurement that is missing
@@ -39,11 +40,12 @@ class Bar:
         found = self.measure()
         if found is None:
             return {"bar": self.what, "asked": asked, "measured": None, "range": "", "state": "not measured",
-                    "why": self.cause}  # fmt: skip
+                    "why": self.cause, "file": self.file}  # fmt: skip
         value, said = found
         reached = value >= self.least if self.least is not None else value <= (self.most or 0)
         return {"bar": self.what, "asked": asked, "measured": round(value, 3), "range": said,
-                "state": "pass" if reached else "miss", "why": "" if reached else self.cause}  # fmt: skip
+                "state": "pass" if reached else "miss", "why": "" if reached else self.cause,
+                "file": self.file}  # fmt: skip
 
 
 def _results(name: str) -> dict[str, Any] | None:
@@ -109,46 +111,49 @@ def _gpu(part: str) -> Callable[[], Found | None]:
 
 
 BARS = (
-    Bar("MoCo step, from the store, against its own floor", _ratio("bench", "MoCo"), 0.95),
-    Bar("MoCo against Lightly's tutorial, from files", _ratio("rivals", "MoCo beside Lightly, from files"), 4.0,
+    Bar("MoCo step, from the store, against its own floor", _ratio("bench", "MoCo"), "bench", 0.95),
+    Bar("MoCo against Lightly's tutorial, from files", _ratio("rivals", "MoCo beside Lightly, from files"),
+        "rivals", 4.0,
         cause="float32 binds theirs more than its loader does: from arrays it is hardly faster"),
     Bar("MoCo against the same from uncompressed small files, as shipped",
-        _ratio("rivals", "MoCo beside Lightly, from arrays, as shipped"), 1.2),
-    Bar("the same at equal precision", _ratio("rivals", "MoCo beside Lightly, from arrays, equal precision"), 1.2,
+        _ratio("rivals", "MoCo beside Lightly, from arrays, as shipped"), "rivals", 1.2),
+    Bar("the same at equal precision",
+        _ratio("rivals", "MoCo beside Lightly, from arrays, equal precision"), "rivals", 1.2,
         cause="the same arithmetic binds both"),
     Bar("classification against torchvision, step for step",
-        _ratio("rivals", "Classification beside torchvision, step"), 1.0,
+        _ratio("rivals", "Classification beside torchvision, step"), "rivals", 1.0,
         cause="ours draws its views in the step, theirs augments nothing; what else differs is no single operation"),
     Bar("classification against torchvision, from files",
-        _ratio("rivals", "Classification beside torchvision, from files, equal precision"), 1.5,
+        _ratio("rivals", "Classification beside torchvision, from files, equal precision"), "rivals", 1.5,
         cause="the same arithmetic binds both; beside it their loader costs less than half as much"),
     Bar("segmentation against torchvision, step for step",
-        _ratio("rivals", "Segmentation beside torchvision, step"), 1.0,
+        _ratio("rivals", "Segmentation beside torchvision, step"), "rivals", 1.0,
         cause="ours draws its views in the step, theirs augments nothing"),
     Bar("segmentation against torchvision, from files",
-        _ratio("rivals", "Segmentation beside torchvision, from files, equal precision"), 1.5,
+        _ratio("rivals", "Segmentation beside torchvision, from files, equal precision"), "rivals", 1.5,
         cause="the same arithmetic binds both; beside it their loader costs little"),
-    Bar("detection, paper preset, against torchvision", _ratio("rivals", "Detection beside torchvision"), 1.2),
-    Bar("10,000 cases: scores and default intervals, seconds", _scores, most=5.0),
-    Bar("two gloo ranks of a thread against a process of two threads, batch 64", _ranks, 0.9,
+    Bar("detection, paper preset, against torchvision",
+        _ratio("rivals", "Detection beside torchvision"), "rivals", 1.2),
+    Bar("10,000 cases: scores and default intervals, seconds", _scores, "scores", most=5.0),
+    Bar("two gloo ranks of a thread against a process of two threads, batch 64", _ranks, "ranks", 0.9,
         cause="batch norm sends 60 small messages a step, and at each the ranks wait for one another"),
-    Bar("growth of resident memory with the index, training", _growth("training"), most=0.1),
-    Bar("growth of resident memory with the films, prepare", _growth("prepare"), most=0.1,
+    Bar("growth of a process in memory with the index, training", _growth("training"), "memory", most=0.1),
+    Bar("growth of a process in memory with the films, prepare", _growth("prepare"), "memory", most=0.1,
         cause="what is known of each film is held in memory until the index is written"),
-    Bar("H200: ResNet-50, 800x500, bf16 MoCo against its floor", _gpu("floor"), 0.95, cause=GPU),
-    Bar("H200: input pipeline alone against the training rate", _gpu("reading"), 3.0, cause=GPU),
-    Bar("H200: kernel time of 50 steps", _gpu("kernels"), 0.95, cause=GPU),
+    Bar("H200: ResNet-50, 800x500, bf16 MoCo against its floor", _gpu("floor"), "gpu", 0.95, cause=GPU),
+    Bar("H200: input pipeline alone against the training rate", _gpu("reading"), "gpu", 3.0, cause=GPU),
+    Bar("H200: kernel time of 50 steps", _gpu("kernels"), "gpu", 0.95, cause=GPU),
 )  # fmt: skip
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """As Markdown; what is missed stands in bold."""
-    lines = ["| what | asked | measured | |", "| --- | --: | --: | --- |"]
+    lines = ["| what | asked | measured | | from |", "| --- | --: | --: | --- | --- |"]
     for row in rows:
         measured = "" if row["measured"] is None else f"{row['measured']:.2f} ({row['range']})"
         state = f"**{row['state']}**" if row["state"] == "miss" else row["state"]
         why = f": {row['why']}" if row["why"] else ""
-        lines.append(f"| {row['bar']} | {row['asked']} | {measured} | {state}{why} |")
+        lines.append(f"| {row['bar']} | {row['asked']} | {measured} | {state}{why} | {row['file']} |")
     return "\n".join(lines) + "\n"
 
 

@@ -41,18 +41,21 @@ def test_a_bar_is_passed_missed_or_not_measured(
                 {"rows": [{"step": "MoCo, x", "ratio": value, "low": 0.5, "high": 1.2}, {"step": "other"}]}
             )
         )
-        bar = bars.Bar("M", bars._ratio("bench", "MoCo"), 0.95, cause="slow")
+        bar = bars.Bar("M", bars._ratio("bench", "MoCo"), "bench", 0.95, cause="slow")
         found: dict[str, Any] = bar.row()
         return found
 
     assert row(0.95)["state"] == "pass" and row(0.95)["why"] == ""
     missed = row(0.9499)
     assert (missed["state"], missed["why"], missed["range"]) == ("miss", "slow", "0.50 to 1.20")
-    assert bars.table([missed]).splitlines()[2] == "| M | >= 0.95 | 0.95 (0.50 to 1.20) | **miss**: slow |"
-    assert bars.Bar("T", lambda: (5.1, "s"), most=5.0).row()["state"] == "miss"
-    assert bars.Bar("T", lambda: (5.0, "s"), most=5.0).row()["state"] == "pass"
+    assert (
+        bars.table([missed]).splitlines()[2]
+        == "| M | >= 0.95 | 0.95 (0.50 to 1.20) | **miss**: slow | bench |"
+    )
+    assert bars.Bar("T", lambda: (5.1, "s"), "scores", most=5.0).row()["state"] == "miss"
+    assert bars.Bar("T", lambda: (5.0, "s"), "scores", most=5.0).row()["state"] == "pass"
     for begins, name in (("other", "bench"), ("none", "bench"), ("MoCo", "absent")):
-        bar = bars.Bar("M", bars._ratio(name, begins), 0.95, cause="not here")
+        bar = bars.Bar("M", bars._ratio(name, begins), name, 0.95, cause="not here")
         assert (bar.row()["state"], bar.row()["measured"], bar.row()["why"]) == (
             "not measured",
             None,

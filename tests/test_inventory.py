@@ -22,7 +22,8 @@ def test_all_there_is(tmp_path: Path) -> None:
         runs / "a" / "results.json", json.dumps({"title": "T", "cells": [{"recipe": "x"}, {"recipe": "x"}]})
     )
     about = {"recipe": {"name": "md-moco"}, "images": 7, "sha256": "f" * 64}
-    write(runs / "b" / "backbone.json", json.dumps(about))
+    for name in "ab":  # the first was pre-trained and fine-tuned in one folder
+        write(runs / name / "backbone.json", json.dumps(about))
     write(
         runs / "checkpoints" / "k1" / "stage.json",
         json.dumps({"stage": {"name": "pretrain"}, "steps": 3, "minutes": 2}),
@@ -36,6 +37,7 @@ def test_all_there_is(tmp_path: Path) -> None:
     found = inventory(runs, stores)
     assert [(e["kind"], Path(e["where"]).name, e["what"]) for e in found] == [
         ("run", "a", "T: 2 cells of x"),
+        ("backbone", "a", "md-moco on 7 images, ffffffffffff"),
         ("backbone", "b", "md-moco on 7 images, ffffffffffff"),
         ("checkpoint", "k1", "pretrain, 3 steps, 2.0 min; for muscle validate: MUSCLE on germ, seed 2"),
         ("unfinished", "k2.running", "a stage to resume"),
@@ -43,7 +45,7 @@ def test_all_there_is(tmp_path: Path) -> None:
         ("store", "s", "4 images at 8x6"),
         ("unfinished", "t.partial", "a store to finish"),
     ]
-    assert found[3]["bytes"] == 5
+    assert found[4]["bytes"] == 5
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", "3"])

@@ -62,7 +62,7 @@ def test_settings_are_proposed_and_what_they_make_fits(corpus: Corpus) -> None:
     assert told(enough)[1:] == ("", "as they are")
     less = trial(corpus, usable((kept.of(32) + again.of(32)) / 2))
     gib, note, settings = told(less)
-    assert settings == "--recompute" and note.startswith(f"no: needs {gib:.1f} GiB")
+    assert settings == "--recompute" and note.startswith(f"no: moco needs {gib:.2g} GiB")
     assert told(trial(corpus, less.machine.memory, recompute=True))[1:] == ("", "as they are")
     little = trial(corpus, usable(again.of(8)) * 1.01)
     assert told(little)[2] == f"--recompute --set {SETTING}=4"

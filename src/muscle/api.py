@@ -125,6 +125,11 @@ def pretrain(
     last = pipeline.pretrain()[-1]
     folder.mkdir(parents=True, exist_ok=True)
     backbone_file = folder / "backbone.safetensors"
+    if backbone_file.is_file() and (before := paths.sha256_file(backbone_file)) != last.sha256:
+        progress.message(
+            f"{backbone_file}: held other weights ({before[:12]}), of other settings or films; they are replaced, and "
+            "what was fine-tuned from them no longer tells by the name of this folder what it started from"
+        )
     paths.atomic_write(backbone_file, last.backbone_file.read_bytes())
     about = {
         "recipe": wanted.dump(), "key": last.about["key"], "sha256": last.sha256, "size": list(wanted.size),
@@ -134,8 +139,8 @@ def pretrain(
     paths.atomic_write(folder / "backbone.json", json.dumps(about, indent=1))
     paths.atomic_write(folder / "recipe.yaml", wanted.yaml())
     paths.atomic_write(folder / "log.jsonl", last.log_file.read_bytes())
-    before = read_seen(Path(wanted.init.file)) if isinstance(wanted.init, Weights) else ()
-    write_seen(folder, corpus.learnable, before)
+    seen_before = read_seen(Path(wanted.init.file)) if isinstance(wanted.init, Weights) else ()
+    write_seen(folder, corpus.learnable, seen_before)
     _say_worth(about["features"], progress)
     return Pretrained(folder, backbone_file, last.sha256, about)
 

@@ -19,15 +19,20 @@ from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
 from muscle.demo import write_phantoms
+from muscle.errors import UsageError, among
 from muscle.machine import DTYPES, Machine
+from muscle.progress import SILENT, Progress
 
 SIZE, BATCH, REPEATS = (160, 256), 32, 5
 FILMS = 160  # of each part of the body
 FILMS_A_SECOND, PREPARED = 100, 5  # what a core or two decode; repeats of prepare
+STEPS = ("MoCo", "SimCLR", "classification", "evaluation", "segmentation", "detection")
 MATRIX, LOOKS = 4096, 5  # rows and columns of matrices that show what arithmetic units can do; how often
 
 
-def bench(seconds: float = 8.0, threads: int = 0, only: str = "") -> list[dict[str, Any]]:
+def bench(
+    seconds: float = 8.0, threads: int = 0, only: str = "", progress: Progress = SILENT
+) -> list[dict[str, Any]]:
     """The speed table: each of our steps beside the least that it can cost, timed in turns in one run.
 
     Training steps (ResNet-18, 160x256, batch 32, from a store on the disk) beside the same arithmetic on random tensors
@@ -39,8 +44,14 @@ def bench(seconds: float = 8.0, threads: int = 0, only: str = "") -> list[dict[s
     how near the floor comes to it.
 
     Args:
-        only: rows whose name holds this word; all by default.
+        only: rows whose name holds this text; all by default.
+
+    Raises:
+        UsageError: no row does.
     """
+    kinds = f"prepare, {bench_prepare.SIDE}-pixel PNG, JPEG, DICOM, {bench_prepare.WORKERS} processes"
+    if not any(only.lower() in name.lower() for name in (*STEPS, kinds)):
+        raise UsageError(f"only {only!r}: in the name of no row; {among(only, (*STEPS, 'prepare'))}")
     machine = Machine(threads=threads)
     machine.settle()
     precision, device = DTYPES[machine.precision("auto")], machine.torch_device()
@@ -50,7 +61,8 @@ def bench(seconds: float = 8.0, threads: int = 0, only: str = "") -> list[dict[s
         file = DataFile.load(write_phantoms(Path(scratch) / "films", FILMS, FILMS))
         corpus = Corpus.prepare(file, SIZE, Decode(), "stretch", Path(scratch) / "store")
         for name, (ours, floor, format_) in _steps(Bench(corpus, precision, device)).items():
-            if only in name:
+            if only.lower() in name.lower():
+                progress.message(f"measuring {name}")
                 bare = floor()
                 work, peak = flops(bare) / BATCH, matmul(format_, device)
                 turns = in_turns(
@@ -60,8 +72,8 @@ def bench(seconds: float = 8.0, threads: int = 0, only: str = "") -> list[dict[s
                 near = {"GFLOP": work / 1e9, "peak": peak / 1e9, "of peak": turns["floor"] * work / peak}
                 format_name = str(format_).removeprefix("torch.")
                 found.append({"step": step, "precision": format_name, **about, **turns, **near})
-        kinds = f"prepare, {bench_prepare.SIDE}-pixel PNG, JPEG, DICOM, {bench_prepare.WORKERS} processes"
-        if only in kinds:
+        if only.lower() in kinds.lower():
+            progress.message(f"measuring {kinds}")
             films = max(8, int(seconds * FILMS_A_SECOND / PREPARED))
             decoded = in_turns(*bench_prepare.sides(Path(scratch), films), PREPARED)
             found.append({"step": kinds, **about, "films": films, **decoded})

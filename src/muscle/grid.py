@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from muscle.machine import Machine
 from muscle.pipeline import Pipeline
 from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe
+from muscle.recompute import recomputing
 from muscle.report.scores import COLUMNS
 from muscle.results import Results
 
@@ -73,7 +75,14 @@ class Share:
 def prepare(
     recipe: Recipe, file: DataFile, store: Path, machine: Machine, progress: Progress = SILENT
 ) -> Corpus:
-    """The corpus that a recipe trains on: its data at its size, decoded its way."""
+    """The corpus that a recipe trains on: its data at its size, decoded its way.
+
+    Raises:
+        UserError: activations are to be computed again in a backbone that cannot, before anything is decoded.
+    """
+    if machine.recompute:
+        with recomputing(recipe.backbone.build().net, nullcontext):
+            pass
     return Corpus.prepare(file, recipe.size, recipe.decode, recipe.fit, store, machine.workers, progress)
 
 

@@ -16,7 +16,7 @@ def inventory(root: Path, stores: Path) -> list[dict[str, Any]]:
     for folder in _folders(root):
         if (folder / "results.json").is_file():
             found.append(_entry("run", folder, _read(folder / "results.json", _run)))
-        elif (folder / "backbone.json").is_file():
+        if (folder / "backbone.json").is_file():
             found.append(_entry("backbone", folder, _read(folder / "backbone.json", _backbone)))
     for folder in _folders(paths.checkpoints(root / "any")):
         if (folder / "stage.json").is_file():

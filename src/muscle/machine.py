@@ -27,7 +27,7 @@ class Machine(Part):
     """Where a run happens. ``threads``: of one process; bits are equal at equal thread count only."""
 
     device: str = "auto"  # auto, cpu, cuda, cuda:1
-    threads: int = Field(0, ge=0)  # 0: OMP_NUM_THREADS where it is set, else all cores
+    threads: int = Field(0, ge=0, le=4096)  # 0: OMP_NUM_THREADS where it is set, else all cores
     workers: int = Field(2, ge=0)  # processes that decode
     memory: float = Field(0.0, ge=0)  # GiB of the device that a process may take; 0: all
     recompute: bool = False  # activations in the backward pass: a third more arithmetic, far less memory
@@ -105,10 +105,10 @@ def _cpu_has_bf16() -> bool:
 
 
 def _keep_freed_memory() -> None:
-    """Has glibc keep what a step frees for the next one, up to 2 GiB in one piece.
+    """Has glibc keep what a step frees for the next one, up to 2 GiB.
 
     Else it goes back to the system, and the activations of every step are paged in anew, on a CPU at a cost that shows.
     """
     if sys.platform == "linux" and hasattr(c := ctypes.CDLL(None), "mallopt"):
-        c.mallopt(_MMAP_THRESHOLD, 2**30)
+        c.mallopt(_MMAP_THRESHOLD, 2**30) or c.mallopt(_MMAP_THRESHOLD, 2**25)  # the most that old ones take
         c.mallopt(_TRIM_THRESHOLD, 2**31 - 1)

@@ -163,7 +163,7 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise UserError(
             f"cannot write {target}: {error.strerror or error}; give a folder that can be written to and has room "
-            "(--out, MUSCLE_STORE or MUSCLE_CHECKPOINTS)"
+            "(the option that names it, MUSCLE_STORE or MUSCLE_CHECKPOINTS)"
         ) from error
     finally:
         with contextlib.suppress(OSError):

@@ -126,7 +126,7 @@ class Pipeline:
             said.append(f"backbone rate {stage.optimizer.backbone_rate:g}, {number} of {rates}{found}")
         if epochs > asked and not there:
             why = "finetune.more_images" if self.recipe.finetune.more_images else "finetune.least_steps"
-            said.append(f"{epochs} epochs instead of {asked}, to reach {why}")
+            said.append(f"{epochs} epochs instead of {asked}, to reach {why} (0: no more than asked)")
         if said:
             self.progress.message(f"{stage.name}: {'; '.join(said)}")
 

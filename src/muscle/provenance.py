@@ -17,6 +17,7 @@ import torch
 from muscle.machine import Machine
 
 STARTED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())  # when this process came here
+NOT_CODE = [f":(top,exclude){name}" for name in ("docs", "benchmarks/results", "*.md")]  # in git's words
 PACKAGES = ("muscle-xray", "torch", "torchvision", "timm", "numpy")
 
 
@@ -50,7 +51,7 @@ def _cpu_name() -> str:
 
 
 def _commit() -> str:
-    """The commit of the source tree that runs, with ``+changes`` where files differ from it; empty outside one."""
+    """The commit of the source tree that runs, with ``+changes`` where its code differs; empty outside one."""
     here = Path(__file__).resolve().parent
     git = ["git", "-C", str(here)]
     try:
@@ -58,7 +59,11 @@ def _commit() -> str:
             [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
         ).stdout.strip()
         changed = subprocess.run(
-            [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True, timeout=10
+            [*git, "status", "--porcelain", "-uno", "--", ":/", *NOT_CODE],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return ""

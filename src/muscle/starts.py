@@ -12,7 +12,7 @@ from typing import Any
 from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
 from muscle.data.normalization import Normalization
-from muscle.errors import UsageError, UserError
+from muscle.errors import UsageError, UserError, among
 from muscle.parts import from_yaml, override
 from muscle.progress import SILENT, Progress
 from muscle.recipe import ImageNet, Recipe, Weights
@@ -90,6 +90,19 @@ def load_recipe(
     return found
 
 
+def _lacks(path: Path) -> str:
+    """Why nothing can start from a path, in words."""
+    if (path / "results.json").is_file():
+        return "a run that fine-tuned, which has no one backbone; its models lie in `checkpoints` beside it"
+    if path.exists():
+        return "it holds no backbone.safetensors"
+    beside = path.absolute().parent
+    others = sorted(p.name for p in beside.iterdir() if p.is_dir()) if beside.is_dir() else []
+    return (
+        f"there is no such file or folder; {among(path.name, others)}" if others else "no such file or folder"
+    )
+
+
 def start_recipe(start: str | Path | Pretrained, preset: str, backbone: str | None = None) -> Recipe:
     """A recipe that only fine-tunes: from ``scratch``, ``imagenet``, a run's folder, or a file of weights.
 
@@ -106,7 +119,8 @@ def start_recipe(start: str | Path | Pretrained, preset: str, backbone: str | No
     file = path / "backbone.safetensors" if path.is_dir() else path
     if not file.is_file():
         raise UsageError(
-            f"start {str(start)!r}: allowed: scratch, imagenet, a folder with backbone.safetensors, a file of weights"
+            f"start {str(start)!r}: {_lacks(path)}; allowed: scratch, imagenet, the folder of a `muscle pretrain` "
+            "(with backbone.safetensors), a file of weights"
         )
     name = re.sub(r"[^A-Za-z0-9-]+", "-", path.name if path.is_dir() else path.stem)
     found = recipe("scratch", preset, backbone or BACKBONE)

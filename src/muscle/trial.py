@@ -143,7 +143,9 @@ class Fits:
             return {"step GiB": None}, failed[asked]
         mine = needs[asked].of(-(-trial.batch // task.accumulate))
         short = (
-            f"no: needs {mine / GIB:.1f} GiB, {self.room / GIB:.1f} are usable" if mine > self.room else ""
+            f"no: {task.kind} needs {mine / GIB:.2g} GiB, {self.room / GIB:.2g} are usable"
+            if mine > self.room
+            else ""
         )
         return {"step GiB": round(mine / GIB, 2)}, short
 

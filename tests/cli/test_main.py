@@ -83,6 +83,12 @@ MISUSE = {
     "features from nowhere": ("embed", "FILMS", "--from", "nowhere"),
     "a folder to scan that is not there": ("data", "scan", "nowhere"),
     "a folder to list that is not there": ("ls", "nowhere"),
+    "memory without end": ("pretrain", "FILMS", "--plan", "--memory", "inf"),
+    "more threads than a machine has": ("pretrain", "FILMS", "--threads", "99999999999"),
+    "no row of the bench": ("bench", "--only", "mocco"),
+    "a measurement without end": ("bench", "--seconds", "inf"),
+    "a measurement into a folder": ("bench", "--only", "moco", "--to", "."),
+    "a measurement to nowhere": ("bench", "--only", "moco", "--to", "nowhere/x.json"),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,30 @@ def test_a_second_command_finds_the_result_and_trains_nothing(trained) -> None:
 
 
 @pytest.mark.slow
+def test_weights_that_take_the_place_of_others_are_told(trained, tmp_path: Path) -> None:
+    """The run's folder and its checkpoints are copied; another seed is another run."""
+    shutil.copytree(trained.out.parent, tmp_path / "runs")
+    words = (
+        *command.PRETRAIN,
+        "--out",
+        tmp_path / "runs" / "mine",
+        "--store",
+        trained.out.parents[1] / "store",
+    )
+    told = f"held other weights ({trained.sha256[:12]})"
+    assert told not in command.muscle("pretrain", trained.films, *words).err
+    other = command.muscle("pretrain", trained.films, *words, "--set", "seed=1")
+    assert trained.sha256 not in other.done() and told in other.err
+
+
+def test_what_cannot_be_computed_again_is_refused_before_anything_is_decoded(trained, tmp_path: Path) -> None:
+    words = (*command.PRETRAIN, "--recompute", "--set", "backbone={kind: timm, name: regnetx_002}")
+    ended = command.muscle(
+        "pretrain", trained.films, *words, "--store", tmp_path / "store", "--out", tmp_path / "x"
+    )
+    assert "no residual blocks" in ended.refused(1) and not list(tmp_path.iterdir())
+
+
 def test_killed_in_the_middle_again_and_again_it_ends_with_the_same_bytes(trained, tmp_path: Path) -> None:
     """kill -9 while decoding, between epochs and within one; then to the end. Oracle: the unbroken run."""
     words = (

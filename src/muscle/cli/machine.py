@@ -11,6 +11,7 @@ import typer
 from muscle import paths
 from muscle.cli.console import out, shown, table
 from muscle.cli.options import AsJson, Device, Threads
+from muscle.errors import UsageError
 
 
 def demo(
@@ -51,22 +52,28 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def bench(
-    seconds: Annotated[float, typer.Option(help="Time to measure each side of each row for.", min=1)] = 8.0,
+    seconds: Annotated[
+        float, typer.Option(help="Time to measure each side of each row for.", min=1, max=3600)
+    ] = 8.0,
     threads: Threads = 0,
-    only: Annotated[str, typer.Option(help="Rows with this word in their name.")] = "",
+    only: Annotated[str, typer.Option(help="Rows with this in their name.")] = "",
     to: Annotated[
         Path | None, typer.Option("--to", help="Also write JSON: the rows, the machine, the commit.")
     ] = None,
 ) -> None:
     """Speed on this machine: our steps beside the least that they can cost, measured in the same run.
 
-    Example: muscle bench
+    Images a second are medians of turns that alternate; the ratio is the median of each turn's, the spread its range.
+    Nothing else should run meanwhile. Example: muscle bench
     """
     from muscle.bench import bench as measure
     from muscle.machine import Machine
     from muscle.provenance import provenance
 
-    rows = measure(seconds, threads, only)
+    if to is not None and (to.is_dir() or not to.absolute().parent.is_dir()):
+        raise UsageError(f"--to {to}: give a file in a folder that exists")
+    with shown() as progress:
+        rows = measure(seconds, threads, only, progress)
     table(
         ("step", "images/s", "floor", "ratio", "spread", "floor of peak"),
         [

@@ -37,13 +37,16 @@ Threads = Annotated[
     int,
     typer.Option(
         min=0,
+        max=4096,
         help="Threads to compute with; 0: OMP_NUM_THREADS, else all cores. Bits are equal at equal count.",
     ),
 ]
 Memory = Annotated[
     float,
     typer.Option(
-        min=0, help="GiB of memory: --plan proposes settings, a GPU takes no more. 0: all of the GPU."
+        min=0,
+        max=1e6,
+        help="GiB of memory: --plan proposes settings, a GPU takes no more. 0: all of the GPU.",
     ),
 ]
 Recompute = Annotated[

@@ -168,6 +168,11 @@ class Corpus:
             self.progress.message(
                 f"{twins} training films are near-duplicates of validation or test films and are not learned from"
             )
+        if again := len(self.learnable) - len(self.pool):
+            self.progress.message(
+                f"{again} training films are copies or near-duplicates of another training film: pretext tasks see "
+                f"one of each, {len(self.pool)} films"
+            )
 
     @cached_property
     def held_out(self) -> HeldOut:

@@ -101,7 +101,8 @@ def inside(text: str, where: str) -> str:
     path = PurePosixPath(text.strip().replace("\\", "/"))
     if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         raise UserError(
-            f"{where}: path {text!r} leaves the source's root; allowed: paths relative to it, without '..'"
+            f"{where}: path {text!r} leaves the source's root; allowed: paths relative to it, without '..'; give as "
+            "root a folder that holds tables and pictures both"
         )
     return path.as_posix()
 
