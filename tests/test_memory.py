@@ -92,6 +92,12 @@ def test_the_fewest_parts_that_have_room(room: float, accumulate: int, parts: in
         assert in_parts(SimCLR(batch_size=16), 16, room, Need(20, 5)) == whole  # its negatives are the batch
 
 
+@pytest.mark.parametrize(("room", "parts"), [(60, 2), (59, 4), (40, 4), (39, None)])
+def test_of_uneven_parts_the_largest_must_have_room(room: float, parts: int | None) -> None:
+    """A batch of 15: halves of 8 and 7 images, which take 60 and 55; quarters of 4, 4, 4 and 3, which take 40."""
+    assert in_parts(MoCo(batch_size=15), 15, room, Need(20, 5)) == parts
+
+
 @pytest.mark.parametrize(
     ("task", "recompute", "ways"),
     [

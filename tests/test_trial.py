@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import tiny
 import torch
@@ -81,6 +83,42 @@ def test_of_several_tasks_all_must_fit(corpus: Corpus) -> None:
     assert settings == "--recompute --set a.accumulate=2"
     (name,) = fits.settings()
     assert name == f"settings for {one.machine.memory:g} GiB"
+
+
+@pytest.mark.parametrize("first", [16, 32])
+def test_tasks_that_share_a_setting_are_in_as_many_parts_as_the_largest_needs(
+    first: int, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a GiB an image, 20 usable: a batch of 16 has room, one of 32 needs two parts, whichever is asked first."""
+    monkeypatch.setattr(Trial, "need", lambda self, recompute: Need(0, GIB))
+    one = trial(corpus, usable(20 * GIB))
+    fits = Fits(one.machine)
+    for batch in (first, 48 - first):
+        fits.told(replace(one, task=one.task.with_(batch_size=batch)), SETTING)
+    assert fits.choice() == (False, {SETTING: 2})
+    assert list(fits.settings().values()) == [f"--set {SETTING}=2"]
+
+
+def test_a_step_in_uneven_parts_takes_what_its_largest_takes(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """32 images in parts of 11, 11 and 10; by hand: 20 GiB, and 5 for each of 11."""
+    monkeypatch.setattr(Trial, "need", lambda self, recompute: Need(20 * GIB, 5 * GIB))
+    memory, note, _ = told(trial(corpus, usable(74 * GIB), accumulate=3))
+    assert memory == 75 and note == "no: needs 75.0 GiB, 74.0 are usable"
+
+
+@pytest.mark.parametrize(("images", "settings"), [(84, "as they are"), (86, f"--set {SETTING}=2")])
+def test_of_a_device_15_percent_are_left_to_its_libraries(
+    images: int, settings: str, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/memory.md says: of 100 GiB, at a GiB an image."""
+    monkeypatch.setattr(Trial, "need", lambda self, recompute: Need(0, GIB))
+    one = trial(corpus, 100.0)
+    one = replace(one, task=one.task.with_(batch_size=images), rows=images)
+    memory, note, told_ = told(one)
+    assert (memory, told_) == (images, settings)
+    assert note == ("" if images < 85 else "no: needs 86.0 GiB, 85.0 are usable")
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), UserError("no blocks")])

@@ -17,6 +17,7 @@ import pytest
 SUPPORT = Path(__file__).resolve().parent.parent / "support"
 SIZES = (2, 4)  # beside one
 CLOSE = 1e-6  # relative
+METHODS = ("muscle", "shuffle", "simclr", "parts")
 
 
 def launched(ranks: int, *command: str) -> list[str]:
@@ -52,7 +53,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]
 
 
 @pytest.mark.parametrize("ranks", SIZES)
-@pytest.mark.parametrize("method", ["muscle", "shuffle", "simclr"])
+@pytest.mark.parametrize("method", METHODS)
 def test_losses_of_every_step_are_those_of_one_process(
     found: dict[int, dict[str, Any]], method: str, ranks: int
 ) -> None:
@@ -69,7 +70,7 @@ def test_every_kind_of_task_was_trained(found: dict[int, dict[str, Any]]) -> Non
 
 
 @pytest.mark.parametrize("ranks", SIZES)
-@pytest.mark.parametrize("method", ["muscle", "shuffle", "simclr"])
+@pytest.mark.parametrize("method", METHODS)
 def test_weights_and_statistics_end_up_the_same(
     found: dict[int, dict[str, Any]], method: str, ranks: int
 ) -> None:

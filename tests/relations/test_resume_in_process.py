@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+import torch
 from kills import EAGER, Killed, Killer
 
 from muscle import engine
@@ -85,3 +86,19 @@ def test_a_kill_in_fine_tuning_keeps_the_best_epoch(corpus: Corpus, tmp_path: Pa
     made = tiny.tuned(tiny.pipeline(method, corpus, tmp_path / "b", machine=EAGER), "pneumonia", 0)
     assert made.about["best"] == expected.about["best"]
     assert made.about["files"] == expected.about["files"]
+
+
+def test_a_run_that_several_processes_began_says_how_many_shared_its_batches(
+    corpus: Corpus, unbroken: dict[str, Checkpoint], tmp_path: Path
+) -> None:
+    """Two, by its snapshot, then this one alone: of either the order of sums may be in the last bits."""
+    method = methods()["pretrain"]
+    stage = method.stages[-1].name
+    with pytest.raises(Killed):
+        tiny.pipeline(method, corpus, tmp_path, Killer(stage, 2), EAGER).pretrain()
+    (file,) = tmp_path.glob("*.running/snapshot.pt")
+    torch.save(torch.load(file, weights_only=True) | {"ranks": [2]}, file)
+    last = Killer("none", 0)
+    made = tiny.pipeline(method, corpus, tmp_path, last, EAGER).pretrain()[-1]
+    assert made.about["ranks"] == [2, 1] and unbroken["pretrain"].about["ranks"] == [1]
+    assert f"{stage}: computed by [2, 1] processes in turn" in last.messages

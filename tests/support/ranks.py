@@ -20,14 +20,19 @@ import torch
 from torch import Tensor
 
 from muscle import distributed, engine, scoring
+from muscle.data.augment import Views
 from muscle.data.data_file import DataFile
 from muscle.data.sampling import blocks
 from muscle.datasets.v7_lungs import V7Lungs
+from muscle.optim import Optimizer
 from muscle.pipeline import Pipeline
 from muscle.recipe import Recipe
+from muscle.schedules import Sequential
 from muscle.scoring import main_score, predict_together
+from muscle.tasks.classification import Classification
 from muscle.tasks.moco import MoCo, _MoCo
 
+STILL = Views(flip=0.0, rotate=0.0, shift=0.0)
 # Four ranks also compute activations again in the backward pass: the numbers must not know.
 MACHINE = tiny.MACHINE.with_(recompute=os.environ.get("WORLD_SIZE") == "4")
 
@@ -51,17 +56,30 @@ def watch_queue(folder: Path, rank: int) -> None:
 
 
 def methods() -> dict[str, Recipe]:
-    """Every kind of task, alternating heads, batches that two and four do not divide."""
+    """Every kind of task, alternating heads, batches that two and four do not divide, also in parts.
+
+    Two processes compute the 11 images of a step in three parts, of which each has an uneven share; four have two
+    parts. The rest is such that parts do not show: no batch statistics, no views, and steps as long as gradients.
+    """
     muscle = tiny.small("muscle", rounds=1)
     contrast, continual = muscle.stages
     odd = continual.with_(tasks=tuple(task.with_(batch_size=7) for task in continual.tasks))
     (moco,) = contrast.tasks
     assert isinstance(moco, MoCo)
     dealt = contrast.with_(tasks=(moco.with_(batch_norm="shuffle", groups=4),))
+    labels = Classification(data="pneumonia", batch_size=11, accumulate=3, views=STILL)
+    parts = continual.with_(
+        tasks=(labels,),
+        optimizer=Optimizer(name="sgd", rate=0.05),
+        schedule=Sequential(epochs_per_task=3),
+        batch_norm="frozen",
+        regularizers=(),
+    )
     return {
         "muscle": muscle.with_(stages=(contrast, odd)),
         "shuffle": muscle.with_(stages=(dealt,)),
         "simclr": tiny.small("simclr"),
+        "parts": muscle.with_(stages=(parts,)),
     }
 
 
