@@ -64,7 +64,7 @@ def test_settings_are_proposed_and_what_they_make_fits(corpus: Corpus) -> None:
     assert told(enough)[1:] == ("", "as they are")
     less = trial(corpus, usable((kept.of(32) + again.of(32)) / 2))
     gib, note, settings = told(less)
-    assert settings == "--recompute" and note.startswith(f"no: moco needs {gib:.2g} GiB")
+    assert settings == "--recompute" and note.startswith(f"no: moco needs {gib:.2g}")
     assert told(trial(corpus, less.machine.memory, recompute=True))[1:] == ("", "as they are")
     little = trial(corpus, usable(again.of(8)) * 1.01)
     assert told(little)[2] == f"--recompute --set {SETTING}=4"
@@ -105,7 +105,7 @@ def test_a_step_in_uneven_parts_takes_what_its_largest_takes(
     """32 images in parts of 11, 11 and 10; by hand: 20 GiB, and 5 for each of 11."""
     monkeypatch.setattr(Trial, "need", lambda self, recompute: Need(20 * GIB, 5 * GIB))
     memory, note, _ = told(trial(corpus, usable(74 * GIB), accumulate=3))
-    assert memory == 75 and note == "no: needs 75.0 GiB, 74.0 are usable"
+    assert memory == 75 and note == "no: moco needs 75 GiB, 74 are usable"
 
 
 @pytest.mark.parametrize(("images", "settings"), [(84, "as they are"), (86, f"--set {SETTING}=2")])
@@ -118,7 +118,7 @@ def test_of_a_device_15_percent_are_left_to_its_libraries(
     one = replace(one, task=one.task.with_(batch_size=images), rows=images)
     memory, note, told_ = told(one)
     assert (memory, told_) == (images, settings)
-    assert note == ("" if images < 85 else "no: needs 86.0 GiB, 85.0 are usable")
+    assert note == ("" if images < 85 else "no: moco needs 86 GiB, 85 are usable")
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), UserError("no blocks")])

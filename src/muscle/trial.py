@@ -143,7 +143,7 @@ class Fits:
             return {"step GiB": None}, failed[asked]
         mine = needs[asked].of(-(-trial.batch // task.accumulate))
         short = (
-            f"no: {task.kind} needs {mine / GIB:.2g} GiB, {self.room / GIB:.2g} are usable"
+            f"no: {task.kind} needs {mine / GIB:.3g} GiB, {self.room / GIB:.3g} are usable"
             if mine > self.room
             else ""
         )
