@@ -117,7 +117,7 @@ def test_rates_and_added_epochs_are_said(corpus: Corpus, tmp_path: Path) -> None
     said = [text for text in heard if "backbone rate" in text]
     assert len(said) == 2
     assert said[1].startswith("finetune-pneumonia: backbone rate 0.0001, 2 of 2; ")
-    assert said[1].endswith("epochs instead of 1, to reach finetune.least_steps")
+    assert said[1].endswith("epochs instead of 1, to reach finetune.least_steps (0: no more than asked)")
     heard.clear()
     run.finetune_grid("pneumonia", 0)
     assert heard == [
