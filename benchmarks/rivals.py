@@ -30,7 +30,7 @@ that with channels last.
 - Reading: the same small films from our store, and from litdata's chunks; nothing is done with the batches. Ours adds
   to the pixels what normalizes them, and ids. litdata starts its workers once; its epochs follow each other.
 
-Differs from the published loops: loaders draw from one endless order, since 200 films would have them restart their
+Differs from the published loops: loaders draw from one endless order, since 128 or 200 films would have them restart their
 workers every sixth batch; no rate follows a curve, nothing is logged, nobody asks for the loss. Threads and flushed
 denormal numbers are set alike on both sides; that a process keeps the memory that a step frees is ours
 (``Machine.settle``), and theirs is as torch comes.
@@ -75,7 +75,7 @@ BATCH, DENSE_BATCH, DETECTION_BATCH = 32, 16, 2
 QUEUE = BATCH * 4
 REPEATS = 5
 LEAST = theirs.WORKERS  # steps of a turn at least: workers deliver their batches in pairs
-SMALL = 4096  # films of the rows on reading
+SMALL = 2048  # films of the rows on reading
 MISSING = "not measured: install muscle-xray[bench]"
 
 Row = dict[str, Any]
