@@ -5,7 +5,7 @@
 
 Writes ``benchmarks/results/rivals.json``, whole, at the end of a run of all rows. Both sides of a row have the same
 films, batch, depth (ResNet-18), input size and threads; each runs in processes of its own and is stopped by signal when
-the other has its turn. A first turn of each does not count; the ratio, ours to theirs in images a second, is the median
+the other has its turn. The first two steps of each do not count; the ratio, ours to theirs in images a second, is the median
 over the repeats, with its range. The films are drawn: chests of 1024 pixels a side, half PNG and half JPEG, with lung
 masks and boxes. All files are in the system's cache. Memory is the most that a side's processes hold for themselves.
 

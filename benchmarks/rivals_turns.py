@@ -145,14 +145,14 @@ def plain(machine: Machine) -> None:
 def in_turns(
     ours: Steps, theirs: Steps, machine: Machine, seconds: float, least: int, repeats: int
 ) -> dict[str, Any]:
-    """Both sides in images a second, and their ratio, after a first turn of each that does not count."""
+    """Both sides in images a second, and their ratio, after a step of each that does not count."""
     with ExitStack() as stack:
         ways = (ours, machine.settle), (theirs, partial(plain, machine))
         sides = [stack.enter_context(Side(steps, settle)) for steps, settle in ways]
         for side in sides:
             side.ready()
         for side in sides:
-            side.turn(seconds, least, watched=True)
+            side.turn(0.0, 1, watched=True)
         pairs = [[side.turn(seconds, least) for side in sides] for _ in range(repeats)]
         memory = [
             {f"{who} {what}": n for what, n in side.memory().items()}
