@@ -5,9 +5,10 @@
 
 Writes ``benchmarks/results/rivals.json``, whole, at the end of a run of all rows. Both sides of a row have the same
 films, batch, depth (ResNet-18), input size and threads; each runs in processes of its own and is stopped by signal when
-the other has its turn. The first two steps of each do not count; the ratio, ours to theirs in images a second, is the median
-over the repeats, with its range. The films are drawn: chests of 1024 pixels a side, half PNG and half JPEG, with lung
-masks and boxes. All files are in the system's cache. Memory is the most that a side's processes hold for themselves.
+the other has its turn. The first two steps of each do not count; the ratio, ours to theirs in images a second, is the
+median over the repeats, with its range. The films are drawn: chests of 1024 pixels a side, half PNG and half JPEG, with
+lung masks and boxes. All files are in the system's cache. Memory is the most that a side's processes hold for
+themselves.
 
 *Ours* reads a store (``prepared``: the seconds that it took to write, by two processes, once for all epochs), one batch
 ahead in a thread, computes in the machine's precision with channels last on one grey channel, draws the views of the
@@ -30,9 +31,9 @@ that with channels last.
 - Reading: the same small films from our store, and from litdata's chunks; nothing is done with the batches. Ours adds
   to the pixels what normalizes them, and ids. litdata starts its workers once; its epochs follow each other.
 
-Differs from the published loops: loaders draw from one endless order, since 128 or 200 films would have them restart their
-workers every sixth batch; no rate follows a curve, nothing is logged, nobody asks for the loss. Threads and flushed
-denormal numbers are set alike on both sides; that a process keeps the memory that a step frees is ours
+Differs from the published loops: loaders draw from one endless order, since so few films would have them restart
+their workers every few batches; no rate follows a curve, nothing is logged, nobody asks for the loss. Threads and
+flushed denormal numbers are set alike on both sides; that a process keeps the memory that a step frees is ours
 (``Machine.settle``), and theirs is as torch comes.
 """
 
