@@ -22,6 +22,7 @@ from muscle.predictions import Predictions
 from muscle.recipe import Recipe
 from muscle.report.page import report
 from muscle.results import Results
+from muscle.seal import sealed
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +180,7 @@ def test_a_run_stands_for_the_model_that_it_kept(place: Path, tmp_path: Path) ->
         validate(run, *how)
     data = json.loads((run / "results.json").read_text())
     data["cells"].append(cell(place) | {"key": "f" * 64, "seed": 7, "title": "Other"})
-    (run / "results.json").write_text(json.dumps(data))
+    (run / "results.json").write_text(sealed(data))
     for one in data["cells"]:
         shutil.copytree(model(place), tmp_path / "checkpoints" / one["key"][:16])
     with pytest.raises(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from muscle.provenance import provenance
 from muscle.recipe import Recipe, Weights
 from muscle.recipes import RECIPES
 from muscle.results import Results
+from muscle.seal import sealed
 from muscle.starts import (
     Pretrained,
     Sources,
@@ -136,7 +136,7 @@ def pretrain(
         "normalization": wanted.normalization.dump(), "decode": wanted.decode.dump(), "fit": wanted.fit,
         "images": len(corpus.pool), "features": _last_features(last.about["matrix"]), "provenance": provenance(machine),
     }  # fmt: skip
-    paths.atomic_write(folder / "backbone.json", json.dumps(about, indent=1))
+    paths.atomic_write(folder / "backbone.json", sealed(about))
     paths.atomic_write(folder / "recipe.yaml", wanted.yaml())
     paths.atomic_write(folder / "log.jsonl", last.log_file.read_bytes())
     seen_before = read_seen(Path(wanted.init.file)) if isinstance(wanted.init, Weights) else ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from muscle.metrics.boxes import IOUS, match
 from muscle.metrics.masks import FAR
 from muscle.paths import atomic_write
 from muscle.predictions import Predictions
+from muscle.seal import unsealed
 
 FILE = "cases.parquet"
 KNOWN = ("source", "body_part", "view", "sex", "age", "scanner")  # of each case; empty where unknown
@@ -43,7 +43,7 @@ def write_cases(out: Path) -> Path:
     Raises:
         UserError: predictions that are not there, or damaged.
     """
-    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    results = unsealed((out / "results.json").read_bytes())
     whole = pa.BufferOutputStream()
     with pq.ParquetWriter(whole, SCHEMA, compression="zstd") as writer:
         for cell in results["cells"]:

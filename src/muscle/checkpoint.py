@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from torch import Tensor
 from muscle.backbones import BackboneModule
 from muscle.errors import UserError
 from muscle.paths import atomic_write, sha256_file
+from muscle.seal import sealed, unsealed
 from muscle.weights import save_backbone
 
 FORMAT = 1
@@ -47,7 +47,7 @@ class Checkpoint:
         folder = root / key[:16]
         manifest = folder / "stage.json"
         try:
-            about = json.loads(manifest.read_text(encoding="utf-8"))
+            about = unsealed(manifest.read_bytes())
         except ValueError as error:
             raise UserError(f"{manifest}: damaged ({error}); remove {folder} to compute it again") from None
         if about.get("format") != FORMAT:
@@ -109,7 +109,7 @@ class Checkpoint:
         atomic_write(folder / "log.jsonl", log)
         files["log.jsonl"] = sha256_file(folder / "log.jsonl")
         about = {"format": FORMAT, "key": key, **about, "files": files}
-        atomic_write(folder / "stage.json", json.dumps(about, indent=1))
+        atomic_write(folder / "stage.json", sealed(about))
         return cls(folder, about)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from muscle.recipe import Recipe, Stage, Weights
 from muscle.report.reading import load_results
 from muscle.results import Results
 from muscle.scoring import predict_together
+from muscle.seal import sealed, unsealed
 from muscle.statistics.intervals import describe
 from muscle.tasks import Task, TaskModule
 from muscle.types import Target
@@ -53,7 +53,7 @@ def take_home(checkpoint: Checkpoint, pipeline: Pipeline, cell: Mapping[str, Any
         "recipe": recipe.dump(), "target": asdict(rows.target), "train_images": len(rows.train),
         **{k: cell[k] for k in ("title", "task", "seed", "threshold", "temperature")},
     }  # fmt: skip
-    paths.atomic_write(checkpoint.folder / FILE, json.dumps(about, indent=1))
+    paths.atomic_write(checkpoint.folder / FILE, sealed(about))
 
 
 def at_home(root: Path, key: str) -> bool:
@@ -183,8 +183,8 @@ def _model(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
             "(`muscle ls` names them; muscle compare --keep-weights keeps those of every seed)"
         )
     try:
-        about: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        key = json.loads((folder / "stage.json").read_text(encoding="utf-8"))["key"]
+        about = unsealed((folder / FILE).read_bytes())
+        key = unsealed((folder / "stage.json").read_bytes())["key"]
         lacking = [name for name in KEPT if name not in about]
     except (ValueError, KeyError, TypeError) as error:
         lacking = [f"damaged: {error}"]

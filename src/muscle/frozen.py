@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +22,7 @@ from muscle.machine import Machine
 from muscle.parts import digest
 from muscle.recipe import Recipe, Weights, assign_roles
 from muscle.scoring import subset
+from muscle.seal import unsealed
 
 EMBEDDED = 2000  # films in the picture of the features at most
 
@@ -126,7 +126,7 @@ def labels_seen(recipe: Recipe, corpus: Corpus, task: TaskRows) -> bool:
     about = Path(recipe.init.file).with_name("backbone.json")
     if not about.is_file():
         return False
-    before = Recipe.parse(json.loads(about.read_text(encoding="utf-8"))["recipe"])
+    before = Recipe.parse(unsealed(about.read_bytes())["recipe"])
     learned = [t for stage in before.stages for t in stage.tasks if t.needs == "labels"]
     if not any(t.data == name if t.left_out is None else name not in t.left_out for t in learned):
         return False

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from muscle import paths
+from muscle.seal import unsealed
 
 
 def inventory(root: Path, stores: Path) -> list[dict[str, Any]]:
@@ -43,7 +43,7 @@ def _folders(root: Path) -> list[Path]:
 def _read(file: Path, say: Callable[[Any], str]) -> str:
     """What a file says of its folder; one that cannot be read is named, for the others are still worth a list."""
     try:
-        return say(json.loads(file.read_text(encoding="utf-8")))
+        return say(unsealed(file.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError):
         return f"damaged: {file.name} cannot be read"
 

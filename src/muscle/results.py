@@ -23,6 +23,7 @@ from muscle.predictions import Predictions
 from muscle.provenance import provenance
 from muscle.recipe import Recipe, Weights
 from muscle.report.reading import AGAIN, VERSION, fault_of
+from muscle.seal import sealed, unsealed
 
 SAME = ("recipe", "backbone", "task", "seed")  # what tells cells apart
 # What an entry must say of itself to be found again.
@@ -70,9 +71,9 @@ class Results:
         if not file.is_file():
             return None
         try:
-            found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            found = unsealed(file.read_bytes())
         except ValueError as error:
-            raise UserError(f"{file}: damaged, not JSON ({error}); {AGAIN}") from None
+            raise UserError(f"{file}: damaged ({error}); {AGAIN}") from None
         if fault := fault_of(found, NEEDED):
             raise UserError(f"{file}: {fault}; {AGAIN}")
         return found
@@ -99,7 +100,7 @@ class Results:
             ):  # found again: computed by what is named there
                 whole = whole | {"provenance": dict(there["provenance"])}
             whole["provenance"]["wall_s"] = round(self.before, 1)
-            atomic_write(self.out / "results.json", json.dumps(whole, indent=1))
+            atomic_write(self.out / "results.json", sealed(whole))
 
     @contextmanager
     def timed(self) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from muscle.parts import from_yaml, override
 from muscle.progress import SILENT, Progress
 from muscle.recipe import ImageNet, Recipe, Weights
 from muscle.recipes import RECIPES, recipe
+from muscle.seal import unsealed
 
 PAPER_POOL = (
     30_000  # from this many training images on `auto` is `paper`: its queue of 24,576 must fit the pool
@@ -139,7 +139,7 @@ def of_run(file: Path) -> dict[str, Any]:
     if file.name != "backbone.safetensors" or not about_file.is_file():
         return {}
     try:
-        about = json.loads(about_file.read_text(encoding="utf-8"))
+        about = unsealed(about_file.read_bytes())
         return {
             "backbone": about["recipe"]["backbone"], "size": tuple(about["size"]), "fit": about["fit"],
             "normalization": Normalization.parse(about["normalization"]), "decode": Decode.parse(about["decode"]),

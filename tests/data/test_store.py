@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from muscle.data.privacy import private_key
 from muscle.data.store import Store
 from muscle.errors import UserError
+from muscle.seal import sealed, unsealed
 from muscle.types import Annotation, BoxList, Labels, MaskFiles, Sample, Target, Value
 
 TARGETS = [
@@ -91,7 +91,7 @@ def test_folders_that_are_no_store(store: Store, tmp_path: Path) -> None:
         Store.open(tmp_path)
     manifest = store.path / "manifest.json"
     text = manifest.read_text()
-    manifest.write_text(json.dumps(json.loads(text) | {"version": 99}))
+    manifest.write_text(sealed(unsealed(text) | {"version": 99}))
     with pytest.raises(UserError, match="version 99"):
         Store.open(store.path)
     manifest.write_text(text[:50])
@@ -106,7 +106,7 @@ def test_folders_that_are_no_store(store: Store, tmp_path: Path) -> None:
         Store.open(store.path)
     for name in ("images.npy", "mask-1.npy"):
         np.save(store.path / name, np.zeros((3, 8, 12), np.uint8))
-    manifest.write_text(json.dumps(json.loads(text) | {"rows": 3}))
+    manifest.write_text(sealed(unsealed(text) | {"rows": 3}))
     with pytest.raises(UserError, match="has 4 rows, not 3"):
         Store.open(store.path)
 

@@ -27,6 +27,7 @@ from muscle.data.store import MANIFEST, VERSION, Store, file_sha256
 from muscle.errors import UserError
 from muscle.parts import digest
 from muscle.paths import salt
+from muscle.seal import sealed
 from muscle.types import BoxList, MaskFiles, MaskRuns, Points, Sample, SplitName, Target
 
 
@@ -233,8 +234,7 @@ def _make(
         "steps": counted.steps(),
         "quarantine": counted.quarantine,
     }
-    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-    (partial / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
+    (partial / MANIFEST).write_text(sealed(manifest), encoding="utf-8", newline="\n")
     for file in (FILE, MANIFEST):
         _sync(partial / file)
     _sync(partial)

@@ -7,7 +7,6 @@ A store is a folder: ``images.npy`` [N, H, W] uint8, one ``mask-<i>.npy`` [N, H,
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from muscle.data.index import FILE, read_index
 from muscle.errors import UserError
+from muscle.seal import unsealed
 from muscle.types import Target
 
 VERSION = 5
@@ -89,14 +89,14 @@ class Store:
         """
         path = Path(path)
         try:
-            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            manifest = unsealed((path / MANIFEST).read_bytes())
         except FileNotFoundError:
             raise UserError(f"{path}: no finished store here; run `muscle data prepare`") from None
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{path / MANIFEST}: cannot be read ({error}); delete the folder, prepare again"
             ) from None
-        version = manifest.get("version") if isinstance(manifest, dict) else None
+        version = manifest.get("version")
         if version != VERSION:
             raise UserError(f"{path}: store of version {version}; this muscle reads {VERSION}; prepare again")
         try:

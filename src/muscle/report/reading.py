@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from muscle.errors import UserError
 from muscle.predictions import DAMAGED
 from muscle.report.tables import Results
+from muscle.seal import unsealed
 
 VERSION = 1
 # What each entry of each part must say of itself; a part that is not there is empty.
@@ -37,7 +37,7 @@ def load_results(out: Path) -> Results:
     if out.is_file():
         raise UserError(f"{out}: a file; give the folder of the run")
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
+        given = unsealed(path.read_bytes())
     except FileNotFoundError:
         if not out.is_dir():
             raise UserError(
