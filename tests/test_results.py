@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -19,6 +22,7 @@ from muscle.data.corpus import Corpus
 from muscle.errors import UserError
 from muscle.evaluate import run_cell
 from muscle.grid import run_pipelines
+from muscle.paths import atomic_file
 from muscle.predictions import Predictions
 from muscle.progress import Progress
 from muscle.recipe import Weights
@@ -33,6 +37,18 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 def _results(out: Path) -> Results:
     return Results(out, "a title", True, tiny.MACHINE)
+
+
+def test_what_a_killed_process_left_goes_when_the_next_one_begins(tmp_path: Path) -> None:
+    """Half a file of a process that is dead; that of a living one, this one, stays."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with atomic_file(tmp_path / "tables" / "x.csv"):
+        (mine,) = (tmp_path / "tables").iterdir()
+        dead = mine.with_name(mine.name.replace(f"-{os.getpid()}.", f"-{ended.pid}."))
+        dead.write_bytes(b"half")
+        _results(tmp_path)
+        assert mine.exists() and not dead.exists()
 
 
 def test_a_start_that_saw_the_test_films_is_told_on(corpus: Corpus, tmp_path: Path) -> None:

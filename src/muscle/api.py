@@ -124,6 +124,7 @@ def pretrain(
     pipeline.check()
     last = pipeline.pretrain()[-1]
     folder.mkdir(parents=True, exist_ok=True)
+    paths.sweep(folder)
     backbone_file = folder / "backbone.safetensors"
     if backbone_file.is_file() and (before := paths.sha256_file(backbone_file)) != last.sha256:
         progress.message(

@@ -48,6 +48,7 @@ def take_home(checkpoint: Checkpoint, pipeline: Pipeline, cell: Mapping[str, Any
     parts = [rows.valid, *(taken for job in jobs for taken in job.rows.values())]
     parts += [found.valid for job in jobs for found in job.annotated.values()]
     before = read_seen(Path(recipe.init.file)) if isinstance(recipe.init, Weights) else ()
+    paths.sweep(checkpoint.folder)
     write_seen(checkpoint.folder, _together(parts), before)
     about = {
         "recipe": recipe.dump(), "target": asdict(rows.target), "train_images": len(rows.train),

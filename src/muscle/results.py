@@ -18,7 +18,7 @@ from muscle.errors import UserError
 from muscle.forgetting import forgetting
 from muscle.machine import Machine
 from muscle.parts import digest
-from muscle.paths import atomic_write
+from muscle.paths import atomic_write, sweep
 from muscle.predictions import Predictions
 from muscle.provenance import provenance
 from muscle.recipe import Recipe, Weights
@@ -49,7 +49,8 @@ class Results:
     """
 
     def __init__(self, out: Path, title: str, synthetic: bool, machine: Machine) -> None:
-        """Continues the file that is there, or begins one."""
+        """Continues the file that is there, or begins one; what a killed process left half-written goes."""
+        sweep(out)
         self.out = out
         self.since = time.monotonic()
         self.head: dict[str, Any] = {

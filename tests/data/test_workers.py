@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import struct
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,14 @@ def test_libraries_do_not_print_between_the_progress(
     bad = Job(str(tmp_path), "x.tif", (4, 5), Decode(), "stretch")
     assert "cannot be read" in str(film(bad)) and "ZIPDecode" in capfd.readouterr().err  # of libtiff
     assert "cannot be read" in str(*films([bad], 1)) and capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals are blocked there")
+def test_workers_are_deaf_to_ctrl_c_and_this_process_is_not() -> None:
+    """Oracle: the mask that the system holds for each."""
+    (heard,) = mapped(partial(signal.pthread_sigmask, signal.SIG_BLOCK), [[]], 1)
+    assert signal.SIGINT in heard
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_time_spent_waiting_does_not_count(jobs: list[Job]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import command
 import pytest
+from agents import rank
 
 EPOCHS = ("--set", "stages.0.schedule.epochs_per_task=8")
 
@@ -24,14 +25,6 @@ def start(films: Path, place: Path, *words: str) -> subprocess.Popen[str]:
         [sys.executable, *launch, *given, "--store", str(place / "store")], cwd=place, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-
-
-def rank(agent: int, number: int) -> int:
-    """The process of a rank, below its agent."""
-    for child in Path(f"/proc/{agent}/task/{agent}/children").read_text().split():
-        if f"RANK={number}".encode() in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"):
-            return int(child)
-    raise AssertionError(f"no rank {number} below {agent}")
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found by /proc")

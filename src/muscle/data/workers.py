@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections import deque
@@ -173,14 +174,32 @@ def _pool(workers: int, limits: Limits, function: Callable[[J], R]) -> Iterator[
     try:
         with main_hidden():
             try:  # all start at once: a pool starts one for each job that finds none idle
-                next(as_completed([pool.submit(os.getpid) for _ in range(workers)])).result()
+                with _deaf():
+                    asked = [pool.submit(os.getpid) for _ in range(workers)]
+                next(as_completed(asked)).result()
             except BrokenProcessPool:
                 raise UserError(
                     "decoding processes cannot start here; give workers=0 to decode without them"
                 ) from None
         yield pool
+    except KeyboardInterrupt:
+        _kill(pool)  # they are deaf to it, and what they decode may take minutes
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that start now never hear Ctrl-C, which a terminal sends to all: each would print a traceback."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
