@@ -249,7 +249,7 @@ class Results:
             atomic_write(self.out / log, checkpoint.log_file.read_bytes())
             stages.append({
                 **mine, "name": about["stage"]["name"], "key": about["key"], "minutes": about["minutes"],
-                "sha256": checkpoint.sha256, "log": log,
+                "sha256": checkpoint.sha256, "log": log, "mixed": checkpoint.mixed, "skipped": about["skipped"],
             })  # fmt: skip
             looks = [entry for entry in about["matrix"] if entry.get("shared")]
             if turns := [entry for entry in looks if entry["turn"] >= 0]:
