@@ -118,8 +118,8 @@ class Monitor:
         if (said := constant(found)) and rows.target.name not in self.warned:
             self.warned.add(rows.target.name)
             self.say(
-                f"warning: {rows.target.name}: {said}; no harm in a first epoch; later the rate is too high or too low, "
-                "or the films do not show what their annotations say"
+                f"warning: {rows.target.name}: {said}; no harm in a first epoch; later the rate is too high or "
+                "too low, or the films do not show what their annotations say"
             )
         return main_score(found), len(valid)
 
