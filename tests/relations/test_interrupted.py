@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import tiny
 from kills import Killer
 
+from muscle import interrupt
 from muscle.data.corpus import Corpus
 from muscle.interrupt import Interrupted
 from muscle.learner import Learner
@@ -17,6 +19,15 @@ from muscle.looks import Looks
 from muscle.recipe import Recipe
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are sent to a process on POSIX alone")
+
+
+@pytest.fixture(autouse=True)
+def _heard() -> Iterator[None]:
+    """A shell lets what it starts in the background ignore SIGINT."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in interrupt.SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def method() -> Recipe:
