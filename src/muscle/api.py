@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from muscle import external, paths
 from muscle.case_table import write_cases
-from muscle.data.audit import read_seen, write_seen
+from muscle.data.seen import read_seen, write_seen
 from muscle.errors import UsageError
 from muscle.features import extract
 from muscle.grid import Share, prepare, run_grid

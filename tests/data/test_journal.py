@@ -61,7 +61,9 @@ def test_a_journal_of_another_key_is_begun_anew(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lost", ["images.npy", "mask-0.npy"])
 @pytest.mark.parametrize("short", [False, True])
-def test_rows_whose_arrays_are_gone_or_short_are_decoded_again(tmp_path: Path, lost: str, short: bool) -> None:
+def test_rows_whose_arrays_are_gone_or_short_are_decoded_again(
+    tmp_path: Path, lost: str, short: bool
+) -> None:
     """Zero-extended, the rows that are gone would be black films that nothing finds again."""
     with opened(tmp_path / "s") as journal:
         for value in (1, 2):
@@ -85,7 +87,7 @@ def test_rows_whose_arrays_are_gone_or_short_are_decoded_again(tmp_path: Path, l
 @pytest.mark.parametrize("flipped", ["images.npy", "mask-0.npy"])
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_a_row_that_changed_after_a_kill_is_decoded_again(tmp_path: Path, flipped: str, at: int) -> None:
-    """One bit of one row, of a picture, a mask or the blank in place of a mask: it and what is behind it do not count."""
+    """One bit of a picture, of a mask or of the blank in place of one: that row and what is behind it do not count."""
     with opened(tmp_path / "s") as journal:
         for value, masked in ((1, True), (2, False), (3, True)):
             journal.append(row(value, masked))

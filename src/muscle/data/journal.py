@@ -102,7 +102,9 @@ class Journal:
         for target, file in arrays.items():
             file.seek(self._end(self.rows))
             found[target] = file.read(self.size[0] * self.size[1])
-        if len(found) < len(self._names) or any(len(row) < self.size[0] * self.size[1] for row in found.values()):
+        if len(found) < len(self._names) or any(
+            len(row) < self.size[0] * self.size[1] for row in found.values()
+        ):
             return False
         rows = {target: np.frombuffer(row, np.uint8).reshape(self.size) for target, row in found.items()}
         masks = {target: rows[target] for target in entry["has"]}
