@@ -10,6 +10,11 @@ from muscle.data.index import Entry
 from muscle.types import Sample, SplitName
 
 
+def levels(count: int, total: int, squares: int) -> tuple[float, float]:
+    """Mean and deviation of so many pixels with this sum and sum of squares."""
+    return total / count, math.sqrt(count * squares - total * total) / count
+
+
 class Counted:
     """What a manifest says of all images, taken down as their entries pass."""
 
@@ -41,8 +46,7 @@ class Counted:
     def levels(self) -> tuple[float, float]:
         """Mean and deviation of the training pixels, or of all where none is for training."""
         chosen = [self._pixels["train"]] if "train" in self._pixels else self._pixels.values()
-        count, total, squares = (sum(numbers) for numbers in zip(*chosen, strict=True))
-        return total / count, math.sqrt(count * squares - total * total) / count
+        return levels(*(sum(numbers) for numbers in zip(*chosen, strict=True)))
 
     def steps(self) -> dict[str, int]:
         """How many images took each step of the decoder; the thirty most common, for words may hold sizes."""

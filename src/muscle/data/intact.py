@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
+from muscle.data.counted import levels
+from muscle.data.decode import Decode
+from muscle.data.index import content_sha256
 from muscle.data.store import Store
 from muscle.errors import UserError
+from muscle.parts import digest
 from muscle.paths import atomic_write
 from muscle.seal import sealed, unsealed
 
@@ -63,6 +70,36 @@ def check(store: Store, progress: Callable[[int, int], None] | None = None) -> N
     store.verify(progress if size >= LARGE else None)
     with suppress(UserError):
         stamp(store.path, sums, seen)
+
+
+def content(decode: str, fit: str, sums: Sequence[str], index: pa.Table, targets: Sequence[Any]) -> str:
+    """SHA-256 of what a store holds.
+
+    Args:
+        decode: key of the decoder's settings.
+        fit: as ``prepare`` takes it.
+        sums: SHA-256 of each array, the images' first.
+        index: mapped.
+        targets: what the store teaches, as plain data.
+    """
+    return digest([decode, fit, list(sums), content_sha256(index), list(targets)])
+
+
+def check_manifest(store: Store) -> None:
+    """Computes again what the manifest of a store, whose files are as they were written, says of them.
+
+    Raises:
+        UserError: the digest of the content, or mean and deviation of the training pixels, are others.
+    """
+    about = store.manifest
+    sums = [entry["sha256"] for entry in about["arrays"].values()]
+    found = content(Decode.parse(about["decode"]).key(), about["fit"], sums, store.index, about["targets"])
+    train = store.is_("split", "train") if "train" in store.counts("split") else np.ones(len(store), np.bool_)
+    columns = (store.numbers(f"pixel_{name}")[train] for name in ("count", "sum", "square_sum"))
+    if found != store.digest or levels(*(sum(c.tolist()) for c in columns)) != (store.mean, store.sd):
+        raise UserError(
+            f"{store.path}: its manifest is not that of its files; delete the folder and prepare again"
+        )
 
 
 def _believed(folder: Path, sums: Mapping[str, str], seen: Looks) -> bool:

@@ -12,7 +12,7 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -94,7 +94,7 @@ class Journal:
         elif end < self.path.stat().st_size:
             os.truncate(self.path, end)
 
-    def _is_whole(self, entry: dict[str, Any], arrays: dict[str, BinaryIO]) -> bool:
+    def _is_whole(self, entry: dict[str, Any], arrays: Mapping[str, BinaryIO]) -> bool:
         """Whether the next row lies in the arrays as it was written: its hash again, zeros where it has no mask."""
         if "reason" in entry:
             return True

@@ -20,7 +20,7 @@ from muscle.data import intact
 from muscle.data.counted import Counted
 from muscle.data.decode import Decode
 from muscle.data.film import Fit, Job
-from muscle.data.index import FILE, content_sha256, write_index
+from muscle.data.index import FILE, write_index
 from muscle.data.journal import Journal
 from muscle.data.reuse import Places, Stamp, films_of, place_of, stamp, stats
 from muscle.data.source import Source
@@ -233,12 +233,12 @@ def _make(
     seen = intact.looks(partial, dict.fromkeys([*files.values(), FILE], ""))
     sums = {target: {"file": file, "sha256": file_sha256(partial / file)} for target, file in files.items()}
     targets = [asdict(t) for t in films.targets]
-    content = [[entry["sha256"] for entry in sums.values()], content_sha256(index), targets]
+    hashes = [entry["sha256"] for entry in sums.values()]
     manifest = {
         "version": VERSION,
         "name": name,
         "key": films.key,
-        "digest": digest([films.decode.key(), films.fit, *content]),
+        "digest": intact.content(films.decode.key(), films.fit, hashes, index, targets),
         "rows": len(index),
         "size": list(films.size),
         "fit": films.fit,
