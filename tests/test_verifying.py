@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import command
 import numpy as np
 import pytest
 import tiny
@@ -278,3 +281,23 @@ def test_what_was_changed_is_made_again_by_the_same_command(kept: Path) -> None:
     assert {log, predictions} <= set(bad(kept, ("a",)))
     api.run(tiny.small("muscle", rounds=1), kept / "chest.yaml", out, kept / "stores", tiny.MACHINE)
     assert bad(kept, ("a",)) == {}
+
+
+def test_the_command_tells_what_was_checked_and_names_what_is_wrong(kept: Path) -> None:
+    """Oracle: the checks as Python gets them; a table and a last line, or JSON; one line of error, exit code 1."""
+    out = kept / "runs" / "elsewhere"
+    found = muscle.verify(out)
+    lines = command.muscle("verify", out).done().splitlines()
+    assert lines[0].split() == ["kind", "file", "verdict"] and len(lines) == len(found) + 2
+    assert lines[-1] == f"{out}: as it was written: {len(found)} checks hold"
+    listed = json.loads(command.muscle("verify", out, "--json").done())
+    assert listed == [asdict(check) for check in found]
+    for name in ("other/none", "chest"):
+        assert "give the folder of a run" in command.muscle("verify", kept / name).refused(1)
+    (path,) = (out / "predictions").glob("*.npz")
+    path.write_bytes(b"nothing")
+    for words in ((), ("--json",)):
+        ended = command.muscle("verify", out, *words)
+        said = ended.refused(1)
+        assert f"2 of {len(found)} checks fail: predictions/{path.name}: changed since it was written" in said
+        assert "not a file of predictions" in said and path.name in ended.out
