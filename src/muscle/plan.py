@@ -15,12 +15,13 @@ from typing import Any
 import torch
 
 from muscle import paths
-from muscle.data.audit import compared, kept_back, read_left_out, read_seen, refuse, seen_by_weights
+from muscle.data.audit import compared, kept_back, read_left_out, refuse, seen_by_weights
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
 from muscle.data.prepare import finished
 from muscle.data.rows import all_rows
 from muscle.data.sampling import steps_of
+from muscle.data.seen import read_seen
 from muscle.data.source import Source
 from muscle.data.splits import AllTrain, PaperSplit
 from muscle.errors import UserError

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muscle.errors import UserError
-from muscle.paths import atomic_write
+from muscle.paths import atomic_write, sha256_file
 from muscle.types import TargetKind
 
 # What reading an .npz may raise that was cut, or changed in a byte.
@@ -148,8 +150,11 @@ class Predictions:
                 f"({', '.join(first[:3])}{more}); the model has diverged: train it again at a lower rate"
             )
 
-    def save(self, path: Path) -> None:
-        """Writes one compressed .npz; a reader sees the old file or the whole new one.
+    def save(self, path: Path, made_by: Mapping[str, Any] = {}) -> str:
+        """Writes one compressed .npz and returns its SHA-256; a reader sees the old file or the whole new one.
+
+        Args:
+            made_by: what made them, to ride in the file: keys, commit, seed; nothing that differs from run to run.
 
         Raises:
             UserError: the place cannot be written to.
@@ -158,6 +163,7 @@ class Predictions:
                  "exclusive": self.exclusive, "ids": self.ids, "patients": self.patients,
                  "columns": self.columns}  # fmt: skip
         parts: dict[str, Any] = {"about": np.array(json.dumps(about)), "pictures": self.pictures}
+        parts |= {"made_by": np.array(json.dumps(dict(made_by)))} if made_by else {}
         parts |= {"spacing": self.spacing} if len(self.spacing) else {}
         if self.kind == "boxes":
             truth, output = self.boxes
@@ -169,6 +175,7 @@ class Predictions:
         out = io.BytesIO()
         np.savez_compressed(out, **parts)
         atomic_write(path, out.getvalue())
+        return hashlib.sha256(out.getvalue()).hexdigest()
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
@@ -197,9 +204,15 @@ class Predictions:
             ) from None
 
     @classmethod
-    def ids_in(cls, path: Path) -> list[str] | None:
-        """The cases of a file that ``save`` wrote, and that is whole; None of any other file."""
+    def ids_in(cls, path: Path, sha256: str = "") -> list[str] | None:
+        """The cases of a file that ``save`` wrote, and that is whole; None of any other file.
+
+        Args:
+            sha256: as ``save`` gave it; empty: not known, as older versions wrote none down.
+        """
         try:
+            if sha256 and sha256_file(path) != sha256:
+                return None
             return cls.load(path).ids
         except UserError:
             return None

@@ -35,6 +35,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "report": look.report,
     "show": look.show,
     "ls": look.list_runs,
+    "verify": look.verify,
     "demo": machine.demo,
     "doctor": machine.doctor,
     "bench": machine.bench,
