@@ -1,16 +1,16 @@
-"""Checkpoints are found as they were written or not at all; snapshots are replaced as a whole."""
+"""Checkpoints are found as they were written or not at all."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 from films import Bone
 
-from muscle.checkpoint import Checkpoint, Snapshot
+from muscle.checkpoint import Checkpoint
 from muscle.errors import UserError
+from muscle.seal import sealed, unsealed
 
 KEY = "0123456789abcdef" * 4
 
@@ -49,7 +49,9 @@ def test_no_manifest_no_checkpoint(tmp_path: Path) -> None:
     assert Checkpoint.find(tmp_path, KEY) is None
 
 
-@pytest.mark.parametrize("harm", ["changed", "missing", "format"])
+@pytest.mark.parametrize(
+    "harm", ["changed", "missing", "format", "other key", "elsewhere", "no files", "manifest"]
+)
 def test_damage_is_told_in_one_line(harm: str, tmp_path: Path) -> None:
     _, made = _written(tmp_path)
     if harm == "changed":
@@ -58,50 +60,34 @@ def test_damage_is_told_in_one_line(harm: str, tmp_path: Path) -> None:
         made.backbone_file.write_bytes(data)
     elif harm == "missing":
         made.log_file.unlink()
-    else:
+    elif harm == "manifest":
         manifest = made.folder / "stage.json"
-        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 99}))
-    with pytest.raises(UserError, match="remove the folder") as told:
+        manifest.write_text(manifest.read_text().replace('"seed": 3', '"seed": 4'))
+    else:
+        change = {
+            "format": {"format": 99},
+            "other key": {"key": KEY[:16] + "0" * 48},  # of which only the first digits name the folder
+            "elsewhere": {"files": made.about["files"] | {"../x": "0"}},
+            "no files": {"files": {}},
+        }
+        manifest = made.folder / "stage.json"
+        manifest.write_text(sealed(unsealed(manifest.read_text()) | change[harm]))
+    with pytest.raises(UserError, match=rf"{made.folder}.*remove") as told:
         Checkpoint.find(tmp_path, KEY)
     assert "\n" not in str(told.value)
 
 
-def test_snapshot_round_trip_and_drop(tmp_path: Path) -> None:
-    snapshot = Snapshot(tmp_path, KEY)
-    assert snapshot.load() is None and not list(tmp_path.iterdir())
-    state = {"turn": 2, "best": None, "matrix": [{"a": 0.5}], "learner": {"w": torch.arange(3)}}
-    snapshot.save({"turn": 1})
-    snapshot.save(state)
-    found = Snapshot(tmp_path, KEY).load()
-    assert found is not None and torch.equal(found.pop("learner")["w"], torch.arange(3))
-    assert found == {"turn": 2, "best": None, "matrix": [{"a": 0.5}]}
-    assert [p.name for p in snapshot.folder.iterdir()] == ["snapshot.pt"]
-    snapshot.drop()
-    assert not snapshot.folder.exists()
+def test_what_is_read_back_otherwise_is_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that loses what it took: the head's bytes are cut after they were written."""
+    from muscle import checkpoint
 
+    write = checkpoint.atomic_write
 
-@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 half"])
-def test_a_damaged_snapshot_is_told_in_one_line(content: bytes, tmp_path: Path) -> None:
-    snapshot = Snapshot(tmp_path, KEY)
-    snapshot.folder.mkdir()
-    snapshot.file.write_bytes(content)
-    with pytest.raises(UserError, match="damaged snapshot") as told:
-        snapshot.load()
-    assert "\n" not in str(told.value)
+    def losing(path: Path, content: bytes | str) -> None:
+        write(path, content[:-1] if path.name.startswith("head-") else content)
 
-
-def test_a_snapshot_runs_no_code(tmp_path: Path) -> None:
-    snapshot = Snapshot(tmp_path, KEY)
-    snapshot.folder.mkdir()
-    torch.save({"x": Path("/")}, snapshot.file)  # a pickled object that is no tensor
-    with pytest.raises(UserError, match="damaged snapshot"):
-        snapshot.load()
-
-
-def test_half_written_files_of_a_killed_process_are_swept(tmp_path: Path) -> None:
-    snapshot = Snapshot(tmp_path, KEY)
-    snapshot.save({"turn": 1})
-    leftover = snapshot.folder / ".snapshot.pt.123.tmp"
-    leftover.write_bytes(b"half")
-    snapshot.sweep()
-    assert not leftover.exists() and snapshot.load() == {"turn": 1}
+    monkeypatch.setattr(checkpoint, "atomic_write", losing)
+    with pytest.raises(UserError, match=r"head-chest.germ.safetensors: missing or changed"):
+        _written(tmp_path)

@@ -169,7 +169,7 @@ def test_heads_that_never_trained_are_masked_in_the_matrix(corpus: Corpus, tmp_p
 def test_a_loss_that_is_not_finite_ends_the_stage_with_the_place(corpus: Corpus, tmp_path: Path) -> None:
     hot = stage(optimizer=Optimizer(name="sgd", rate=1e30), schedule=Sequential(epochs_per_task=4))
     with pytest.raises(
-        UserError, match=r"the loss of pneumonia is not finite near step \d+ of 12.*lower optimizer.rate"
+        UserError, match=r"task pneumonia, step \d+ of 12: .*is not finite.*lower optimizer.rate"
     ) as told:
         run_stage(job(corpus, hot), corpus, tiny.MACHINE, tmp_path)
     assert "\n" not in str(told.value)

@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from muscle import engine, evaluate, grid
 from muscle.backbones.resnet import ResNet
 from muscle.case_table import write_cases
-from muscle.checkpoint import Checkpoint, Snapshot
+from muscle.checkpoint import Checkpoint
 from muscle.data.audit import write_seen
 from muscle.data.data_file import DataFile
 from muscle.errors import UsageError, UserError
@@ -33,6 +33,8 @@ from muscle.recipe import Recipe, Weights
 from muscle.report.page import report
 from muscle.report.scores import classification
 from muscle.results import Results
+from muscle.seal import sealed
+from muscle.snapshot import Snapshot
 from muscle.tasks.classification import Classification
 from muscle.tasks.segmentation import Segmentation
 from muscle.weights import save_backbone
@@ -245,7 +247,7 @@ def test_weights_of_the_first_seed_stay_and_no_cell_is_computed_for_the_others(
         assert scratch(films, tmp_path, keep_weights=False).data["cells"] == made.data["cells"]
     first, second = made.data["cells"]
     text = json.loads((tmp_path / "a" / "results.json").read_text())
-    (tmp_path / "a" / "results.json").write_text(json.dumps(text | {"cells": [first]}))
+    (tmp_path / "a" / "results.json").write_text(sealed(text | {"cells": [first]}))
     trained: list[int] = []
     run_ = engine._Run.run
     monkeypatch.setattr(engine._Run, "run", lambda self: (trained.append(self.job.seed), run_(self))[1])

@@ -154,5 +154,5 @@ def test_imagenet_from_a_file_or_a_plain_refusal(tmp_path: Path, monkeypatch: py
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError, match="cannot write"):
         save_backbone(ResNet().build(), tmp_path / "file" / "b.safetensors", {})

@@ -1,26 +1,24 @@
-"""Checkpoints, the immutable product of a stage found by key; snapshots, the private resume point of a running one."""
+"""Checkpoints: the immutable product of a stage, found by key."""
 
 from __future__ import annotations
 
-import io
-import os
+import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from muscle.backbones import BackboneModule
 from muscle.errors import UserError
-from muscle.paths import atomic_write, sha256_file
+from muscle.paths import atomic_write, sha256_file, sweep
 from muscle.seal import sealed, unsealed
 from muscle.weights import save_backbone
 
-FORMAT = 1
+FORMAT = 2  # 2: sealed, with the fingerprint of its last state and what it was computed under
 
 
 @dataclass(frozen=True)
@@ -48,13 +46,18 @@ class Checkpoint:
         manifest = folder / "stage.json"
         try:
             about = unsealed(manifest.read_bytes())
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise UserError(f"{manifest}: damaged ({error}); remove {folder} to compute it again") from None
         if about.get("format") != FORMAT:
             raise UserError(
                 f"{folder}: checkpoint format {about.get('format')}, this version reads {FORMAT}; remove the folder"
             )
-        for name, sha in about["files"].items():
+        files = about.get("files")
+        if about.get("key") != key or not isinstance(files, dict) or "backbone.safetensors" not in files:
+            raise UserError(f"{manifest}: not of the stage {key}; remove {folder} to compute it again")
+        for name, sha in files.items():
+            if Path(name).name != name:
+                raise UserError(f"{manifest}: names a file elsewhere, {name!r}; remove {folder}")
             if not (folder / name).is_file() or sha256_file(folder / name) != sha:
                 raise UserError(
                     f"{folder / name}: missing or changed since it was written; remove the folder to compute it again"
@@ -95,22 +98,27 @@ class Checkpoint:
         cls, root: Path, key: str, backbone: BackboneModule, heads: dict[str, dict[str, Tensor]], log: str,
         metadata: dict[str, str], about: dict[str, Any],
     ) -> Checkpoint:  # fmt: skip
-        """Writes all files, the manifest last: a folder without a manifest is no checkpoint."""
+        """Writes all files, the manifest last: a folder without a manifest is no checkpoint. Reads them back.
+
+        Raises:
+            UserError: the disk is full or cannot be written to, or gives back other bytes.
+        """
         folder = root / key[:16]
-        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
         files = {"backbone.safetensors": save_backbone(backbone, folder / "backbone.safetensors", metadata)}
         for task, state in heads.items():
             if state:
                 name = f"head-{task}.safetensors"
-                atomic_write(
-                    folder / name, save({k: v.detach().cpu().contiguous() for k, v in sorted(state.items())})
-                )
-                files[name] = sha256_file(folder / name)
+                data = save({k: v.detach().cpu().contiguous() for k, v in sorted(state.items())})
+                atomic_write(folder / name, data)
+                files[name] = hashlib.sha256(data).hexdigest()
         atomic_write(folder / "log.jsonl", log)
-        files["log.jsonl"] = sha256_file(folder / "log.jsonl")
+        files["log.jsonl"] = hashlib.sha256(log.encode()).hexdigest()
         about = {"format": FORMAT, "key": key, **about, "files": files}
         atomic_write(folder / "stage.json", sealed(about))
-        return cls(folder, about)
+        made = cls.find(root, key)
+        assert made is not None
+        return made
 
 
 def _read(file: Path) -> dict[str, Tensor]:
@@ -120,44 +128,3 @@ def _read(file: Path) -> dict[str, Tensor]:
         raise UserError(
             f"{file}: {str(error).splitlines()[0]}; remove its folder to compute it again"
         ) from None
-
-
-class Snapshot:
-    """The resume point of one stage: everything that the next step depends on, replaced as a whole."""
-
-    def __init__(self, root: Path, key: str) -> None:
-        """Under the checkpoints' root; nothing is created before ``save``."""
-        self.folder = root / f"{key[:16]}.running"
-        self.file = self.folder / "snapshot.pt"
-
-    def load(self) -> dict[str, Any] | None:
-        """What was saved last, or None. Nothing is unpickled but tensors, numbers, strings and their containers.
-
-        Raises:
-            UserError: the file is damaged.
-        """
-        if not self.file.is_file():
-            return None
-        try:
-            found: dict[str, Any] = torch.load(self.file, map_location="cpu", weights_only=True)
-        except Exception as error:  # what an unpickler trips over in damaged bytes is not to be listed
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UserError(
-                f"{self.file}: a damaged snapshot ({reason}); remove {self.folder} to start this stage again"
-            ) from None
-        return found
-
-    def save(self, state: dict[str, Any]) -> None:
-        """Replaces the last one; a crash leaves one of the two."""
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        atomic_write(self.file, buffer.getvalue())
-
-    def drop(self) -> None:
-        """The stage has finished."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def sweep(self) -> None:
-        """Removes half-written files that a killed process left."""
-        for leftover in self.folder.glob(".*.tmp"):
-            os.unlink(leftover)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
 import traceback
 import uuid
@@ -26,6 +25,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from muscle.errors import UserError
+from muscle.interrupt import Interrupted, die
 
 Result = TypeVar("Result")
 
@@ -238,7 +238,7 @@ def joined() -> Iterator[bool]:
         yield True
         return
     # Death at once, not an exception that a rank in a message would never see: snapshots are whole at any moment.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    die()
     local = int(os.environ.get("LOCAL_RANK", "0"))
     backends = "gloo"
     if torch.cuda.is_available():
@@ -294,7 +294,7 @@ def _in_step(call: Callable[..., Result], arguments: tuple[Any, ...], leader: di
 def _follow() -> None:
     while (asked := _receive()) is not None:
         call, arguments = asked
-        with contextlib.suppress(UserError):  # rank 0 has met it too, and says it
+        with contextlib.suppress(UserError, Interrupted):  # rank 0 has met it too, and says it
             _in_step(call, arguments, {})
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,27 +16,30 @@ import torch
 
 from muscle.batch_norm import synchronize
 from muscle.busy import exclusive
-from muscle.checkpoint import Checkpoint, Snapshot
+from muscle.checkpoint import Checkpoint
 from muscle.data.corpus import Corpus
 from muscle.data.sampling import seed_of
 from muscle.distributed import together, world
 from muscle.errors import UserError
 from muscle.feed import Feed, Ready
+from muscle.interrupt import Interrupted, deferred
 from muscle.job import Job
 from muscle.learner import Learner
-from muscle.machine import DTYPES, Machine
+from muscle.looks import Looks
+from muscle.machine import DTYPES, Machine, differences
 from muscle.memory import told
 from muscle.monitor import Monitor
 from muscle.optim import Position, set_rates
 from muscle.paths import atomic_write
 from muscle.progress import SILENT, Progress
+from muscle.snapshot import Snapshot, fingerprint
+from muscle.tally import Tally
 from muscle.tensorboard import Events
-from muscle.types import Batch, Turn
+from muscle.types import Turn
+from muscle.watchdog import Watchdog
 
-MATRIX_CASES = 64  # validation images a task is scored on after each turn
-NORM_FILMS = 128  # training images that batch-norm statistics are recomputed on before a score
 SELECT_CASES = 2_000  # validation images that choose the best epoch
-LOG_STEPS = 10  # a log line, and a look whether the loss is finite, every so many steps
+LOG_STEPS = 10  # a log line every so many steps; of several ranks also a look whether one was asked to end
 
 
 @dataclass
@@ -54,7 +56,8 @@ class _State:
     best_weights: dict[str, Any] | None = None
     seconds: float = 0.0
     replayed: int = 0  # batches of earlier tasks, beside the steps
-    ranks: list[int] = field(default_factory=lambda: [world().size])  # processes that shared each batch
+    skipped: list[int] = field(default_factory=list)  # steps that were not taken: not finite
+    surroundings: list[dict[str, str]] = field(default_factory=list)  # each that it was computed under
 
 
 class _Run:
@@ -81,7 +84,10 @@ class _Run:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=job.precision == "fp16")
         self.feed = Feed(job, self.turns, self.device)
         self.monitor = Monitor(corpus, job.normalization, self.device)
-        self.state = _State()
+        self.looks = Looks(job, self.turns, self.learner, self.monitor, progress)
+        self.state = _State(surroundings=[machine.surroundings()])
+        self.tally = Tally()
+        self.watchdog = Watchdog(self.learner, bool(job.stage.skips), self.snapshot.folder)
         self.clock = time.monotonic()
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
@@ -91,16 +97,22 @@ class _Run:
     # --- the loop -------------------------------------------------------------------------------------------
 
     def run(self) -> Checkpoint:
-        self._resume()
-        curves = self.root / "tensorboard" / f"{self.job.stage.name}-{self.job.key[:8]}"
-        with closing(Events(curves, self.state.log)) if self.world.leads else nullcontext() as self.events:
-            self._train()
-        return self.world.lead(self._finish)
+        with deferred() as self.asked:
+            self._resume()
+            curves = self.root / "tensorboard" / f"{self.job.stage.name}-{self.job.key[:8]}"
+            with (
+                closing(Events(curves, self.state.log)) if self.world.leads else nullcontext() as self.events
+            ):
+                self._train()
+            made = self.world.lead(self._finish)
+        if self.asked() and self.world.leads:  # too late for this stage, which is finished
+            raise Interrupted
+        return made
 
     def _train(self) -> None:
         self.learner.begin_training()
         if not self.state.matrix:
-            self._look(-1, None)
+            self._look(None)
         for turn in self.turns[self.state.turn :]:
             if self.state.step == 0:
                 if self.job.stage.optimizer_state == "reset":
@@ -110,46 +122,64 @@ class _Run:
             torch.manual_seed(seed_of(self.job.seed, self.job.stage.name, turn.index, "end"))
             self.learner.end_turn(turn, self.feed.films)
             self.state.trained += [task for task in turn.tasks if task not in self.state.trained]
-            self._look(turn.index, turn)
+            self._look(turn)
             self.state.turn, self.state.step = turn.index + 1, 0
             self._save()
+            self._end_if_asked()
 
     def _steps(self, turn: Turn) -> None:
         job = self.job
         done_before = sum(t.steps for t in self.turns[: turn.index])
-        sums: dict[tuple[str, str], torch.Tensor] = {}
-        shown: dict[str, Batch] = {}  # the last batch of each task since the last line of the log
-        counts: Counter[tuple[str, str]] = Counter()
         with self.feed.batches(turn, self.state.step) as ready:
             for step, parts in enumerate(ready, start=self.state.step):
                 task = turn.task_at(step)
                 torch.manual_seed(seed_of(job.seed, job.stage.name, turn.index, step))
                 rate = set_rates(self.optimizer, job.stage.curve.factor(self._position(turn, step)))
+                self.watchdog.before(task)
                 with self._room(task):
                     losses = self._backward(task, step, parts)
                     self.world.sum_gradients(self.learner.parameters())
-                    self.scaler.step(self.optimizer)
+                    sound = self.watchdog.sound(losses, self.scaler)
+                    if sound:
+                        self.scaler.step(self.optimizer)
+                        self.tally.add(task, losses)
+                    else:
+                        self._skip(task, done_before + step + 1, losses, parts)
                 self.scaler.update()
                 # None, not zero: with zeros, momentum and decay would move the heads whose task is not training.
                 self.optimizer.zero_grad(set_to_none=True)
-                self.learner.module(task).after_step(self.learner.backbone)
+                if sound:
+                    self.learner.module(task).after_step(self.learner.backbone)
                 self.state.step = step + 1
-                (shown[task], replayed), *_ = parts
-                self.state.replayed += replayed is not None
-                for name, loss in losses.items():
-                    place = (task, name)
-                    sums[place] = sums.get(place, torch.zeros((), device=self.device)) + loss
-                    counts[place] += 1
-                if step % LOG_STEPS + 1 == LOG_STEPS or step + 1 == turn.steps:
-                    means = {p: float(self.world.sum(total)) / counts[p] for p, total in sums.items()}
-                    for one, last in shown.items():
-                        self._log_losses(
-                            turn, one, step, rate, {n: v for (t, n), v in means.items() if t == one}, last
-                        )
-                    sums, shown, counts = {}, {}, Counter()
+                self.state.replayed += parts[0][1] is not None
+                logged = step % LOG_STEPS + 1 == LOG_STEPS or step + 1 == turn.steps
+                if logged:
+                    self._log_losses(turn, step, rate)
                     self.progress.count(job.stage.name, done_before + step + 1, self.total, "steps")
+                if logged or self.world.size == 1:  # between two lines each rank has sums of its own
                     if step + 1 < turn.steps and self.world.lead(self._due):
                         self._save()
+                    self._end_if_asked(save=True)
+
+    def _skip(self, task: str, done: int, losses: dict[str, torch.Tensor], parts: list[Ready]) -> None:
+        """Leaves a step out, or ends the stage where it allows for no more of them."""
+        batches = [batch for part, again in parts for batch in (part, again[1] if again else None) if batch]
+        stage, skipped = self.job.stage, self.state.skipped
+        place = f"stage {stage.name}: task {task}, step {done} of {self.total}"
+        said = f"{place}: {self.watchdog.report(done, losses, batches)}"
+        if len(skipped) >= stage.skips:
+            left = (
+                f"{len(skipped)} steps were left out before, as skips={stage.skips} allows"
+                if skipped
+                else ("skips=N of the stage leaves out N such steps")
+            )
+            raise UserError(
+                f"{said}; no weight was moved by it: lower optimizer.rate, use precision=float32, or look at these "
+                f"films ({left})"
+            )
+        skipped.append(done)
+        self.progress.message(f"warning: {said}; the step is left out, {len(skipped)} of {stage.skips}")
+        self.watchdog.undo(task)
 
     def _backward(self, task: str, step: int, parts: list[Ready]) -> dict[str, torch.Tensor]:
         """Adds up the gradients of the parts of a batch, each by its share of the images; gives the losses so."""
@@ -173,6 +203,19 @@ class _Run:
     def _due(self) -> bool:
         return time.monotonic() - self.clock > 60 * self.machine.snapshot_minutes
 
+    def _end_if_asked(self, save: bool = False) -> None:
+        """Ends, on every rank, where a signal has asked one of them to."""
+        if not self.world.sum(torch.tensor(float(bool(self.asked())), device=self.device)):
+            return
+        if save:
+            self._save()
+        if self.state.turn < len(self.turns):
+            self.progress.message(f"{self.job.stage.name}: saved at step {self._done()} of {self.total}")
+            raise Interrupted
+
+    def _done(self) -> int:
+        return sum(t.steps for t in self.turns[: self.state.turn]) + self.state.step
+
     def _position(self, turn: Turn, step: int) -> Position:
         mine = [t for t in self.turns if t.round == turn.round]
         return Position(
@@ -183,75 +226,15 @@ class _Run:
 
     # --- boundaries -----------------------------------------------------------------------------------------
 
-    def _look(self, index: int, turn: Turn | None) -> None:
-        """Scores at a boundary: of features for pretext tasks, of every trained task for annotated ones."""
-        entry: dict[str, Any] = {
-            "turn": index,
-            "round": turn.round if turn else -1,
-            "task": turn.task if turn else "",
-        }
-        pretext = [name for name, task in self.job.tasks.items() if task.needs is None]
-        if pretext:
-            seen = self.monitor.backbone(self.learner.backbone)
-            for name in pretext:
-                seen |= self.monitor.contrast(self.learner.backbone, self.learner.module(name))
-            self._say_features(index, seen)
-            entry["features"] = seen
-        if self.job.stage.select == "best":
-            self._select(entry, index)
-        else:
-            self._score_tasks(entry)
+    def _look(self, turn: Turn | None) -> None:
+        first = self.state.matrix[0].get("features", {}) if self.state.matrix else {}
+        entry = self.looks.entry(turn, self.state.trained, first)
+        if turn and self.job.stage.select == "best":
+            self._select(entry, turn.index)
         self.state.matrix.append(entry)
         self._log({**{k: v for k, v in entry.items() if k != "features"}, **entry.get("features", {})})
 
-    def _say_features(self, index: int, seen: dict[str, float]) -> None:
-        first = self.state.matrix[0].get("features", {}) if self.state.matrix else {}
-        place = "start" if index < 0 else f"epoch {index + 1}"
-        self.progress.message(f"{self.job.stage.name} {place}: {self.monitor.words(seen, first)}")
-        if index >= 0:
-            for text in self.monitor.warnings(seen):
-                self.progress.message(f"warning: {text}")
-
-    def _score_tasks(self, entry: dict[str, Any]) -> None:
-        shared: dict[str, float | None] = {}
-        recomputed: dict[str, float | None] = {}
-        counts: dict[str, int] = {}
-        for name, rows in self.job.annotated.items():
-            trained = name in self.state.trained  # the entries of heads that never trained are masked
-            module = self.learner.module(name)
-            backbone = self.learner.backbone
-            shared[name], counts[name] = (
-                self.monitor.task(backbone, module, rows, MATRIX_CASES) if trained else (None, 0)
-            )
-            recomputed[name] = (
-                self.monitor.task_recomputed(backbone, module, rows, MATRIX_CASES, NORM_FILMS)
-                if trained
-                else None
-            )
-        if self.job.annotated:
-            entry |= {
-                "shared": shared,
-                "recomputed": recomputed,
-                "n": counts,
-                "frozen": self._frozen(entry["turn"]),
-            }
-            kernels = [p.detach().float().norm() for p in self.learner.backbone.parameters() if p.ndim > 1]
-            entry["kernel_norm"] = float(torch.stack(kernels).norm())
-
-    def _frozen(self, index: int) -> dict[str, float | None]:
-        """Scores of frozen features, for what turns before a task's first do for it.
-
-        At the start of each task that others come before; later of the task whose first turn is next.
-        """
-        first = {task: turn.index for turn in reversed(self.turns) for task in turn.tasks}
-        wanted = [
-            name for name in self.job.annotated if first[name] > 0 and (index < 0 or first[name] == index + 1)
-        ]
-        return {name: self.monitor.frozen(self.learner.backbone, self.job.annotated[name]) for name in wanted}
-
     def _select(self, entry: dict[str, Any], index: int) -> None:
-        if index < 0:
-            return
         (name, rows), *_ = self.job.annotated.items()
         module = self.learner.module(name)
         value, count = self.monitor.task(self.learner.backbone, module, rows, SELECT_CASES)
@@ -269,18 +252,12 @@ class _Run:
 
     # --- log, snapshot, checkpoint --------------------------------------------------------------------------
 
-    def _log_losses(
-        self, turn: Turn, task: str, step: int, rate: float, losses: dict[str, float], batch: Batch
-    ) -> None:
+    def _log_losses(self, turn: Turn, step: int, rate: float) -> None:
         done = sum(t.steps for t in self.turns[: turn.index]) + step + 1
-        if not all(abs(v) < float("inf") for v in losses.values()):
-            raise UserError(
-                f"stage {self.job.stage.name}: the loss of {task} is not finite near step {done} of {self.total} "
-                f"({losses}), images such as {', '.join(batch.ids[:3])}: lower optimizer.rate, or use precision=float32"
-            )
-        place = {"turn": turn.index, "round": turn.round, "epoch": turn.epoch, "task": task}
-        named = {f"loss:{name}": value for name, value in losses.items()}
-        self._log({"step": done, **place, "rate": rate, **named})
+        for task, losses in self.tally.means(self.world).items():
+            place = {"turn": turn.index, "round": turn.round, "epoch": turn.epoch, "task": task}
+            named = {f"loss:{name}": value for name, value in losses.items()}
+            self._log({"step": done, **place, "rate": rate, **named})
 
     def _log(self, line: dict[str, Any]) -> None:
         self.state.log += json.dumps(line) + "\n"
@@ -291,19 +268,30 @@ class _Run:
         found = self.world.lead(self._found)
         if found is None:
             return
-        self.learner.load_state_dict(found.pop("learner"))
-        self.optimizer.load_state_dict(found.pop("optimizer"))
-        self.scaler.load_state_dict(found.pop("scaler"))
-        self.state = _State(**found)
-        done = sum(t.steps for t in self.turns[: self.state.turn]) + self.state.step
-        self.progress.message(f"{self.job.stage.name}: resumed at step {done} of {self.total}")
-        if self.world.size not in self.state.ranks:
-            self.state.ranks.append(self.world.size)
-            self.progress.message(f"{self.job.stage.name}: computed by {self.state.ranks} processes in turn")
+        try:
+            self.learner.load_state_dict(found.pop("learner"))
+            self.optimizer.load_state_dict(found.pop("optimizer"))
+            self.scaler.load_state_dict(found.pop("scaler"))
+            self.tally = Tally(found.pop("tally"))
+            self.state = _State(**found)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"{self.snapshot.file}: not of this stage as this version builds it ({str(error).splitlines()[0]}); "
+                f"finish it with the version that began it, or remove {self.snapshot.folder} to start this stage again"
+            ) from None
+        stage = self.job.stage.name
+        self.progress.message(f"{stage}: resumed at step {self._done()} of {self.total}")
+        now, before = self.machine.surroundings(), self.state.surroundings
+        if now != before[-1]:
+            self.progress.message(
+                f"warning: {stage}: goes on under other conditions ({differences(before[-1], now)}); its bits are not "
+                "those of an unbroken run, and the results say so"
+            )
+            before.append(now)
 
     def _found(self) -> dict[str, Any] | None:
         self.snapshot.sweep()
-        return self.snapshot.load()
+        return self.snapshot.load(self.progress.message)
 
     def _save(self) -> None:
         now = time.monotonic()
@@ -312,16 +300,20 @@ class _Run:
         self.world.lead(self._write)
 
     def _write(self) -> None:
-        self.snapshot.save({
+        self.snapshot.save({**self._moving(), "tally": self.tally.state(), **vars(self.state)})
+        atomic_write(self.snapshot.folder / "log.jsonl", self.state.log)  # to look at meanwhile
+
+    def _moving(self) -> dict[str, Any]:
+        """Everything that a step changes, but for what is said of it."""
+        return {
             "learner": self.learner.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            **vars(self.state),
-        })  # fmt: skip
-        atomic_write(self.snapshot.folder / "log.jsonl", self.state.log)  # to look at meanwhile
+        }
 
     def _finish(self) -> Checkpoint:
         job, learner, state = self.job, self.learner, self.state
+        last = fingerprint(self._moving())
         if state.best_weights is not None:
             learner.backbone.load_state_dict(state.best_weights["backbone"])
             (name,) = job.tasks
@@ -332,9 +324,9 @@ class _Run:
             "normalization": job.normalization.dump(),
             "seed": job.seed,
             "precision": job.precision,
-            "threads": torch.get_num_threads(),
-            "ranks": state.ranks,
-            "torch": torch.__version__,
+            "surroundings": state.surroundings,
+            "state_sha256": last,
+            "skipped": state.skipped,
             "before": job.start.key,
             "images": {name: len(rows) for name, rows in job.rows.items()},
             "steps": self.total,
@@ -376,7 +368,8 @@ def run_stage(
 
     Raises:
         Busy: another process is computing this very stage.
-        UserError: the loss is not finite; the disk is full.
+        Interrupted: a signal asked for the end; a snapshot is saved.
+        UserError: a loss or gradient is not finite; the disk is full; no snapshot that is there is whole.
     """
     found = Checkpoint.find(root, job.key)
     if found is not None:
@@ -387,5 +380,6 @@ def run_stage(
     with exclusive(folder / "lock", f"stage {job.stage.name}"):
         found = Checkpoint.find(root, job.key)  # it may have been finished a moment ago
         if found is not None:
+            Snapshot(root, job.key).drop()
             return found
         return together(_compute, job, corpus, machine, root, leader={"progress": progress})

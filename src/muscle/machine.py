@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import sys
+from importlib.metadata import version
+from pathlib import Path
 from typing import Literal
 
+import threadpoolctl
 import torch
 from pydantic import Field
 
-from muscle.distributed import launched
+from muscle.distributed import launched, world
 from muscle.errors import UsageError
 from muscle.parts import Part
 
@@ -20,6 +24,14 @@ DTYPES: dict[Precision, torch.dtype] = {
     "fp16": torch.float16,
     "float32": torch.float32,
 }
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+)  # whose versions may change a bit
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
 
@@ -31,6 +43,9 @@ class Machine(Part):
     workers: int = Field(2, ge=0)  # processes that decode
     memory: float = Field(0.0, ge=0)  # GiB of the device that a process may take; 0: all
     recompute: bool = False  # activations in the backward pass: a third more arithmetic, far less memory
+    deterministic: bool = (
+        False  # of a GPU's kernels only those that give equal bits each time; a CPU has no others
+    )
     snapshot_minutes: float = Field(5.0, gt=0)  # at most so much is lost to a kill
 
     def torch_device(self) -> torch.device:
@@ -57,12 +72,32 @@ class Machine(Part):
         Arithmetic on denormal numbers is slow on many CPUs, and no score depends on them.
         """
         torch.set_num_threads(self.thread_count())
+        threadpoolctl.threadpool_limits(self.thread_count())  # those of NumPy, SciPy and scikit-learn
         torch.set_flush_denormal(True)
         _keep_freed_memory()
         device = self.torch_device()
+        if device.type == "cuda":
+            os.environ.setdefault(
+                "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+            )  # before its first use; no cost elsewhere
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+            torch.use_deterministic_algorithms(self.deterministic)
         if self.memory and device.type == "cuda":
             whole = torch.cuda.get_device_properties(device).total_memory
             torch.cuda.set_per_process_memory_fraction(min(1.0, self.memory * 2**30 / whole), device)
+
+    def surroundings(self) -> dict[str, str]:
+        """What equal bits ask for beside the key: threads, processes, device, kind of CPU, versions of libraries."""
+        device = self.torch_device()
+        return {
+            "threads": str(self.thread_count()),
+            "processes": str(world().size),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "cpu": f"{cpu_name()}, {torch.backends.cpu.get_cpu_capability()}",
+            "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+            "kernels": "deterministic" if self.deterministic or device.type == "cpu" else "any",
+            **{name: version(name) for name in PACKAGES},
+        }
 
     def budget(self) -> float:
         """Bytes of memory that training may take: what was given, else the whole GPU; 0 where neither says."""
@@ -88,6 +123,23 @@ class Machine(Part):
         if self.torch_device().type == "cuda":
             return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
         return "bf16" if _cpu_has_bf16() else "float32"
+
+
+def differences(before: dict[str, str], now: dict[str, str]) -> str:
+    """What has changed between two surroundings, in words."""
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return "; ".join(
+        f"{name} {before.get(name, 'unknown')}, now {now.get(name, 'unknown')}" for name in names
+    )
+
+
+def cpu_name() -> str:
+    """What the CPU calls itself."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "CPU"
 
 
 def allowed_cores() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import platform
 import secrets
 import shutil
 import time
@@ -15,6 +16,7 @@ from typing import BinaryIO
 
 from muscle.errors import UsageError, UserError
 
+_HERE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]  # tells machines that share a disk apart
 _YES, _NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 
@@ -136,41 +138,79 @@ def atomic_write(path: str | Path, content: bytes | str) -> None:
     Raises:
         UserError: the disk is full, or the place cannot be written to; what was there before is untouched.
     """
-    with atomic_file(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+    data = content.encode() if isinstance(content, str) else content
+    with atomic_file(path, len(data)) as file:
+        file.write(data)
 
 
 @contextlib.contextmanager
-def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
+def atomic_file(path: str | Path, size: int = 0) -> Iterator[BinaryIO]:
     """A file that is there whole or not at all: a temporary one in its folder, flushed to disk, renamed at the end.
 
     The folder is created.
+
+    Args:
+        size: bytes that will be written, for the message of a full disk.
 
     Raises:
         UserError: the disk is full, or the place cannot be written to; what was there before is untouched.
     """
     target = Path(path)
-    # The ending .tmp marks what a killed process leaves behind; the random part keeps two writers apart.
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    # The ending .tmp marks what a killed process leaves behind, see ``sweep``; the random part keeps two writers apart.
+    temporary = target.with_name(f".{target.name}.{_HERE}-{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.parent.is_dir():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            sync_folder(target.parent.parent)
         with open(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)  # what it took is not free before
         raise UserError(
-            f"cannot write {target}: {error.strerror or error}; give a folder that can be written to and has room "
-            "(the option that names it, MUSCLE_STORE or MUSCLE_CHECKPOINTS)"
+            f"cannot write {target}: {error.strerror or error}{_room(target, size)}; give a folder that can be written "
+            "to and has room (the option that names it, MUSCLE_STORE or MUSCLE_CHECKPOINTS)"
         ) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def _room(path: Path, size: int) -> str:
+    """What is needed and free, where a disk is full."""
+    try:
+        free = free_bytes(path)
+    except OSError:
+        return ""
+    return f" (it needs {size / 1e6:.1f} MB, {free / 1e6:.1f} MB are free)" if size > free else ""
+
+
+def sweep(folder: Path) -> None:
+    """Removes what writers that were killed on this machine left below a folder; what a living one is writing stays."""
+    for leftover in folder.rglob(".*.tmp"):
+        writer = leftover.name.split(".")[-3].removeprefix(f"{_HERE}-")
+        if writer.isdecimal() and not _alive(int(writer)):
+            with contextlib.suppress(OSError):
+                leftover.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    if os.name != "posix":  # there signal 0 would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
+def sync_folder(folder: Path) -> None:
     """Makes a rename last through a power cut, where the system lets a folder be opened (Windows does not)."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)

@@ -14,24 +14,23 @@ from typing import Any
 
 import torch
 
-from muscle.machine import Machine
+from muscle.machine import PACKAGES, Machine, cpu_name
 
 STARTED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())  # when this process came here
 NOT_CODE = [f":(top,exclude){name}" for name in ("docs", "benchmarks/results", "*.md")]  # in git's words
-PACKAGES = ("muscle-xray", "torch", "torchvision", "timm", "numpy")
 
 
 def provenance(machine: Machine) -> dict[str, Any]:
     """Where and with what this was computed."""
     device = machine.torch_device()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return {
         "command": shlex.join([_program(), *sys.argv[1:]]),
         "commit": _commit(),
         "machine": f"{name}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
         "device": str(device),
         "threads": machine.thread_count(),
-        "versions": {p: version(p) for p in PACKAGES} | {"python": platform.python_version()},
+        "versions": {p: version(p) for p in ("muscle-xray", *PACKAGES)} | {"python": platform.python_version()},
         "started": STARTED,
     }  # fmt: skip
 
@@ -40,14 +39,6 @@ def _program() -> str:
     """What a shell would be given: ``python -m muscle`` has its name in a file of another."""
     given = Path(sys.argv[0])
     return given.parent.name if given.name == "__main__.py" else given.name
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or "CPU"
 
 
 def _commit() -> str:

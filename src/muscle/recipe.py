@@ -92,7 +92,8 @@ class Stage(Part):
 
     ``batch_norm``: ``trained`` shares one set of statistics between tasks; ``frozen`` leaves the backbone's as the
     stage found them. ``optimizer_state``: whether momentum survives the boundary of a turn. ``select``: the
-    weights of the last step, or of the turn with the best validation score (one task only).
+    weights of the last step, or of the turn with the best validation score (one task only). ``skips``: how many steps
+    with a loss or gradient that is not finite may be left out before the stage stops (our choice: none).
     """
 
     name: str
@@ -104,6 +105,7 @@ class Stage(Part):
     batch_norm: Literal["trained", "frozen"] = "trained"
     optimizer_state: Literal["keep", "reset"] = "keep"
     select: Literal["last", "best"] = "last"
+    skips: int = Field(0, ge=0)
 
     def mistakes(self) -> list[str]:
         """Every rule between fields that this stage breaks."""

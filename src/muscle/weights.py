@@ -8,11 +8,9 @@ colour network does to a grey image repeated three times.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +23,7 @@ from torch import Tensor
 
 from muscle.backbones import BackboneModule
 from muscle.errors import UserError
-from muscle.paths import offline
+from muscle.paths import atomic_write, offline
 
 ENOUGH = 0.95  # of the backbone's tensors must be in the file; fewer means a wrong network, not a rough fit
 
@@ -223,20 +221,7 @@ def save_backbone(module: BackboneModule, path: Path, metadata: Mapping[str, str
     """
     tensors = {k: v.detach().cpu().contiguous() for k, v in module.net.state_dict().items()}
     data = _ordered(safetensors.torch.save(tensors, {"format": "pt"} | dict(metadata)))
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise UserError(
-            f"weights {path}: cannot be written ({error.strerror}); free the disk or change --out"
-        ) from None
+    atomic_write(path, data)
     return hashlib.sha256(data).hexdigest()
 
 

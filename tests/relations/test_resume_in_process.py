@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import tiny
-import torch
 from kills import EAGER, Killed, Killer
 
 from muscle import engine
@@ -14,6 +13,7 @@ from muscle.checkpoint import Checkpoint
 from muscle.continual.regularizers.l2sp import L2SP
 from muscle.data.corpus import Corpus
 from muscle.recipe import Recipe
+from muscle.snapshot import Snapshot
 from muscle.tasks.classification import Classification
 
 
@@ -88,17 +88,26 @@ def test_a_kill_in_fine_tuning_keeps_the_best_epoch(corpus: Corpus, tmp_path: Pa
     assert made.about["files"] == expected.about["files"]
 
 
-def test_a_run_that_several_processes_began_says_how_many_shared_its_batches(
+def test_a_run_that_goes_on_elsewhere_says_so(
     corpus: Corpus, unbroken: dict[str, Checkpoint], tmp_path: Path
 ) -> None:
-    """Two, by its snapshot, then this one alone: of either the order of sums may be in the last bits."""
+    """Begun by two processes under another torch, by its snapshot: the order of sums may be in the last bits."""
     method = methods()["pretrain"]
     stage = method.stages[-1].name
     with pytest.raises(Killed):
         tiny.pipeline(method, corpus, tmp_path, Killer(stage, 2), EAGER).pretrain()
-    (file,) = tmp_path.glob("*.running/snapshot.pt")
-    torch.save(torch.load(file, weights_only=True) | {"ranks": [2]}, file)
+    (folder,) = tmp_path.glob("*.running")
+    snapshot = Snapshot(tmp_path, folder.name)
+    state = snapshot.load()
+    assert state is not None
+    (here,) = state["surroundings"]
+    snapshot.save(state | {"surroundings": [here | {"processes": "2", "torch": "1.0"}]})
     last = Killer("none", 0)
     made = tiny.pipeline(method, corpus, tmp_path, last, EAGER).pretrain()[-1]
-    assert made.about["ranks"] == [2, 1] and unbroken["pretrain"].about["ranks"] == [1]
-    assert f"{stage}: computed by [2, 1] processes in turn" in last.messages
+    assert [s["processes"] for s in made.about["surroundings"]] == ["2", "1"]
+    assert unbroken["pretrain"].about["surroundings"] == [here]
+    (said,) = [text for text in last.messages if text.startswith("warning: ")]
+    assert (
+        f"{stage}: goes on under other conditions (processes 2, now 1; torch 1.0, now {here['torch']})"
+        in said
+    )

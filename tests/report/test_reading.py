@@ -17,7 +17,7 @@ from muscle.report.reading import NEEDED, load_results
     [
         ("", "cannot be read"),
         ('{"version": 1, "cells": [{"rec', "cannot be read"),
-        ("[]", "not results of version 1"),
+        ("[]", "not a JSON object"),
         ('{"version": 9}', "not results of version 1"),
         ('{"version": 1, "cells": [{"recipe": "a"}]}', "cells entry 1 lacks task, kind, seed, metrics"),
         ('{"version": 1, "cells": null}', "cells is no list of entries"),

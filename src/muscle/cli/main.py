@@ -1,13 +1,12 @@
 """The command line: parses, calls the API, prints.
 
-Exit codes: 0 done, 1 the data or the machine will not do, 2 misuse.
+Exit codes: 0 done, 1 the data or the machine will not do, 2 misuse, 75 stopped by a signal: the same command goes on.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 import muscle
+from muscle import interrupt
 from muscle.cli import data, look, machine, store
 from muscle.cli.console import err, out
 from muscle.cli.probe import embed, probe
@@ -81,7 +81,7 @@ for _app, _verbs in ((app, VERBS), (data_app, DATA_VERBS)):
         _app.command(_name)(led(_verb) if _verb in SHARED else _verb)
 app.add_typer(data_app, name="data")
 
-INTERRUPTED = 130  # what typer makes of Ctrl-C
+_ABORTED = 130  # what typer makes of a KeyboardInterrupt
 # Typer's mistakes of usage: their class is click's, or that of typer's own copy of click, by typer's version.
 Misuse: type[Exception] = typer.BadParameter.__mro__[1]
 
@@ -103,7 +103,7 @@ def options(
 
 def main() -> None:
     """Runs a command; errors meant for the user become one line. A scheduler's SIGTERM is taken like Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt.listen()
     try:
         code = app(prog_name="muscle", standalone_mode=False) or 0
     except UserError as error:
@@ -118,8 +118,9 @@ def main() -> None:
             raise
         where = f"{error.filename}: " if error.filename else ""
         code = fail(f"{where}{error.strerror}; make room or give another place; what is finished is kept", 1)
-    if code == INTERRUPTED:
+    if code == _ABORTED:
         err.print("stopped; the same command goes on from here")
+        code = interrupt.CONTINUE
     sys.exit(code)
 
 

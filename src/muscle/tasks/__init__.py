@@ -51,6 +51,9 @@ class TaskModule(nn.Module):
     def after_step(self, backbone: BackboneModule) -> None:
         """What follows an optimizer step; nothing by default."""
 
+    def drop_step(self) -> None:
+        """Forgets what ``losses`` has kept for ``after_step``, for the step is not taken; nothing by default."""
+
     def embed_views(self, backbone: BackboneModule, batch: Batch) -> tuple[Tensor, Tensor]:
         """Of contrastive tasks: embeddings [B, dim] of two views of each image, unit vectors, for diagnostics."""
         raise TypeError(f"{type(self).__name__} embeds no views")

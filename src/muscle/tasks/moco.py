@@ -132,6 +132,10 @@ class _MoCo(TaskModule):
         queries: list[Tensor] = [*backbone.parameters(), *self.scaffold["projector"].parameters()]
         torch._foreach_lerp_(keys, queries, 1 - self.config.momentum)
 
+    def drop_step(self) -> None:
+        """The step's keys do not enter the queue."""
+        self.fresh.clear()
+
     def embed_views(self, backbone: BackboneModule, batch: Batch) -> tuple[Tensor, Tensor]:
         """Two views of each image as queries, [B, dim] unit vectors each: what the diagnostics look at."""
         project = self.scaffold["projector"]
