@@ -155,12 +155,10 @@ class Place:
             }
         if name == "prepare":
             stores = sorted((self.case / "stores").glob("*/manifest.json"))
-            return {
-                str(p): p.read_bytes()
-                for s in stores
-                if "leak" not in s.parent.name
-                for p in s.parent.iterdir()
-            }
+            files = [
+                p for store in stores for p in sorted(store.parent.iterdir()) if p.name != "verified.json"
+            ]
+            return {str(p): p.read_bytes() for p in files}
         if name == "embed":
             return {"features": (self.case / "features.parquet").read_bytes()}
         folders = {"compare": "table", "report": "table", "compare elsewhere": "anew", "compare on films seen": "leak",
