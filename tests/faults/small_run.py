@@ -84,7 +84,7 @@ class Place:
 
     def make(self) -> None:
         """The films, the finished run and the broken ones: some twenty seconds."""
-        _films(self.given)
+        self.films()
         self.start("")
         with patch.object(journal, "COMMIT", 4):
             self._killed_while_decoding()
@@ -102,6 +102,10 @@ class Place:
         for name in ("pretrain", "compare", "probe"):
             self.run(name).done()
         self._keep("finished")
+
+    def films(self) -> None:
+        """What is given, alone."""
+        _films(self.given)
 
     def start(self, state: str) -> None:
         """Puts a state in the place of the case; empty: nothing."""
