@@ -220,3 +220,8 @@ def _results(out: Path, report: bool) -> dict[str, Any]:
             found[file.name] = file.read_text(encoding="utf-8")
         found["report"] = (out / "report.html").read_text(encoding="utf-8")
     return found
+
+
+def same_results(one: Path, other: Path) -> bool:
+    """Whether two folders of results tell the same scores of the same predictions."""
+    return repr(_results(one, False)) == repr(_results(other, False))
