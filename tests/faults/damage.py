@@ -161,7 +161,7 @@ def judged(end: End, sound: End, path: Path) -> tuple[str, str]:
     page = [line for line in end.left.get("report", "").splitlines() if 'data-state="missing"' in line]
     named = [line for line in (*new, *page) if path.name in line or path.parent.as_posix() in line]
     errors = [line for line in new if line.startswith("error: ")]
-    if end.code != sound.code and end.code not in (1, 2):
+    if end.code != sound.code and end.code not in (0, 1, 2):
         return f"FAILED: exit {end.code}", "; ".join(new)
     if errors and end.code:
         if len(errors) > 1 or end.said[-1] != errors[0]:

@@ -90,6 +90,11 @@ class Place:
             self._killed_while_decoding()
         self._keep("store")
         self.start("")
+        self.run("prepare").done()
+        names = [p.parent.name for p in sorted((self.case / "stores").glob("*/manifest.json"))]
+        (self.kept / "stores.json").write_text(
+            json.dumps(names)
+        )  # of the data file that all but one command reads
         for name in (
             "pretrain",
             "compare on films seen",
@@ -158,10 +163,8 @@ class Place:
                 "about": {key: value for key, value in about.items() if key not in ("provenance", "seal")}
             }
         if name == "prepare":
-            stores = sorted((self.case / "stores").glob("*/manifest.json"))
-            files = [
-                p for store in stores for p in sorted(store.parent.iterdir()) if p.name != "verified.json"
-            ]
+            stores = [self.case / "stores" / n for n in json.loads((self.kept / "stores.json").read_bytes())]
+            files = [p for store in stores for p in sorted(store.iterdir()) if p.name != "verified.json"]
             return {str(p): p.read_bytes() for p in files}
         if name == "embed":
             return {"features": (self.case / "features.parquet").read_bytes()}
