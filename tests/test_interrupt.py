@@ -17,7 +17,9 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are sent to 
 
 @pytest.fixture(autouse=True)
 def _handlers_stay() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in interrupt.SIGNALS}
+    before = {
+        number: signal.signal(number, signal.SIG_DFL) for number in interrupt.SIGNALS
+    }  # a shell may ignore some
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

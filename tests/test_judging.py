@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from muscle.judging import chosen_on, one_sided, status, with_choice
+from muscle.judging import chosen_on, constant, one_sided, status, with_choice
 from muscle.metrics import score
 from muscle.predictions import Predictions
 
@@ -43,6 +43,25 @@ ILL = ("ill",)
 def test_status(cases: Predictions, said: str) -> None:
     found, why = status(cases)
     assert found == said and bool(why) == (said != "ok")
+
+
+def test_what_says_the_same_of_every_case_is_told() -> None:
+    """Cases that differ, outputs that do not; and cases that do not differ, of which nothing is told."""
+    p = labels([[1, 0], [0, 0], [1, 1]], ("a", "b"))
+    same = replace(p, output=np.tile(np.float32([0.2, 0.7]), (3, 1)))
+    assert constant(p) == "" and constant(same) == "all 3 cases are given the same, 0.200, 0.700"
+    assert status(same) == ("constant predictions", constant(same))
+    assert constant(replace(same, output=same.output + np.float32([[0, 0], [0, 0.001], [0, 0]]))) == ""
+    assert constant(replace(same, truth=np.tile(p.truth[:1], (3, 1)))) == ""
+    half = np.zeros((3, 4, 4), np.uint8)
+    half[:, :2] = 1
+    masks = replace(p, kind="mask", truth=half, output=np.zeros_like(half))
+    assert "every pixel of 3 cases" in constant(masks) and constant(replace(masks, output=half)) == ""
+    none = (np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    one = (np.ones((1, 4), np.float32), np.ones(1, np.float32), np.ones(1, np.int64))
+    boxes = replace(p, kind="boxes", truth=[box[::2] for box in (one, none, none)], output=[none] * 3)
+    assert constant(boxes) == "no box in any of 3 cases"
+    assert constant(replace(boxes, output=[none, one, none])) == ""
 
 
 def test_classes_that_cannot_be_scored_are_named() -> None:

@@ -244,8 +244,9 @@ def test_stages_of_a_recipe_and_backbone_replace_their_own(tmp_path: Path) -> No
             "minutes": 2.0,
             "matrix": looks,
             "steps": 9,
+            "skipped": [3],
         }
-        return SimpleNamespace(about=about, log_file=log, sha256="s")
+        return SimpleNamespace(about=about, log_file=log, sha256="s", mixed=["threads 2, now 1"])
 
     results, method = _results(tmp_path / "out"), tiny.small("md-moco")
     other = method.with_(backbone=method.backbone.with_(name="resnet50"))
@@ -257,6 +258,7 @@ def test_stages_of_a_recipe_and_backbone_replace_their_own(tmp_path: Path) -> No
         (backbone, name) for backbone in ("resnet50", "resnet18") for name in ("pretrain", "continual")
     ]
     assert [(entry["backbone"], entry["steps"]) for entry in lost] == [("resnet50", 9), ("resnet18", 9)]
+    assert all(s["mixed"] == ["threads 2, now 1"] and s["skipped"] == [3] for s in stages)
     for entry in lost:
         assert len(entry["turns"]) == 2 and entry["forward_transfer"] == pytest.approx(0.6 - 0.5)
         assert entry["title"] == "MD-MoCo" and entry["replayed"] == 0

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from muscle import external, paths
 from muscle.case_table import write_cases
 from muscle.data.audit import read_seen, write_seen
+from muscle.data.levels import grey_levels, trained_levels, unlike
 from muscle.errors import UsageError
 from muscle.features import extract
 from muscle.grid import Share, prepare, run_grid
@@ -135,6 +136,7 @@ def pretrain(
         "recipe": wanted.dump(), "key": last.about["key"], "sha256": last.sha256, "size": list(wanted.size),
         "normalization": wanted.normalization.dump(), "decode": wanted.decode.dump(), "fit": wanted.fit,
         "images": len(corpus.pool), "features": _last_features(last.about["matrix"]), "provenance": provenance(machine),
+        "grey_levels": grey_levels(corpus.pool, wanted.normalization),
     }  # fmt: skip
     paths.atomic_write(folder / "backbone.json", sealed(about))
     paths.atomic_write(folder / "recipe.yaml", wanted.yaml())
@@ -328,6 +330,9 @@ def embed(
     machine.settle()
     device = machine.torch_device()
     rows = corpus.all_rows
+    trained = trained_levels(Path(found.init.file)) if isinstance(found.init, Weights) else None
+    if said := unlike(rows, found.normalization, trained):
+        progress.message(f"warning: {said}")
     features = extract(model.to(device), rows, found.normalization, device)
     table = pa.table({
         "id": rows.ids, "source": rows.sources, "patient": rows.patients, "split": rows.splits,

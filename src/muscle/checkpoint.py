@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from muscle.backbones import BackboneModule
 from muscle.errors import UserError
+from muscle.machine import differences
 from muscle.paths import atomic_write, sha256_file, sweep
 from muscle.seal import sealed, unsealed
 from muscle.weights import save_backbone
@@ -78,6 +80,11 @@ class Checkpoint:
     def log_file(self) -> Path:
         """JSON lines."""
         return self.folder / "log.jsonl"
+
+    @property
+    def mixed(self) -> list[str]:
+        """Where the stage went on under other conditions, what had changed; empty: its bits are of an unbroken run."""
+        return [differences(before, now) for before, now in pairwise(self.about["surroundings"])]
 
     def backbone_state(self) -> dict[str, Tensor]:
         """The tensors of the backbone."""

@@ -83,7 +83,7 @@ class _Run:
         self.optimizer = self._new_optimizer()
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=job.precision == "fp16")
         self.feed = Feed(job, self.turns, self.device)
-        self.monitor = Monitor(corpus, job.normalization, self.device)
+        self.monitor = Monitor(corpus, job.normalization, self.device, progress.message)
         self.looks = Looks(job, self.turns, self.learner, self.monitor, progress)
         self.state = _State(surroundings=[machine.surroundings()])
         self.tally = Tally()

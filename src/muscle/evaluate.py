@@ -108,6 +108,8 @@ def run_cell(
         "settings": settings(recipe), "more_images": recipe.finetune.more_images if recipe.finetune else 0,
         "key": checkpoint.about["key"], **identity(pipeline, task, seed),
         "commit": results.head["provenance"]["commit"], "threads": results.head["provenance"]["threads"],
+        "mixed": [said for one in tried for said in one.mixed],
+        "skipped": sum(len(one.about["skipped"]) for one in tried),
         "valid": checkpoint.about["best"]["valid"], "best_epoch": checkpoint.about["best"]["turn"] + 1,
         "backbone_rate": checkpoint.about["stage"]["optimizer"]["backbone_rate"],
         "train_images": len(pipeline.learned(task, seed).train),

@@ -16,6 +16,7 @@ from muscle.data.audit import compared, met, read_seen, write_seen
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
 from muscle.data.layouts import how_to_label
+from muscle.data.levels import grey_levels, unlike
 from muscle.data.rows import Rows
 from muscle.errors import UserError
 from muscle.evaluate import described, scored
@@ -33,7 +34,17 @@ from muscle.tasks import Task, TaskModule
 from muscle.types import Target
 
 FILE = "model.json"  # beside a fine-tuned checkpoint
-KEPT = ("recipe", "target", "train_images", "title", "task", "seed", "threshold", "temperature")  # in it
+KEPT = (
+    "recipe",
+    "grey_levels",
+    "target",
+    "train_images",
+    "title",
+    "task",
+    "seed",
+    "threshold",
+    "temperature",
+)  # in it
 
 
 def take_home(checkpoint: Checkpoint, pipeline: Pipeline, cell: Mapping[str, Any]) -> None:
@@ -51,6 +62,7 @@ def take_home(checkpoint: Checkpoint, pipeline: Pipeline, cell: Mapping[str, Any
     write_seen(checkpoint.folder, _together(parts), before)
     about = {
         "recipe": recipe.dump(), "target": asdict(rows.target), "train_images": len(rows.train),
+        "grey_levels": grey_levels(rows.train, recipe.normalization),
         **{k: cell[k] for k in ("title", "task", "seed", "threshold", "temperature")},
     }  # fmt: skip
     paths.atomic_write(checkpoint.folder / FILE, sealed(about))
@@ -103,6 +115,8 @@ def validate(
         raise UserError(
             f"target {target.name}: no film is left that knows it; give films with it, or exclude fewer of them"
         )
+    if other := unlike(rows, recipe.normalization, about["grey_levels"]):
+        progress.message(f"warning: {other}")
     seen = read_seen(checkpoint)
     leaks = met(rows, seen)
     if leaks and not file.allow_leaks:
@@ -118,6 +132,7 @@ def validate(
     facts = results.head["provenance"]
     facts["model"] = f"{made.folder.name}, backbone sha256 {made.sha256}"
     facts["leak check"] = f"films compared with those that the model has learned from: {compared(rows, seen)}"
+    facts |= {"grey levels": other} if other else {}
     if leaks:
         facts["leaks allowed"] = f"the model has seen {len(leaks)} of these films, so scores flatter"
     name = f"predictions/{recipe.name}-{recipe.backbone.architecture}-{target.name}-{about['seed']}.npz"

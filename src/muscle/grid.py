@@ -154,7 +154,8 @@ def run_grid(
         pipeline.check()
     results = Results(out, title, file.synthetic, machine)
     for pipeline in pipelines:
-        results.put_start(pipeline.recipe, pipeline.corpus)
+        if said := results.put_start(pipeline.recipe, pipeline.corpus):
+            progress.message(said)
     known = {corpus.digest for corpus in corpora.values()}
     if dropped := results.drop_cells(lambda cell: cell.get("data") not in known):
         progress.message(f"{dropped} cells of other data or pixels leave the table")

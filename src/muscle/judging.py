@@ -16,11 +16,12 @@ from muscle.statistics.intervals import Interval, intervals
 
 RULE = "youden"
 DECIDED = ("accuracy", "sensitivity", "specificity")  # what a threshold decides
+SAME = 1e-4  # outputs that differ by less tell nobody apart
 LEAST = (3, 2)  # cases, and patients: with fewer nothing shows how others would differ
 
 
 def status(p: Predictions) -> tuple[str, str]:
-    """``ok``, ``n too small`` or ``one class in test``, and why.
+    """``ok``, ``n too small``, ``one class in test`` or ``constant predictions``, and why.
 
     A cell that is not ``ok`` has the scores that its cases define all the same, each with its doubts.
     """
@@ -30,7 +31,28 @@ def status(p: Predictions) -> tuple[str, str]:
     absent = one_sided(p)
     if p.kind == "labels" and absent and len(absent) == judged(p)[0].shape[1]:
         return "one class in test", "; ".join(f"{name}: {what} case" for name, what in absent.items())
+    if said := constant(p):
+        return "constant predictions", said
     return "ok", ""
+
+
+def constant(p: Predictions) -> str:
+    """What a model says of every case alike, where the cases differ: it has learned to answer, not to look."""
+    n = len(p)
+    if n < 2:
+        return ""
+    if p.kind == "boxes":
+        truth, output = p.boxes
+        silent = not any(len(scores) for _, scores, _ in output) and any(len(label) for _, label in truth)
+        return f"no box in any of {n} cases" if silent else ""
+    truths, outputs = p.arrays
+    if p.kind == "mask":
+        flat = (outputs == outputs.flat[0]).all() and not (truths == truths.flat[0]).all()
+        return f"every pixel of {n} cases is of one class" if flat else ""
+    known = [column[np.isfinite(column)] for column in truths.T]
+    same = np.ptp(outputs, axis=0).max() < SAME and any(len(column) and np.ptp(column) for column in known)
+    shown = ", ".join(f"{value:.3f}" for value in outputs[0])
+    return f"all {n} cases are given the same, {shown}" if same else ""
 
 
 def one_sided(p: Predictions) -> dict[str, str]:

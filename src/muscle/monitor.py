@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -11,6 +12,8 @@ from muscle.data.corpus import Corpus
 from muscle.data.held_out import TaskRows
 from muscle.data.normalization import Normalization
 from muscle.features import contrast, dense_probe, effective_rank, evaluating, extract, knn_score
+from muscle.judging import constant
+from muscle.progress import SILENT
 from muscle.scoring import main_score, predict, recomputed_statistics, subset
 from muscle.tasks import TaskModule
 
@@ -24,6 +27,7 @@ class Monitor:
     corpus: Corpus
     normalization: Normalization
     device: torch.device
+    say: Callable[[str], None] = SILENT.message
     warned: set[str] = field(default_factory=set)
 
     def backbone(self, backbone: BackboneModule) -> dict[str, float]:
@@ -110,9 +114,14 @@ class Monitor:
         valid = subset(rows.valid, most, rows.target.name)
         if not len(valid):
             return None, 0
-        return main_score(
-            predict(backbone, module, valid, rows.target, self.normalization, self.device)
-        ), len(valid)
+        found = predict(backbone, module, valid, rows.target, self.normalization, self.device)
+        if (said := constant(found)) and rows.target.name not in self.warned:
+            self.warned.add(rows.target.name)
+            self.say(
+                f"warning: {rows.target.name}: {said}; no harm in a first epoch; later the rate is too high or "
+                "too low, or the films do not show what their annotations say"
+            )
+        return main_score(found), len(valid)
 
     def task_recomputed(
         self, backbone: BackboneModule, module: TaskModule, rows: TaskRows, most: int, films: int

@@ -66,7 +66,8 @@ def run_probes(
     root = paths.checkpoints(out)
     results = Results(out, title, file.synthetic, machine)
     for recipe in recipes:  # what is refused is refused before anything leaves the table
-        results.put_start(recipe, corpora[recipe.size, recipe.decode, recipe.fit])
+        if said := results.put_start(recipe, corpora[recipe.size, recipe.decode, recipe.fit]):
+            progress.message(said)
     results.drop_probes({corpus.digest for corpus in corpora.values()})
     results.put_sources(corpora[recipes[0].size, recipes[0].decode, recipes[0].fit])
 

@@ -14,6 +14,7 @@ from filelock import FileLock
 from muscle.checkpoint import Checkpoint
 from muscle.data.audit import compared, kept_back, read_seen, refuse, seen_by_weights
 from muscle.data.corpus import Corpus
+from muscle.data.levels import trained_levels, unlike
 from muscle.errors import UserError
 from muscle.forgetting import forgetting
 from muscle.machine import Machine
@@ -215,8 +216,11 @@ class Results:
         with self.changing() as data:
             data["sources"] = rows
 
-    def put_start(self, recipe: Recipe, corpus: Corpus) -> None:
+    def put_start(self, recipe: Recipe, corpus: Corpus) -> str:
         """Which file of weights a recipe starts from, by its SHA-256, and whether it has seen tested films.
+
+        Returns:
+            What must be warned of: films that do not look like those that the weights were trained on.
 
         Raises:
             UserError: it has, pixel for pixel or in the same person; with ``allow_leaks`` this goes to the provenance.
@@ -225,7 +229,7 @@ class Results:
         if recipe.stages:
             facts["films pre-trained on"] = len(corpus.pool)
         if not isinstance(recipe.init, Weights):
-            return
+            return ""
         facts[f"start of {recipe.name}"] = f"{Path(recipe.init.file).name}, sha256 {recipe.init.identity()}"
         seen, rows = read_seen(Path(recipe.init.file)), corpus.all_rows
         leaks = seen_by_weights(rows, seen)
@@ -238,6 +242,9 @@ class Results:
             facts[f"leak of {recipe.name}"] = (
                 f"{recipe.name} was pre-trained on {len(leaks)} validation or test films, so its scores flatter"
             )
+        other = unlike(rows, recipe.normalization, trained_levels(Path(recipe.init.file)))
+        facts |= {f"grey levels of {recipe.name}": other} if other else {}
+        return f"warning: {recipe.name}: {other}" if other else ""
 
     def put_stages(self, recipe: Recipe, made: list[Checkpoint]) -> None:
         """The stages of a recipe, their logs copied here, and the forgetting of the continual ones."""
@@ -249,7 +256,7 @@ class Results:
             atomic_write(self.out / log, checkpoint.log_file.read_bytes())
             stages.append({
                 **mine, "name": about["stage"]["name"], "key": about["key"], "minutes": about["minutes"],
-                "sha256": checkpoint.sha256, "log": log,
+                "sha256": checkpoint.sha256, "log": log, "mixed": checkpoint.mixed, "skipped": about["skipped"],
             })  # fmt: skip
             looks = [entry for entry in about["matrix"] if entry.get("shared")]
             if turns := [entry for entry in looks if entry["turn"] >= 0]:

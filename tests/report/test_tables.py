@@ -176,3 +176,18 @@ def test_a_head_that_was_never_trained_and_counts_that_differ() -> None:
     assert [title for title, _ in table.groups] == ["", "x (AUC, n 60–64)", "y (score)"]
     assert [c.text for c in table.rows[1]] == ["2", "2", "x", "0.530", "0.600", "·", "·"]
     assert [c.tint for c in table.rows[1][3:]] == [0.3, 1.0, None, None]
+
+
+def test_training_that_was_no_unbroken_run_is_told_with_its_place() -> None:
+    stage = {
+        "recipe": "muscle",
+        "name": "pretrain",
+        "mixed": ["threads 2, now 1", "torch 2, now 3"],
+        "skipped": [],
+    }
+    cell = {"recipe": "muscle", "task": "germ", "seed": 1, "mixed": [], "skipped": 2}
+    table = provenance({"provenance": {}, "stages": [stage, stage | {"mixed": []}], "cells": [cell]})
+    assert [[c.text for c in row] for row in table.rows] == [
+        ["resumed under other conditions", "muscle pretrain: threads 2, now 1, torch 2, now 3"],
+        ["steps left out, not finite", "muscle germ seed 1: 2"],
+    ]

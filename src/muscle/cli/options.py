@@ -56,6 +56,13 @@ Recompute = Annotated[
         help="For small memories: activations are computed again in the backward pass. The same numbers, slower.",
     ),
 ]
+Deterministic = Annotated[
+    bool,
+    typer.Option(
+        "--deterministic",
+        help="Of a GPU's kernels only those that give equal bits each time; slower. A CPU has no others.",
+    ),
+]
 Plan = Annotated[
     bool,
     typer.Option("--plan", help="Decode 64 files, time a few steps, print sizes and hours; train nothing."),

@@ -14,6 +14,7 @@ from muscle.cli.console import out, shown, table
 from muscle.cli.options import (
     AsJson,
     Backbone,
+    Deterministic,
     Device,
     Memory,
     Out,
@@ -43,6 +44,7 @@ def pretrain(
     threads: Threads = 0,
     memory: Memory = 0.0,
     recompute: Recompute = False,
+    deterministic: Deterministic = False,
     change: Overrides = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
@@ -54,7 +56,9 @@ def pretrain(
     from muscle.machine import Machine
     from muscle.plan import plan as make_plan
 
-    machine = Machine(device=device, threads=threads, memory=memory, recompute=recompute)
+    machine = Machine(
+        device=device, threads=threads, memory=memory, recompute=recompute, deterministic=deterministic
+    )
     with shown() as progress:
         if plan:
             file = starts.data_file(sources)
@@ -102,6 +106,7 @@ def finetune(
     threads: Threads = 0,
     memory: Memory = 0.0,
     recompute: Recompute = False,
+    deterministic: Deterministic = False,
     change: Overrides = [],  # noqa: B006
     plan: Plan = False,
     as_json: AsJson = False,
@@ -113,7 +118,8 @@ def finetune(
     folder = paths.run_folder(folder, f"finetune-{task.replace(':', '-') or 'annotated'}")
     _compare(
         sources, [start], [], [task] if task else [], backbone, seeds, preset, folder, store,
-        {"device": device, "threads": threads, "memory": memory, "recompute": recompute}, change, plan, as_json,
+        {"device": device, "threads": threads, "memory": memory, "recompute": recompute,
+         "deterministic": deterministic}, change, plan, as_json,
         f"Fine-tuning {task}".strip(),
     )  # fmt: skip
 
@@ -139,6 +145,7 @@ def compare(
     threads: Threads = 0,
     memory: Memory = 0.0,
     recompute: Recompute = False,
+    deterministic: Deterministic = False,
     change: Overrides = [],  # noqa: B006
     as_json: AsJson = False,
     leave_one_task_out: Annotated[
@@ -179,7 +186,8 @@ def compare(
     folder = paths.run_folder(folder, "compare")
     _compare(
         sources, given, names, chosen, backbone, seeds, preset, folder, store,
-        {"device": device, "threads": threads, "memory": memory, "recompute": recompute}, change, plan, as_json,
+        {"device": device, "threads": threads, "memory": memory, "recompute": recompute,
+         "deterministic": deterministic}, change, plan, as_json,
         leave_one_task_out=leave_one_task_out, equal_compute=equal_compute, cell=cell,
         keep_weights=keep_weights,
     )  # fmt: skip
@@ -240,6 +248,7 @@ def run(
     threads: Threads = 0,
     memory: Memory = 0.0,
     recompute: Recompute = False,
+    deterministic: Deterministic = False,
     as_json: AsJson = False,
 ) -> None:
     """A whole recipe: its stages, its fine-tuning, its scores, a report. The same command resumes.
@@ -250,7 +259,9 @@ def run(
     from muscle.machine import Machine
     from muscle.plan import plan as make_plan
 
-    machine = Machine(device=device, threads=threads, memory=memory, recompute=recompute)
+    machine = Machine(
+        device=device, threads=threads, memory=memory, recompute=recompute, deterministic=deterministic
+    )
     with shown() as progress:
         if not data:
             raise UsageError(

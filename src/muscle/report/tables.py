@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,11 +115,24 @@ def number(value: Any, digits: int = 0) -> Cell:
 
 
 def provenance(results: Results) -> Table:
-    """Key and value of everything that the run says of itself."""
-    rows = [
-        (word(key.replace("_", " ")), word(_words(value))) for key, value in results["provenance"].items()
-    ]
+    """Key and value of everything that the run says of itself; training that was no unbroken run of one machine."""
+    facts = dict(results["provenance"])
+    trained = [entry for part in ("stages", "cells") for entry in results.get(part, [])]
+    for part, said in (
+        ("mixed", "resumed under other conditions"),
+        ("skipped", "steps left out, not finite"),
+    ):
+        told = [f"{_place(entry)}: {_words(entry[part])}" for entry in trained if entry.get(part)]
+        facts |= {said: "; ".join(told)} if told else {}
+    rows = [(word(key.replace("_", " ")), word(_words(value))) for key, value in facts.items()]
     return Table(("what", "value"), tuple(rows), words=2)
+
+
+def _place(entry: Mapping[str, Any]) -> str:
+    """A stage of a recipe, or a cell."""
+    if "name" in entry:
+        return f"{entry['recipe']} {entry['name']}"
+    return f"{entry['recipe']} {entry['task']} seed {entry['seed']}"
 
 
 def _words(value: Any) -> str:
