@@ -79,6 +79,9 @@ class Predictions:
         if self.kind == "boxes":
             if not isinstance(self.truth, list) or not isinstance(self.output, list):
                 raise ValueError(f"{self.task}: boxes are lists with one tuple an image")
+            for row in (*self.truth, *self.output):
+                if len({len(column) for column in row}) > 1:
+                    raise ValueError(f"{self.task}: an image with {[*map(len, row)]} boxes, scores, labels")
             return
         if not isinstance(self.truth, np.ndarray) or not isinstance(self.output, np.ndarray):
             raise ValueError(f"{self.task}: {self.kind} are arrays")
