@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from muscle import external, paths, verifying
 from muscle.case_table import write_cases
 from muscle.checks import Check
-from muscle.data.levels import trained_levels, unlike
+from muscle.data.levels import grey_levels, trained_levels, unlike
 from muscle.data.seen import POOL_FILE, read_seen, write_seen
 from muscle.errors import UsageError
 from muscle.features import extract
