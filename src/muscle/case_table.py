@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from muscle.metrics import score
 from muscle.metrics.boxes import IOUS, match
 from muscle.metrics.masks import FAR
-from muscle.paths import atomic_write
+from muscle.paths import atomic_write, within
 from muscle.predictions import Predictions
 from muscle.seal import unsealed
 
@@ -43,13 +43,14 @@ def write_cases(out: Path) -> Path:
     Raises:
         UserError: predictions that are not there, or damaged.
     """
-    results = unsealed((out / "results.json").read_bytes())
+    file = out / "results.json"
+    results = unsealed(file.read_bytes())
     whole = pa.BufferOutputStream()
     with pq.ParquetWriter(whole, SCHEMA, compression="zstd") as writer:
         for cell in results["cells"]:
             if not cell.get("predictions"):  # of a version that kept none
                 continue
-            rows = list(_rows(cell, Predictions.load(out / cell["predictions"])))
+            rows = list(_rows(cell, Predictions.load(within(out, cell["predictions"], file))))
             writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
     atomic_write(out / FILE, whole.getvalue().to_pybytes())
     return out / FILE

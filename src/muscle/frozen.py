@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muscle import paths
+from muscle.array_files import read_npy
 from muscle.data.audit import read_seen
 from muscle.data.corpus import Corpus
 from muscle.data.held_out import TaskRows
@@ -67,7 +68,7 @@ class Frozen:
         file = self.root / "features" / f"{self.key[:16]}.npy"
         if file.is_file():
             try:
-                found = np.load(file, allow_pickle=False)
+                found = read_npy(file)
             except (ValueError, EOFError, OSError) as error:
                 raise UserError(f"{file}: damaged ({error}); remove it, and it is computed again") from None
             return np.asarray(found, np.float32)

@@ -18,7 +18,7 @@ from jinja2 import Environment, StrictUndefined
 
 from muscle.errors import UserError
 from muscle.metrics import THRESHOLD
-from muscle.paths import atomic_write
+from muscle.paths import atomic_write, within
 from muscle.report.contents import Item, plan
 from muscle.report.drawings import Absent
 from muscle.report.figures import Picture
@@ -67,7 +67,9 @@ def report(out: Path, baseline: str | None = None) -> Path:
                 counters[kind] += 1
                 block = Block(item, f"{kind} {counters[kind]}", table=block.table, picture=block.picture)
         blocks.append(block)
-    for old in (out / "tables").glob("*"):  # what an earlier report had and this one has not would mislead
+    for old in within(out, "tables", out).glob(
+        "*"
+    ):  # what an earlier report had and this one has not would mislead
         if old.suffix in SUFFIXES:
             old.unlink()
     for block in blocks:
