@@ -15,7 +15,7 @@ from muscle import artefacts
 from muscle.metrics import score
 from muscle.metrics.boxes import IOUS, match
 from muscle.metrics.masks import FAR
-from muscle.paths import atomic_write
+from muscle.paths import atomic_write, within
 from muscle.predictions import Predictions
 from muscle.seal import unsealed
 
@@ -46,7 +46,8 @@ def write_cases(out: Path) -> Path:
     Raises:
         UserError: predictions that are not there, or damaged.
     """
-    results = unsealed((out / "results.json").read_bytes())
+    file = out / "results.json"
+    results = unsealed(file.read_bytes())
     about = {"results": artefacts.identity(results), "provenance": results.get("provenance", {})}
     schema = SCHEMA.with_metadata({"muscle": json.dumps(about)})
     whole = pa.BufferOutputStream()
@@ -54,7 +55,7 @@ def write_cases(out: Path) -> Path:
         for cell in results["cells"]:
             if not cell.get("predictions"):  # of a version that kept none
                 continue
-            rows = list(_rows(cell, Predictions.load(out / cell["predictions"])))
+            rows = list(_rows(cell, Predictions.load(within(out, cell["predictions"], file))))
             writer.write_table(pa.Table.from_pylist(rows, schema))
     atomic_write(out / FILE, whole.getvalue().to_pybytes())
     artefacts.put(out, "cases", results, [out / FILE])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from muscle.tasks import Task, TaskModule
 from muscle.types import Target
 
 FILE = "model.json"  # beside a fine-tuned checkpoint
+KEY = re.compile("[0-9a-f]{64}")  # of a checkpoint, whose folder has the first 16 for a name
 KEPT = (
     "recipe",
     "grey_levels",
@@ -181,7 +183,7 @@ def _home(folder: Path) -> Path:
     cells: dict[Path, dict[str, Any]] = {
         root / key[:16]: cell
         for cell in load_results(folder)["cells"]
-        if at_home(root, key := cell.get("key", "")) and not cell.get("external")
+        if KEY.fullmatch(key := str(cell.get("key", ""))) and at_home(root, key) and not cell.get("external")
     }
     if not cells:
         raise UserError(
@@ -206,6 +208,10 @@ def _model(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
         about = unsealed((folder / FILE).read_bytes())
         key = unsealed((folder / "stage.json").read_bytes())["key"]
         lacking = [name for name in KEPT if name not in about]
+        if not KEY.fullmatch(key):
+            lacking.append("key")
+        if type(about.get("seed")) is not int:  # it becomes part of a file's name
+            lacking.append("seed")
     except (ValueError, KeyError, TypeError) as error:
         lacking = [f"damaged: {error}"]
     if lacking:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muscle import paths
+from muscle.array_files import opened_npz
 from muscle.data.corpus import Corpus
 from muscle.data.held_out import TaskRows
 from muscle.data.rows import Rows
@@ -68,7 +69,7 @@ class Frozen:
         file = self.root / "features" / f"{self.key[:16]}.npz"
         if file.is_file():
             try:
-                with np.load(file, allow_pickle=False) as there:
+                with opened_npz(file) as there:
                     found = there["features"]
             except DAMAGED as error:
                 raise UserError(f"{file}: damaged ({error}); remove it, and it is computed again") from None

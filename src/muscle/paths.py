@@ -11,8 +11,8 @@ import shutil
 import time
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
-from typing import BinaryIO
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
 
 from muscle.errors import UsageError, UserError
 
@@ -218,6 +218,28 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def within(folder: Path, name: Any, who: str | Path) -> Path:
+    """The place in a folder that a file of it names.
+
+    Args:
+        folder: of the run or store.
+        name: as it stands in ``who``, with ``/``; what is no string names nothing.
+        who: the file that says so, for the message.
+
+    Raises:
+        UserError: an absolute path, one that climbs out, or one that a link leads out of the folder.
+    """
+    text = name.replace("\\", "/") if isinstance(name, str) else ""
+    path = PurePosixPath(text)
+    good = path.parts and "\0" not in text and not path.is_absolute() and ".." not in path.parts
+    place = folder / path
+    if not good or ":" in path.parts[0] or not place.resolve().is_relative_to(folder.resolve()):
+        raise UserError(
+            f"{who}: names {name!r}, which is no file in {folder}; get the folder again, from its maker"
+        )
+    return place
 
 
 def sha256_file(path: str | Path) -> str:

@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from muscle.array_files import opened_npz
 from muscle.errors import UserError
 from muscle.paths import atomic_write, sha256_file
 from muscle.types import TargetKind
 
-# What reading an .npz may raise that was cut, or changed in a byte.
+# What reading an .npz may raise that was cut, changed in a byte, or made to harm.
 DAMAGED = (
-    OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error
+    OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, OverflowError, MemoryError,
+    zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 BoxTruth = list[tuple[NDArray[Any], NDArray[Any]]]
 BoxOutput = list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
@@ -188,7 +190,7 @@ class Predictions:
             UserError: no such file, or not a file of predictions.
         """
         try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            with opened_npz(path) as file:
                 about = json.loads(str(file["about"][()]))
                 about.pop("version")
                 boxes = about["kind"] == "boxes"
@@ -203,7 +205,8 @@ class Predictions:
             ) from None
         except DAMAGED as error:
             raise UserError(
-                f"{path}: not a file of predictions ({type(error).__name__}); the command of the run writes it again"
+                f"{path}: not a file of predictions ({type(error).__name__}: {str(error)[:200]}); the command of "
+                "the run writes it again"
             ) from None
 
     @classmethod

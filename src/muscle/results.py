@@ -24,7 +24,7 @@ from muscle.paths import atomic_write, sha256_file, sweep
 from muscle.predictions import Predictions
 from muscle.provenance import provenance
 from muscle.recipe import Recipe, Weights
-from muscle.report.reading import AGAIN, VERSION, fault_of
+from muscle.report.reading import AGAIN, VERSION, check_paths, fault_of
 from muscle.seal import sealed, unsealed
 
 SAME = ("recipe", "backbone", "task", "seed")  # what tells cells apart
@@ -89,6 +89,7 @@ class Results:
             raise UserError(f"{file}: damaged ({error}); {AGAIN}") from None
         if fault := fault_of(found, NEEDED):
             raise UserError(f"{file}: {fault}; {AGAIN}")
+        check_paths(self.out, found)
         return found
 
     def refresh(self) -> dict[str, Any] | None:

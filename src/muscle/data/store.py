@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from muscle.data.index import FILE, read_index
 from muscle.errors import UserError
+from muscle.paths import within
 from muscle.seal import unsealed
 from muscle.types import Target
 
@@ -112,7 +113,10 @@ class Store:
     def _of(cls, path: Path, manifest: dict[str, Any]) -> Store:
         height, width = manifest["size"]
         shape = (manifest["rows"], height, width)
-        arrays = {target: _map(path / entry["file"], shape) for target, entry in manifest["arrays"].items()}
+        files = {
+            name: within(path, entry["file"], path / MANIFEST) for name, entry in manifest["arrays"].items()
+        }
+        arrays = {name: _map(file, shape) for name, file in files.items()}
         index = read_index(path / FILE)
         if index.num_rows != manifest["rows"]:
             raise UserError(

@@ -20,7 +20,7 @@ from muscle import artefacts
 from muscle.artefacts import mark
 from muscle.errors import UserError
 from muscle.metrics import THRESHOLD
-from muscle.paths import atomic_write
+from muscle.paths import atomic_write, within
 from muscle.report.contents import Item, plan
 from muscle.report.drawings import Absent
 from muscle.report.figures import Picture
@@ -72,7 +72,9 @@ def report(out: Path, baseline: str | None = None) -> Path:
                 counters[kind] += 1
                 block = Block(item, f"{kind} {counters[kind]}", table=block.table, picture=block.picture)
         blocks.append(block)
-    for old in (out / "tables").glob("*"):  # what an earlier report had and this one has not would mislead
+    for old in within(out, "tables", out).glob(
+        "*"
+    ):  # what an earlier report had and this one has not would mislead
         if old.suffix in SUFFIXES:
             old.unlink()
     made, said = [], mark(given)
