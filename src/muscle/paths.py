@@ -117,9 +117,13 @@ def require_space(path: str | Path, needed: int, what: str) -> None:
     free = free_bytes(path)
     if free < needed:
         raise UserError(
-            f"{what} needs {needed / 1e9:.1f} GB at {path}, {free / 1e9:.1f} GB are free: make room, or set "
+            f"{what} needs {_bytes(needed)} at {path}, {_bytes(free)} are free: make room, or set "
             "MUSCLE_STORE (stores) or MUSCLE_CHECKPOINTS (checkpoints) or --out (runs) to a larger disk"
         )
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def new_file(path: Path) -> None:

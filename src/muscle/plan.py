@@ -28,7 +28,7 @@ from muscle.errors import UserError
 from muscle.job import too_few
 from muscle.machine import Machine
 from muscle.memory import GIB, told
-from muscle.pipeline import tested
+from muscle.pipeline import IN_SNAPSHOTS, tested
 from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe, Weights, assign_roles
 from muscle.trial import Fits, Trial
@@ -95,8 +95,8 @@ def plan(
     pixels = recipe.size[0] * recipe.size[1]
     store_gb = pixels * (counts.images + counts.masks) / 1e9
     parameters = sum(p.numel() for p in recipe.backbone.build().parameters())
-    # 5: the copy to take home, and one snapshot with its optimizer and key encoder
-    checkpoint_gb = 4 * (parameters * (sum(s["runs"] for s in stages.values()) + 5) + heads) / 1e9
+    copies = sum(s["runs"] for s in stages.values()) + IN_SNAPSHOTS + 1  # 1: the copy to take home
+    checkpoint_gb = 4 * (parameters * copies + heads) / 1e9
     timed = [row for s in stages.values() for row in s["rows"]]
     free, reasons = _room(store, store_gb, paths.checkpoints(out), checkpoint_gb)
     reasons = [row["note"] for row in timed if row["note"].startswith("no")] + reasons
