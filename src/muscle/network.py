@@ -21,9 +21,9 @@ _HUBS = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")  # else they try, and try aga
 def keep_offline() -> None:
     """Where ``$MUSCLE_OFFLINE`` says so, lets nothing in this process look up or reach another machine.
 
-    Python itself asks before every look-up, connection and datagram of its own sockets, whichever library makes
-    it (an audit hook, which nothing takes out again). Libraries in C that open sockets of their own are not asked:
-    torch's rendezvous of several processes.
+    Its own name may be looked up. Python itself asks before every look-up, connection and datagram of its own
+    sockets, whichever library makes it (an audit hook, which nothing takes out again). Libraries in C that open
+    sockets of their own are not asked: torch's rendezvous of several processes.
 
     Raises:
         UsageError: the variable says neither yes nor no.
@@ -59,10 +59,10 @@ def _refuse(event: str, told: tuple[Any, ...]) -> None:
 
 def _here(host: Any) -> bool:
     """Whether this is the machine itself."""
-    if host in (None, "", b"", "localhost", b"localhost"):
-        return True
     try:
-        text = host.decode() if isinstance(host, bytes) else str(host)
+        text = host.decode() if isinstance(host, bytes) else str(host or "")
+        if text in ("", "localhost", socket.gethostname()):
+            return True
         return ipaddress.ip_address(text.partition("%")[0]).is_loopback
     except (ValueError, UnicodeDecodeError):
         return False

@@ -24,13 +24,26 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationErro
 from pydantic_core import CoreSchema, core_schema
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.tokens import AliasToken, AnchorToken
+from ruamel.yaml.tokens import (
+    AliasToken,
+    AnchorToken,
+    BlockEndToken,
+    BlockMappingStartToken,
+    BlockSequenceStartToken,
+    FlowMappingEndToken,
+    FlowMappingStartToken,
+    FlowSequenceEndToken,
+    FlowSequenceStartToken,
+)
 
 from muscle.errors import UsageError, among
 
 P = TypeVar("P", bound="Part")
 
-MAX_YAML = 1_000_000  # characters; a thousand of the longest that people write, and read in seconds
+MAX_YAML = 300_000  # characters: of the longest lists that people write, and read in a quarter of a minute
+MAX_DEPTH = 100  # mappings and lists one in the other
+_OPENS = (FlowSequenceStartToken, FlowMappingStartToken, BlockSequenceStartToken, BlockMappingStartToken)
+_CLOSES = (FlowSequenceEndToken, FlowMappingEndToken, BlockEndToken)
 _TOO_DEEP = "nested too deeply; allowed: what a person would write"
 _PLUGINS: dict[str, str] = {}  # module name of a loaded plug-in -> SHA-256 of its file
 
@@ -277,7 +290,11 @@ def from_yaml(text: str, name: str = "YAML") -> Any:
     if len(text) > MAX_YAML:
         raise UsageError(f"{name}: {len(text):,} characters of YAML; allowed: at most {MAX_YAML:,}")
     try:
+        depth = 0
         for token in _yaml().scan(text):
+            depth += isinstance(token, _OPENS) - isinstance(token, _CLOSES)
+            if depth > MAX_DEPTH:  # the scanner takes ever longer for each level
+                raise UsageError(f"{name} line {token.start_mark.line + 1}: {_TOO_DEEP}")
             if isinstance(token, (AnchorToken, AliasToken)):
                 where = f"{name} line {token.start_mark.line + 1}"
                 raise UsageError(f"{where}: anchors and aliases (&, *) are not allowed; write the value out")

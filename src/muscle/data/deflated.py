@@ -35,7 +35,7 @@ def read_deflated(path: Path, pixels: bool, tags: Sequence[str] = ()) -> Any:
             return None
         packed, inflater = file.read(), zlib.decompressobj(-zlib.MAX_WBITS)
     content = inflater.decompress(packed, MAX_INFLATED + 1 if pixels else MAX_HEADER)
-    if len(content) > MAX_INFLATED:
+    if pixels and len(content) > MAX_INFLATED:
         raise UserError(f"{path}: inflates to more than {MAX_INFLATED / 1e6:.0f} MB; not a radiograph")
     stop = None if pixels else lambda tag, vr, length: tag in _PIXELS
     wanted: list[Any] | None = [Tag(tag) for tag in tags] or None
