@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
+from dicoms import dataset, written
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
 
 from muscle.data import signatures
 from muscle.data.data_file import DataFile
@@ -366,3 +375,28 @@ def test_a_signature_needs_all_of_its_parts(tmp_path: Path, monkeypatch: pytest.
     assert signatures.published(tmp_path) == ["chest_xray_masks", "shenzhen"]
     (tmp_path / "Data_Entry_2017.csv").touch()  # a kind without an adapter here
     assert signatures.published(tmp_path) == ["chest_xray_masks", "shenzhen"]
+
+
+def test_formats_that_run_programs_are_not_opened(tmp_path: Path) -> None:
+    """PostScript by the name of a picture: Pillow would have it drawn by another program."""
+    Image.new("RGB", (200, 200), "red").save(tmp_path / "x.eps")
+    (tmp_path / "x.eps").rename(tmp_path / "x.png")
+    ((path, why),) = scan(tmp_path).set_aside
+    assert path == "x.png" and why.startswith("unreadable")
+
+
+def test_a_deflated_file_is_not_inflated_for_its_header(tmp_path: Path) -> None:
+    """200 MB of zeros in 200 kB; a header takes what is in front of them."""
+    ds = dataset(np.zeros((64, 64), np.uint16), 12)
+    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    content = written(tmp_path / "x.dcm", ds).read_bytes()
+    start = 144 + pydicom.dcmread(tmp_path / "x.dcm").file_meta.FileMetaInformationGroupLength
+    squeezer = zlib.compressobj(9, wbits=-15)
+    bomb = squeezer.compress(zlib.decompress(content[start:], -15))
+    bomb += b"".join(squeezer.compress(bytes(10**6)) for _ in range(200)) + squeezer.flush()
+    (tmp_path / "x.dcm").write_bytes(content[:start] + bomb)
+    tracemalloc.start()
+    (film,) = scan(tmp_path).films
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (film.width, film.height, film.problem) == (64, 64, "") and peak < 60e6

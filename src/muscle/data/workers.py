@@ -171,7 +171,8 @@ def _pool(workers: int, limits: Limits, function: Callable[[J], R]) -> Iterator[
     context = multiprocessing.get_context("spawn")  # forking a process that has threads (torch) may hang
     # The function goes along so that what it imports is there before memory is bounded
     begin = (limits.memory, function)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=begin)
+    with main_hidden():  # Python's own helper process starts here
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=begin)
     try:
         with main_hidden():
             try:  # all start at once: a pool starts one for each job that finds none idle
