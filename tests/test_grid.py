@@ -19,8 +19,8 @@ from muscle import engine, evaluate, grid
 from muscle.backbones.resnet import ResNet
 from muscle.case_table import write_cases
 from muscle.checkpoint import Checkpoint
-from muscle.data.audit import write_seen
 from muscle.data.data_file import DataFile
+from muscle.data.seen import write_seen
 from muscle.errors import UsageError, UserError
 from muscle.evaluate import NotScored
 from muscle.grid import Cell, Share, cells_of, prepare_all, run_pipelines

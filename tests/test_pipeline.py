@@ -9,11 +9,12 @@ import pytest
 import tiny
 import torch
 
+from muscle import paths
 from muscle import pipeline as pipelines
 from muscle.checkpoint import Checkpoint
 from muscle.data.corpus import Corpus
 from muscle.data.label_draws import label_draw
-from muscle.errors import UsageError
+from muscle.errors import UsageError, UserError
 from muscle.job import Job
 from muscle.recipe import Finetune
 from muscle.scoring import main_score, predict
@@ -172,3 +173,23 @@ def test_few_labels_are_refused_where_a_stage_has_learned_them_all(corpus: Corpu
         tiny.pipeline(few, corpus, tmp_path).check()
     without = tiny.continual(few, tasks=(Classification(batch_size=8, data="germ"),))
     assert len(tiny.pipeline(without, corpus, tmp_path).learned("pneumonia", 0).train)
+
+
+def test_a_stage_that_will_not_fit_on_the_disk_does_not_begin(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten times the bytes of ResNet-18's weights as torchvision counts them, less the snapshot that is there."""
+    weights = 4 * (11_689_512 - 513_000 - 2 * 64 * 7 * 7)  # without classifier, one channel in
+    free = 10 * weights - 1
+    monkeypatch.setattr(paths, "free_bytes", lambda _: free)
+    run = tiny.pipeline(tiny.small("md-moco"), corpus, tmp_path)
+    began: list[Job] = []
+    monkeypatch.setattr(pipelines, "run_stage", lambda job, *_: began.append(job))
+    with pytest.raises(UserError, match="stage pretrain, with its snapshots, needs 0.4 GB at .* make room"):
+        run.pretrain()
+    assert not began
+    snapshot = tmp_path / f"{run.stage_jobs()[0].key[:16]}.running" / "snapshot.pt"
+    snapshot.parent.mkdir()
+    snapshot.write_bytes(b"1")
+    run.pretrain()
+    assert len(began) == 1

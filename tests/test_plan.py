@@ -15,8 +15,9 @@ import tiny
 from torch import Tensor
 
 from muscle import paths, plan, trial
-from muscle.data.audit import write_left_out, write_seen
+from muscle.data.audit import write_left_out
 from muscle.data.data_file import DataFile
+from muscle.data.seen import write_seen
 from muscle.data.splits import PatientSplit
 from muscle.datasets.yolo import Yolo
 from muscle.errors import UserError

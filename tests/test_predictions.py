@@ -98,5 +98,8 @@ def test_what_does_not_fit_together_is_refused() -> None:
         labels(classes=("one",))
     with pytest.raises(ValueError, match="tuple"):
         labels(kind="boxes")
+    two, one = np.zeros((2, 4), np.float32), np.ones(1, np.int64)
+    with pytest.raises(ValueError, match=r"\[2, 1\] boxes"):
+        labels(kind="boxes", truth=[(two, one)] * 3, output=[(two, one, one)] * 3)
     with pytest.raises(ValueError, match="not boxes"):
         _ = labels().boxes

@@ -18,11 +18,11 @@ from sklearn.metrics import roc_auc_score
 import muscle
 from muscle import frozen, probing
 from muscle.backbones.resnet import ResNet
-from muscle.data.audit import write_seen
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
 from muscle.data.label_draws import label_draw
 from muscle.data.normalization import PerImage, PerSource
+from muscle.data.seen import write_seen
 from muscle.data.splits import PatientSplit
 from muscle.datasets.kermany import Kermany
 from muscle.errors import UsageError, UserError

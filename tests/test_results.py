@@ -17,8 +17,9 @@ import tiny
 from filelock import FileLock
 
 from muscle import results as module
-from muscle.data.audit import Pair, write_seen
+from muscle.data.audit import Pair
 from muscle.data.corpus import Corpus
+from muscle.data.seen import write_seen
 from muscle.errors import UserError
 from muscle.evaluate import run_cell
 from muscle.grid import run_pipelines

@@ -20,10 +20,11 @@ __all__ = [
     "pretrain",
     "probe",
     "validate",
+    "verify",
 ]
 
 if TYPE_CHECKING:
-    from muscle.api import compare, embed, finetune, pretrain, probe, validate
+    from muscle.api import compare, embed, finetune, pretrain, probe, validate, verify
     from muscle.data.data_file import DataFile
     from muscle.machine import Machine
     from muscle.recipe import Recipe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from muscle import external, paths
+from muscle import external, paths, verifying
 from muscle.case_table import write_cases
-from muscle.data.audit import read_seen, write_seen
+from muscle.checks import Check
 from muscle.data.levels import grey_levels, trained_levels, unlike
+from muscle.data.seen import POOL_FILE, read_seen, write_seen
 from muscle.errors import UsageError
 from muscle.features import extract
 from muscle.grid import Share, prepare, run_grid
@@ -62,7 +64,8 @@ class Finished:
         """The tables in the paper's form, and AUC by share of the labels, as Markdown."""
         tables = self.out / "tables"
         files = [*sorted(tables.glob("table[23]*.md")), *tables.glob("frozen.md")]
-        return "\n\n".join(file.read_text(encoding="utf-8").strip() for file in files)
+        texts = [file.read_text(encoding="utf-8").partition("\n<!--")[0] for file in files]
+        return "\n\n".join(text.strip() for text in texts)
 
 
 def _finished(out: Path, results: Results, progress: Progress, share: Share = Share()) -> Finished:  # noqa: B008
@@ -133,17 +136,21 @@ def pretrain(
             "what was fine-tuned from them no longer tells by the name of this folder what it started from"
         )
     paths.atomic_write(backbone_file, last.backbone_file.read_bytes())
+    paths.atomic_write(folder / "recipe.yaml", wanted.yaml())
+    paths.atomic_write(folder / "log.jsonl", last.log_file.read_bytes())
+    seen_before = read_seen(Path(wanted.init.file)) if isinstance(wanted.init, Weights) else ()
+    write_seen(folder, corpus.learnable, seen_before)
+    files = {name: paths.sha256_file(folder / name) for name in ("recipe.yaml", "log.jsonl", POOL_FILE)}
     about = {
         "recipe": wanted.dump(), "key": last.about["key"], "sha256": last.sha256, "size": list(wanted.size),
         "normalization": wanted.normalization.dump(), "decode": wanted.decode.dump(), "fit": wanted.fit,
         "images": len(corpus.pool), "features": _last_features(last.about["matrix"]), "provenance": provenance(machine),
         "grey_levels": grey_levels(corpus.pool, wanted.normalization),
+        "files": files, "sources": [
+            {"name": s.name, "store": str(s.path.resolve()), "digest": s.digest} for s in corpus.stores
+        ],
     }  # fmt: skip
     paths.atomic_write(folder / "backbone.json", sealed(about))
-    paths.atomic_write(folder / "recipe.yaml", wanted.yaml())
-    paths.atomic_write(folder / "log.jsonl", last.log_file.read_bytes())
-    seen_before = read_seen(Path(wanted.init.file)) if isinstance(wanted.init, Weights) else ()
-    write_seen(folder, corpus.learnable, seen_before)
     _say_worth(about["features"], progress)
     return Pretrained(folder, backbone_file, last.sha256, about)
 
@@ -313,6 +320,17 @@ def probe(
     return Finished(folder, results, _report(folder))
 
 
+def verify(
+    out: str | Path, store: str | Path | None = None, progress: Progress = SILENT
+) -> list[Check]:  # fmt: skip
+    """Whether a run's folder is as it was written, and its scores those of its predictions; see ``verifying.verify``.
+
+    Raises:
+        UserError: nothing there to verify; what is damaged is told by the ``Check`` of its file.
+    """
+    return verifying.verify(Path(out), Path(store) if store else None, progress)
+
+
 def embed(
     sources: Sources,
     start: str | Path | Pretrained,
@@ -322,7 +340,10 @@ def embed(
     machine: Machine | None = None,
     progress: Progress = SILENT,
 ) -> Path:
-    """Frozen features of every image as Parquet: id, source, patient, split, and ``feature`` list<float> [D]."""
+    """Frozen features of every image as Parquet: id, source, patient, split, and ``feature`` list<float> [D].
+
+    The schema's metadata say of which start and data they are, and the provenance.
+    """
     machine = machine or Machine()
     found = start_recipe(start, "small", backbone)
     corpus = prepare(found, data_file(sources), Path(store) if store else paths.stores(), machine, progress)
@@ -339,7 +360,13 @@ def embed(
         "id": rows.ids, "source": rows.sources, "patient": rows.patients, "split": rows.splits,
         "feature": pa.array(list(features), pa.list_(pa.float32())),
     })  # fmt: skip
+    made_by = {
+        "start": found.name,
+        "weights": found.init.identity(),
+        "data": corpus.digest,
+        "provenance": provenance(machine),
+    }
     whole = pa.BufferOutputStream()
-    pq.write_table(table, whole)
+    pq.write_table(table.replace_schema_metadata({"muscle": json.dumps(made_by)}), whole)
     paths.atomic_write(out, whole.getvalue().to_pybytes())
     return Path(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from muscle import artefacts
 from muscle.metrics import score
 from muscle.metrics.boxes import IOUS, match
 from muscle.metrics.masks import FAR
-from muscle.paths import atomic_write
+from muscle.paths import atomic_write, within
 from muscle.predictions import Predictions
 from muscle.seal import unsealed
 
@@ -38,20 +40,25 @@ def write_cases(out: Path) -> Path:
     A row a cell, case and class: ``truth`` and ``output`` of labels (1 / 0 / null, probability) with the cell's
     ``threshold``; ``dice``, ``hd95``, ``asd`` (pixels), ``hd95_mm``, ``asd_mm`` of masks, ``true_positive``,
     ``false_positive``, ``false_negative`` of boxes at IoU .5 and score .5. What is not of the cell's kind is null, as
-    are scores that a case does not define. Cells without scores, or whose predictions were not kept, have no rows.
+    are scores that a case does not define. Cells without scores, or whose predictions were not kept, have no rows. The
+    schema's metadata name the results and their provenance.
 
     Raises:
         UserError: predictions that are not there, or damaged.
     """
-    results = unsealed((out / "results.json").read_bytes())
+    file = out / "results.json"
+    results = unsealed(file.read_bytes())
+    about = {"results": artefacts.identity(results), "provenance": results.get("provenance", {})}
+    schema = SCHEMA.with_metadata({"muscle": json.dumps(about)})
     whole = pa.BufferOutputStream()
-    with pq.ParquetWriter(whole, SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(whole, schema, compression="zstd") as writer:
         for cell in results["cells"]:
             if not cell.get("predictions"):  # of a version that kept none
                 continue
-            rows = list(_rows(cell, Predictions.load(out / cell["predictions"])))
-            writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+            rows = list(_rows(cell, Predictions.load(within(out, cell["predictions"], file))))
+            writer.write_table(pa.Table.from_pylist(rows, schema))
     atomic_write(out / FILE, whole.getvalue().to_pybytes())
+    artefacts.put(out, "cases", results, [out / FILE])
     return out / FILE
 
 

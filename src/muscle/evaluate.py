@@ -46,11 +46,9 @@ def named(pipeline: Pipeline, task: str, seed: int) -> dict[str, Any]:
 def found(pipeline: Pipeline, task: str, seed: int, results: Results) -> dict[str, Any] | None:
     """The finished cell, its weights there or not: of the same jobs, test part and intervals, with its predictions."""
     there = results.cell(pipeline.recipe.name, pipeline.recipe.backbone.architecture, task, seed)
-    if (
-        there is None
-        or Predictions.ids_in(results.out / there.get("predictions", ""))
-        != pipeline.corpus.tasks[task].test.ids
-    ):
+    if there is None or results.ids_of(there) != pipeline.corpus.tasks[task].test.ids:
+        return None
+    if "predictions_valid" in there and results.ids_of(there, "predictions_valid") is None:
         return None
     return there if identity(pipeline, task, seed).items() <= there.items() else None
 
@@ -89,14 +87,18 @@ def run_cell(
     how = (recipe.normalization, pipeline.machine)
     test = predict_together(model, module, rows.test, rows.target, *how)
     test = described(test, corpus, rows.test, recipe.decode)
-    test.save(results.out / file)
+    made_by = {k: cell[k] for k in ("recipe", "backbone", "seed", "data")} | {
+        "key": checkpoint.about["key"], "commit": results.head["provenance"]["commit"]
+    }  # fmt: skip
+    cell["predictions_sha256"] = test.save(results.out / file, made_by)
     chosen = {"threshold": None, "temperature": None}
     if rows.target.kind == "labels" and len(
         rows.valid
     ):  # of others validation has chosen the epoch, and no more
         valid = predict_together(model, module, rows.valid, rows.target, *how)
         cell["predictions_valid"] = file.replace(".npz", "-valid.npz")
-        valid.take(np.arange(len(valid))).save(results.out / cell["predictions_valid"])
+        whole = valid.take(np.arange(len(valid)))
+        cell["predictions_valid_sha256"] = whole.save(results.out / cell["predictions_valid"], made_by)
         _refuse_nan(valid)
         chosen = chosen_on(valid)
     seen = {"pre-training": sum(j.images_seen for j in pipeline.stage_jobs()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,12 +13,13 @@ import numpy as np
 from muscle import paths
 from muscle.backbones import BackboneModule
 from muscle.checkpoint import Checkpoint
-from muscle.data.audit import compared, met, read_seen, write_seen
+from muscle.data.audit import compared, met
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
 from muscle.data.layouts import how_to_label
 from muscle.data.levels import grey_levels, unlike
 from muscle.data.rows import Rows
+from muscle.data.seen import read_seen, write_seen
 from muscle.errors import UserError
 from muscle.evaluate import described, scored
 from muscle.machine import Machine
@@ -34,6 +36,7 @@ from muscle.tasks import Task, TaskModule
 from muscle.types import Target
 
 FILE = "model.json"  # beside a fine-tuned checkpoint
+KEY = re.compile("[0-9a-f]{64}")  # of a checkpoint, whose folder has the first 16 for a name
 KEPT = (
     "recipe",
     "grey_levels",
@@ -137,15 +140,18 @@ def validate(
     if leaks:
         facts["leaks allowed"] = f"the model has seen {len(leaks)} of these films, so scores flatter"
     name = f"predictions/{recipe.name}-{recipe.backbone.architecture}-{target.name}-{about['seed']}.npz"
-    predictions.save(results.out / name)
-    paths.atomic_write(results.out / f"{recipe.name}.yaml", recipe.yaml())
+    made_by = {"recipe": recipe.name, "backbone": recipe.backbone.architecture, "seed": about["seed"],
+               "data": corpus.digest, "key": made.about["key"], "commit": facts["commit"]}  # fmt: skip
+    sha256 = predictions.save(results.out / name, made_by)
+    results.put_file(f"{recipe.name}.yaml", recipe.yaml())
     results.put_sources(corpus, tested=True)
     results.put_cell({
         "recipe": recipe.name, "title": about["title"], "backbone": recipe.backbone.architecture, "task": target.name,
         "kind": target.kind, "classes": list(target.classes), "seed": about["seed"], "external": True,
         **scored(predictions, {k: about[k] for k in ("threshold", "temperature")}),
-        "predictions": name, "minutes": made.about["minutes"], "data": corpus.digest, "key": made.about["key"],
-        "test": rows.digest(target), "intervals": describe(), "settings": digest(about["recipe"]),
+        "predictions": name, "predictions_sha256": sha256, "minutes": made.about["minutes"],
+        "data": corpus.digest, "key": made.about["key"], "test": rows.digest(target), "intervals": describe(),
+        "settings": digest(about["recipe"]),
         "commit": results.head["provenance"]["commit"], "threads": results.head["provenance"]["threads"],
         "train_images": about["train_images"], "valid": made.about["best"]["valid"],
         "best_epoch": made.about["best"]["turn"] + 1,
@@ -177,7 +183,7 @@ def _home(folder: Path) -> Path:
     cells: dict[Path, dict[str, Any]] = {
         root / key[:16]: cell
         for cell in load_results(folder)["cells"]
-        if at_home(root, key := cell.get("key", "")) and not cell.get("external")
+        if KEY.fullmatch(key := str(cell.get("key", ""))) and at_home(root, key) and not cell.get("external")
     }
     if not cells:
         raise UserError(
@@ -202,6 +208,10 @@ def _model(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
         about = unsealed((folder / FILE).read_bytes())
         key = unsealed((folder / "stage.json").read_bytes())["key"]
         lacking = [name for name in KEPT if name not in about]
+        if not KEY.fullmatch(key):
+            lacking.append("key")
+        if type(about.get("seed")) is not int:  # it becomes part of a file's name
+            lacking.append("seed")
     except (ValueError, KeyError, TypeError) as error:
         lacking = [f"damaged: {error}"]
     if lacking:

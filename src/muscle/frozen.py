@@ -11,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muscle import paths
-from muscle.data.audit import read_seen
+from muscle.array_files import opened_npz
 from muscle.data.corpus import Corpus
 from muscle.data.held_out import TaskRows
 from muscle.data.rows import Rows
+from muscle.data.seen import read_seen
 from muscle.errors import UserError
 from muscle.features import extract
 from muscle.job import Start
 from muscle.machine import Machine
 from muscle.parts import digest
+from muscle.predictions import DAMAGED
 from muscle.recipe import Recipe, Weights, assign_roles
 from muscle.scoring import subset
 from muscle.seal import unsealed
@@ -63,12 +65,13 @@ class Frozen:
 
     @cached_property
     def features(self) -> NDArray[np.float32]:
-        """[N, D] of ``rows``, in eval mode: computed once, then found by key."""
-        file = self.root / "features" / f"{self.key[:16]}.npy"
+        """[N, D] of ``rows``, in eval mode: computed once, then found by key in a file with a checksum."""
+        file = self.root / "features" / f"{self.key[:16]}.npz"
         if file.is_file():
             try:
-                found = np.load(file, allow_pickle=False)
-            except (ValueError, EOFError, OSError) as error:
+                with opened_npz(file) as there:
+                    found = there["features"]
+            except DAMAGED as error:
                 raise UserError(f"{file}: damaged ({error}); remove it, and it is computed again") from None
             return np.asarray(found, np.float32)
         self.machine.settle()
@@ -76,7 +79,7 @@ class Frozen:
         backbone = self.start.load(self.recipe.backbone).to(device)
         made = extract(backbone, self.rows, self.recipe.normalization, device)
         whole = io.BytesIO()
-        np.save(whole, made, allow_pickle=False)
+        np.savez(whole, features=made)  # a zip archive has a CRC-32 of what is in it
         paths.atomic_write(file, whole.getvalue())
         return made
 

@@ -164,7 +164,7 @@ def run_grid(
         recipe = pipeline.recipe
         alone = sum(name == recipe.name for name, _ in names) == 1
         file_name = recipe.name if alone else f"{recipe.name}-{recipe.backbone.architecture}"
-        paths.atomic_write(out / f"{file_name}.yaml", recipe.yaml())
+        results.put_file(f"{file_name}.yaml", recipe.yaml())
     with results.timed():
         run_pipelines(pipelines, results, progress, share, keep_weights)
     return results
@@ -240,9 +240,10 @@ def _drop_stale(pipeline: Pipeline, results: Results, progress: Progress) -> Non
 
 
 def _stages_lost(pipeline: Pipeline, results: Results) -> bool:
-    """Whether the results lack a stage of this recipe, as it is now."""
+    """Whether the results lack a stage of this recipe, as it is now, or its log as it was copied."""
     mine = (pipeline.recipe.name, pipeline.recipe.backbone.architecture)
-    there = [s["key"] for s in results.data["stages"] if (s["recipe"], s["backbone"]) == mine]
+    stages = [s for s in results.data["stages"] if (s["recipe"], s["backbone"]) == mine]
+    there = [s["key"] for s in stages if results.has_log(s)]
     return there != [job.key for job in pipeline.stage_jobs()]
 
 

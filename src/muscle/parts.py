@@ -24,12 +24,27 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationErro
 from pydantic_core import CoreSchema, core_schema
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.tokens import AliasToken, AnchorToken
+from ruamel.yaml.tokens import (
+    AliasToken,
+    AnchorToken,
+    BlockEndToken,
+    BlockMappingStartToken,
+    BlockSequenceStartToken,
+    FlowMappingEndToken,
+    FlowMappingStartToken,
+    FlowSequenceEndToken,
+    FlowSequenceStartToken,
+)
 
 from muscle.errors import UsageError, among
 
 P = TypeVar("P", bound="Part")
 
+MAX_YAML = 300_000  # characters: of the longest lists that people write, and read in a quarter of a minute
+MAX_DEPTH = 100  # mappings and lists one in the other
+_OPENS = (FlowSequenceStartToken, FlowMappingStartToken, BlockSequenceStartToken, BlockMappingStartToken)
+_CLOSES = (FlowSequenceEndToken, FlowMappingEndToken, BlockEndToken)
+_TOO_DEEP = "nested too deeply; allowed: what a person would write"
 _PLUGINS: dict[str, str] = {}  # module name of a loaded plug-in -> SHA-256 of its file
 
 
@@ -89,6 +104,8 @@ class Part(BaseModel):
             return cls.model_validate(_tuples(data))
         except ValidationError as error:
             raise UsageError(_explain(cls, error)) from None
+        except RecursionError:
+            raise UsageError(f"{cls.kind or cls.__name__}: {_TOO_DEEP}") from None
 
     def with_(self, **changes: Any) -> Self:
         """A copy with some fields changed; validated again, so a misspelt field is an error."""
@@ -267,23 +284,31 @@ def from_yaml(text: str, name: str = "YAML") -> Any:
     """Plain data from YAML 1.2.
 
     Raises:
-        UsageError: not YAML, a key given twice, an alias (a few lines of them can stand for any amount of data), or
-            a number that is not finite; with the line.
+        UsageError: not YAML, a key given twice, an alias (a few lines of them can stand for any amount of data),
+            a number that is not finite, or more than ``MAX_YAML`` characters; with the line.
     """
+    if len(text) > MAX_YAML:
+        raise UsageError(f"{name}: {len(text):,} characters of YAML; allowed: at most {MAX_YAML:,}")
     try:
+        depth = 0
         for token in _yaml().scan(text):
+            depth += isinstance(token, _OPENS) - isinstance(token, _CLOSES)
+            if depth > MAX_DEPTH:  # the scanner takes ever longer for each level
+                raise UsageError(f"{name} line {token.start_mark.line + 1}: {_TOO_DEEP}")
             if isinstance(token, (AnchorToken, AliasToken)):
                 where = f"{name} line {token.start_mark.line + 1}"
                 raise UsageError(f"{where}: anchors and aliases (&, *) are not allowed; write the value out")
         data = _yaml().load(text)
         _check_finite(data, name)
     except RecursionError:
-        raise UsageError(f"{name}: nested too deeply; allowed: what a person would write") from None
+        raise UsageError(f"{name}: {_TOO_DEEP}") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         problem = str(getattr(error, "problem", None) or error).splitlines()[0]
         raise UsageError(f"{name}{line}: {problem}") from None
+    except (ValueError, KeyError) as error:  # of values that look like a number or a date and are none
+        raise UsageError(f"{name}: a value that cannot be read: {str(error)[:100]}") from None
     return data
 
 

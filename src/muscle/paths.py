@@ -11,8 +11,8 @@ import shutil
 import time
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
-from typing import BinaryIO
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
 
 from muscle.errors import UsageError, UserError
 
@@ -117,9 +117,13 @@ def require_space(path: str | Path, needed: int, what: str) -> None:
     free = free_bytes(path)
     if free < needed:
         raise UserError(
-            f"{what} needs {needed / 1e9:.1f} GB at {path}, {free / 1e9:.1f} GB are free: make room, or set "
+            f"{what} needs {_bytes(needed)} at {path}, {_bytes(free)} are free: make room, or set "
             "MUSCLE_STORE (stores) or MUSCLE_CHECKPOINTS (checkpoints) or --out (runs) to a larger disk"
         )
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def new_file(path: Path) -> None:
@@ -218,6 +222,28 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def within(folder: Path, name: Any, who: str | Path) -> Path:
+    """The place in a folder that a file of it names.
+
+    Args:
+        folder: of the run or store.
+        name: as it stands in ``who``, with ``/``; what is no string names nothing.
+        who: the file that says so, for the message.
+
+    Raises:
+        UserError: an absolute path, one that climbs out, or one that a link leads out of the folder.
+    """
+    text = name.replace("\\", "/") if isinstance(name, str) else ""
+    path = PurePosixPath(text)
+    good = path.parts and "\0" not in text and not path.is_absolute() and ".." not in path.parts
+    place = folder / path
+    if not good or ":" in path.parts[0] or not place.resolve().is_relative_to(folder.resolve()):
+        raise UserError(
+            f"{who}: names {name!r}, which is no file in {folder}; get the folder again, from its maker"
+        )
+    return place
 
 
 def sha256_file(path: str | Path) -> str:

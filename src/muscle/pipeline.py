@@ -18,10 +18,16 @@ from muscle.engine import run_stage
 from muscle.errors import UsageError, UserError
 from muscle.job import Job, Start, start_key
 from muscle.machine import Machine
+from muscle.paths import require_space
 from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe, Stage, assign_roles
+from muscle.snapshot import Snapshot
 from muscle.tasks import Task, TaskModule
 from muscle.types import Target
+
+# Of the weights: in each of three snapshots (the last, the one before, the one being written) the weights themselves,
+# the optimizer's momentum, and the key encoder or the best epoch's.
+IN_SNAPSHOTS = 9
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,22 @@ class Pipeline:
         start, made = self._start(self.recipe.seed), []
         for index in range(len(self.recipe.stages)):
             job = self._job(index, start)
-            made.append(run_stage(job, self.corpus, self.machine, self.root, self.progress))
+            made.append(self._computed(job))
             start = replace(start, checkpoint=made[-1], key=job.key)
         return made
+
+    def _computed(self, job: Job) -> Checkpoint:
+        """The checkpoint of one job; before it is computed, whether its files will fit is looked at."""
+        if not Checkpoint.there(self.root, job.key):
+            taken = sum(file.stat().st_size for file in Snapshot(self.root, job.key).folder.glob("*.pt"))
+            needed = (1 + IN_SNAPSHOTS) * self._weights - taken
+            require_space(self.root, needed, f"stage {job.stage.name}, with its snapshots,")
+        return run_stage(job, self.corpus, self.machine, self.root, self.progress)
+
+    @cached_property
+    def _weights(self) -> int:
+        """Bytes."""
+        return 4 * sum(weight.numel() for weight in self.recipe.backbone.build().parameters())
 
     def stage_jobs(self) -> list[Job]:
         """The stages as jobs, keys and all, without computing any."""
@@ -112,7 +131,7 @@ class Pipeline:
         jobs, tried = self.finetune_jobs(name, seed, made[-1] if made else None), []
         for number, job in enumerate(jobs, 1):
             self._announce(job, number, len(jobs), Checkpoint.there(self.root, job.key))
-            tried.append(run_stage(job, self.corpus, self.machine, self.root, self.progress))
+            tried.append(self._computed(job))
         return tried
 
     def _announce(self, job: Job, number: int, rates: int, there: bool) -> None:

@@ -15,19 +15,20 @@ from typing import Any
 import torch
 
 from muscle import paths
-from muscle.data.audit import compared, kept_back, read_left_out, read_seen, refuse, seen_by_weights
+from muscle.data.audit import compared, kept_back, read_left_out, refuse, seen_by_weights
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
 from muscle.data.prepare import finished
 from muscle.data.rows import all_rows
 from muscle.data.sampling import steps_of
+from muscle.data.seen import read_seen
 from muscle.data.source import Source
 from muscle.data.splits import AllTrain, PaperSplit
 from muscle.errors import UserError
 from muscle.job import too_few
 from muscle.machine import Machine
 from muscle.memory import GIB, told
-from muscle.pipeline import tested
+from muscle.pipeline import IN_SNAPSHOTS, tested
 from muscle.progress import SILENT, Progress
 from muscle.recipe import Recipe, Weights, assign_roles
 from muscle.trial import Fits, Trial
@@ -94,8 +95,8 @@ def plan(
     pixels = recipe.size[0] * recipe.size[1]
     store_gb = pixels * (counts.images + counts.masks) / 1e9
     parameters = sum(p.numel() for p in recipe.backbone.build().parameters())
-    # 5: the copy to take home, and one snapshot with its optimizer and key encoder
-    checkpoint_gb = 4 * (parameters * (sum(s["runs"] for s in stages.values()) + 5) + heads) / 1e9
+    copies = sum(s["runs"] for s in stages.values()) + IN_SNAPSHOTS + 1  # 1: the copy to take home
+    checkpoint_gb = 4 * (parameters * copies + heads) / 1e9
     timed = [row for s in stages.values() for row in s["rows"]]
     free, reasons = _room(store, store_gb, paths.checkpoints(out), checkpoint_gb)
     reasons = [row["note"] for row in timed if row["note"].startswith("no")] + reasons

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from muscle.array_files import opened_npz
 from muscle.errors import UserError
-from muscle.paths import atomic_write
+from muscle.paths import atomic_write, sha256_file
 from muscle.types import TargetKind
 
-# What reading an .npz may raise that was cut, or changed in a byte.
+# What reading an .npz may raise that was cut, changed in a byte, or made to harm.
 DAMAGED = (
-    OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error
+    OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, OverflowError, MemoryError,
+    zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 BoxTruth = list[tuple[NDArray[Any], NDArray[Any]]]
 BoxOutput = list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
@@ -77,6 +81,9 @@ class Predictions:
         if self.kind == "boxes":
             if not isinstance(self.truth, list) or not isinstance(self.output, list):
                 raise ValueError(f"{self.task}: boxes are lists with one tuple an image")
+            for row in (*self.truth, *self.output):
+                if len({len(column) for column in row}) > 1:
+                    raise ValueError(f"{self.task}: an image with {[*map(len, row)]} boxes, scores, labels")
             return
         if not isinstance(self.truth, np.ndarray) or not isinstance(self.output, np.ndarray):
             raise ValueError(f"{self.task}: {self.kind} are arrays")
@@ -148,8 +155,11 @@ class Predictions:
                 f"({', '.join(first[:3])}{more}); the model has diverged: train it again at a lower rate"
             )
 
-    def save(self, path: Path) -> None:
-        """Writes one compressed .npz; a reader sees the old file or the whole new one.
+    def save(self, path: Path, made_by: Mapping[str, Any] = {}) -> str:
+        """Writes one compressed .npz and returns its SHA-256; a reader sees the old file or the whole new one.
+
+        Args:
+            made_by: what made them, to ride in the file: keys, commit, seed; nothing that differs from run to run.
 
         Raises:
             UserError: the place cannot be written to.
@@ -158,6 +168,7 @@ class Predictions:
                  "exclusive": self.exclusive, "ids": self.ids, "patients": self.patients,
                  "columns": self.columns}  # fmt: skip
         parts: dict[str, Any] = {"about": np.array(json.dumps(about)), "pictures": self.pictures}
+        parts |= {"made_by": np.array(json.dumps(dict(made_by)))} if made_by else {}
         parts |= {"spacing": self.spacing} if len(self.spacing) else {}
         if self.kind == "boxes":
             truth, output = self.boxes
@@ -169,6 +180,7 @@ class Predictions:
         out = io.BytesIO()
         np.savez_compressed(out, **parts)
         atomic_write(path, out.getvalue())
+        return hashlib.sha256(out.getvalue()).hexdigest()
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
@@ -178,7 +190,7 @@ class Predictions:
             UserError: no such file, or not a file of predictions.
         """
         try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            with opened_npz(path) as file:
                 about = json.loads(str(file["about"][()]))
                 about.pop("version")
                 boxes = about["kind"] == "boxes"
@@ -193,13 +205,20 @@ class Predictions:
             ) from None
         except DAMAGED as error:
             raise UserError(
-                f"{path}: not a file of predictions ({type(error).__name__}); the command of the run writes it again"
+                f"{path}: not a file of predictions ({type(error).__name__}: {str(error)[:200]}); the command of "
+                "the run writes it again"
             ) from None
 
     @classmethod
-    def ids_in(cls, path: Path) -> list[str] | None:
-        """The cases of a file that ``save`` wrote, and that is whole; None of any other file."""
+    def ids_in(cls, path: Path, sha256: str = "") -> list[str] | None:
+        """The cases of a file that ``save`` wrote, and that is whole; None of any other file.
+
+        Args:
+            sha256: as ``save`` gave it; empty: not known, as older versions wrote none down.
+        """
         try:
+            if sha256 and sha256_file(path) != sha256:
+                return None
             return cls.load(path).ids
         except UserError:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -73,7 +74,7 @@ def run_probes(
 
     def run(recipe: Recipe) -> None:
         corpus = corpora[recipe.size, recipe.decode, recipe.fit]
-        paths.atomic_write(out / f"{recipe.name}-{recipe.backbone.architecture}.yaml", recipe.yaml())
+        results.put_file(f"{recipe.name}-{recipe.backbone.architecture}.yaml", recipe.yaml())
         start = Start(recipe.init, recipe.seed, key=start_key(recipe.backbone, recipe.init, recipe.seed))
         if recipe.stages:
             pipeline = Pipeline(recipe.with_(finetune=None), corpus, machine, root, progress)
@@ -149,9 +150,12 @@ def _probe(
             task=name, kind="labels", classes=target.classes, exclusive=target.exclusive, ids=task.test.ids,
             patients=task.test.patients, truth=task.test.labels(target), output=output,
         )  # fmt: skip
-        predictions.save(results.out / about["predictions"])
+        made_by = {k: entry[k] for k in ("start", "backbone", "probe", "share", "draw")} | {
+            "key": about["key"], "data": corpus.digest, "commit": results.head["provenance"]["commit"]
+        }  # fmt: skip
         results.put_probe(
             entry | about | {
+                "predictions_sha256": predictions.save(results.out / about["predictions"], made_by),
                 "n_train": len(index), "patients": len(drawn), "labels_seen": seen, "classes": list(target.classes),
                 "metrics": scores(predictions), "intervals": describe(), "data": corpus.digest, **chosen,
             }
@@ -190,17 +194,21 @@ def _embed(frozen: Frozen, results: Results) -> None:
         "start": recipe.name, "title": recipe.title or recipe.name, "backbone": recipe.backbone.architecture,
         "features": frozen.key, "file": f"embeddings/{name}.npz", "n": len(rows), "data": frozen.corpus.digest,
     }  # fmt: skip
-    if entry in results.data.get("embeddings", []):
-        with suppress(UserError):  # lost or damaged: it is made again
-            read_embedding(results.out / str(entry["file"]))
-            return
+    file = results.out / str(entry["file"])
+    for there in results.data.get("embeddings", []):
+        if entry.items() <= there.items():
+            with suppress(UserError):  # lost or damaged: it is made again
+                read_embedding(file)
+                if paths.sha256_file(file) == there.get("sha256"):
+                    return
     whole = io.BytesIO()
     np.savez_compressed(
         whole, xy=embedding(frozen.of(rows)), id=np.array(rows.ids), source=np.array(rows.sources),
         body_part=np.array(rows.strings("body_part")),
+        made_by=np.array(json.dumps({k: entry[k] for k in ("start", "backbone", "features", "data")})),
     )  # fmt: skip
-    paths.atomic_write(results.out / str(entry["file"]), whole.getvalue())
-    results.put_embedding(entry)
+    paths.atomic_write(file, whole.getvalue())
+    results.put_embedding(entry | {"sha256": paths.sha256_file(file)})
 
 
 def plan_probes(

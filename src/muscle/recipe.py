@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from muscle.backbones import Backbone, BackboneModule
 from muscle.backbones.resnet import ResNet
@@ -24,6 +25,8 @@ from muscle.schedules import Schedule, Sequential
 from muscle.tasks import ANNOTATED, POOL, WITHOUT, Task
 from muscle.types import Target
 from muscle.weights import imagenet, load_backbone
+
+_NAME = re.compile(r"[^./\\:\x00-\x1f][^/\\:\x00-\x1f]{0,99}")
 
 
 class Init(Part):
@@ -81,6 +84,18 @@ class Weights(Init):
         return _sha256(Path(self.file))
 
 
+def _file_name(name: str) -> str:
+    """Names of recipes and stages become parts of files' names: those of strangers must not lead elsewhere."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"given {name!r}; allowed: at most 100 characters, no / \\ : and no dot at the beginning"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(_file_name)]
+
+
 def _sha256(file: Path) -> str:
     if not file.is_file():
         raise UsageError(f"init: no weights at {file}; give a .safetensors or .pth file")
@@ -96,7 +111,7 @@ class Stage(Part):
     with a loss or gradient that is not finite may be left out before the stage stops (our choice: none).
     """
 
-    name: str
+    name: Name
     tasks: tuple[Task, ...]
     schedule: Schedule = Sequential()
     curve: Curve = Constant()
@@ -194,7 +209,7 @@ class Finetune(Part):
 class Recipe(Part):
     """A method, whole: where the backbone starts, what pre-trains it, how it is fine-tuned. Names roles, not data."""
 
-    name: str
+    name: Name
     title: str = ""  # as tables print it; empty: the name
     backbone: Backbone = ResNet(name="resnet18")
     init: Init = Kaiming()

@@ -12,18 +12,19 @@ from typing import Any
 from filelock import FileLock
 
 from muscle.checkpoint import Checkpoint
-from muscle.data.audit import compared, kept_back, read_seen, refuse, seen_by_weights
+from muscle.data.audit import compared, kept_back, refuse, seen_by_weights
 from muscle.data.corpus import Corpus
 from muscle.data.levels import trained_levels, unlike
+from muscle.data.seen import read_seen
 from muscle.errors import UserError
 from muscle.forgetting import forgetting
 from muscle.machine import Machine
 from muscle.parts import digest
-from muscle.paths import atomic_write, sweep
+from muscle.paths import atomic_write, sha256_file, sweep
 from muscle.predictions import Predictions
 from muscle.provenance import provenance
 from muscle.recipe import Recipe, Weights
-from muscle.report.reading import AGAIN, VERSION, fault_of
+from muscle.report.reading import AGAIN, VERSION, check_paths, fault_of
 from muscle.seal import sealed, unsealed
 
 SAME = ("recipe", "backbone", "task", "seed")  # what tells cells apart
@@ -36,6 +37,16 @@ NEEDED = {"sources": (), "cells": SAME, "missing": SAME, "stages": ("recipe", "b
 def place(cell: Mapping[str, Any]) -> tuple[Any, ...]:
     """What tells a cell from others."""
     return tuple(cell[k] for k in SAME)
+
+
+def lost_in(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What a continual stage forgot and passed on, by its ``stage.json``; empty of a stage without turns to compare."""
+    looks = [entry for entry in about["matrix"] if entry.get("shared")]
+    turns = [entry for entry in looks if entry["turn"] >= 0]
+    if not turns:
+        return {}
+    start = looks[0].get("frozen", {}) if looks[0]["turn"] < 0 else {}
+    return {"steps": about["steps"], "replayed": about.get("replayed", 0), **forgetting(turns, start)}
 
 
 def _content(data: Mapping[str, Any]) -> str:
@@ -78,6 +89,7 @@ class Results:
             raise UserError(f"{file}: damaged ({error}); {AGAIN}") from None
         if fault := fault_of(found, NEEDED):
             raise UserError(f"{file}: {fault}; {AGAIN}")
+        check_paths(self.out, found)
         return found
 
     def refresh(self) -> dict[str, Any] | None:
@@ -154,7 +166,22 @@ class Results:
     def probe(self, mine: dict[str, Any]) -> dict[str, Any] | None:
         """The probe of frozen features that is there with these fields, its predictions too, and whole."""
         found = next((e for e in self.data.get("probes", []) if mine.items() <= e.items()), None)
-        return found if found and Predictions.ids_in(self.out / found["predictions"]) is not None else None
+        return found if found and self.ids_of(found) is not None else None
+
+    def ids_of(self, entry: Mapping[str, Any], field: str = "predictions") -> list[str] | None:
+        """The cases of the predictions that a cell or probe names, if they are as they were written."""
+        return Predictions.ids_in(self.out / entry.get(field, ""), entry.get(f"{field}_sha256", ""))
+
+    def has_log(self, stage: Mapping[str, Any]) -> bool:
+        """Whether the log of a stage lies here as it was copied."""
+        file = self.out / stage.get("log", "")
+        return file.is_file() and stage.get("log_sha256") in (None, sha256_file(file))
+
+    def put_file(self, name: str, text: str) -> None:
+        """Writes a file beside the results, and its SHA-256 into them."""
+        atomic_write(self.out / name, text)
+        with self.changing() as data:
+            data["files"] = data.get("files", {}) | {name: sha256_file(self.out / name)}
 
     def put_probe(self, entry: dict[str, Any]) -> None:
         """Adds a probe of frozen features, or replaces the one of the same start, task, probe, share and draw.
@@ -250,6 +277,7 @@ class Results:
     def put_stages(self, recipe: Recipe, made: list[Checkpoint]) -> None:
         """The stages of a recipe, their logs copied here, and the forgetting of the continual ones."""
         mine = {"recipe": recipe.name, "backbone": recipe.backbone.architecture}
+        told = mine | {"title": recipe.title or recipe.name}
         stages, lost = [], []
         for checkpoint in made:
             about = checkpoint.about
@@ -257,13 +285,11 @@ class Results:
             atomic_write(self.out / log, checkpoint.log_file.read_bytes())
             stages.append({
                 **mine, "name": about["stage"]["name"], "key": about["key"], "minutes": about["minutes"],
-                "sha256": checkpoint.sha256, "log": log, "mixed": checkpoint.mixed, "skipped": about["skipped"],
+                "sha256": checkpoint.sha256, "log": log, "log_sha256": sha256_file(self.out / log),
+                "mixed": checkpoint.mixed, "skipped": about["skipped"],
             })  # fmt: skip
-            looks = [entry for entry in about["matrix"] if entry.get("shared")]
-            if turns := [entry for entry in looks if entry["turn"] >= 0]:
-                start = looks[0].get("frozen", {}) if looks[0]["turn"] < 0 else {}
-                told = {"title": recipe.title or recipe.name, "steps": about["steps"]}
-                lost.append(mine | told | {"replayed": about.get("replayed", 0), **forgetting(turns, start)})
+            if found := lost_in(about):
+                lost.append(told | found)
         with self.changing() as data:
             for part, new in (("stages", stages), ("forgetting", lost)):
                 kept = [entry for entry in data[part] if not mine.items() <= entry.items()]

@@ -13,6 +13,7 @@ from muscle.data.decode import Decode
 from muscle.data.normalization import Normalization
 from muscle.errors import UsageError, UserError, among
 from muscle.parts import from_yaml, override
+from muscle.paths import sha256_file
 from muscle.progress import SILENT, Progress
 from muscle.recipe import ImageNet, Recipe, Weights
 from muscle.recipes import RECIPES, recipe
@@ -84,6 +85,7 @@ def load_recipe(
             raise UsageError(f"recipe {name}: not UTF-8 text; give a YAML file") from None
         found = Recipe.parse(from_yaml(text, name))
     if init is not None:
+        of_run(Path(init))
         found = found.with_(init=ImageNet() if str(init) == "imagenet" else Weights(file=str(init)))
     found = override(found, tuple(overrides))
     found.check()
@@ -134,12 +136,21 @@ def start_recipe(start: str | Path | Pretrained, preset: str, backbone: str | No
 
 
 def of_run(file: Path) -> dict[str, Any]:
-    """The fields of a recipe that a run's ``backbone.json`` fixes; none for weights from elsewhere."""
+    """The fields of a recipe that a run's ``backbone.json`` fixes; none for weights from elsewhere.
+
+    Raises:
+        UserError: it or the weights beside it are not as they were written.
+    """
     about_file = file.with_name("backbone.json")
     if file.name != "backbone.safetensors" or not about_file.is_file():
         return {}
     try:
         about = unsealed(about_file.read_bytes())
+        if about.get("sha256", sha := sha256_file(file)) != sha:
+            raise UserError(
+                f"{file}: other weights than its backbone.json tells of (sha256 {sha[:12]}); give the command of that "
+                "run again to write them anew, or take them to a folder of their own"
+            )
         return {
             "backbone": about["recipe"]["backbone"], "size": tuple(about["size"]), "fit": about["fit"],
             "normalization": Normalization.parse(about["normalization"]), "decode": Decode.parse(about["decode"]),

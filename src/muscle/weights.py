@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import logging
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,13 +105,14 @@ def read_state(source: Path | str) -> dict[str, Tensor]:
     path = Path(source)
     if not path.is_file():
         raise UserError(f"weights {path}: no such file; give a .safetensors or .pth file")
+    _check_packed(path)
     try:
         if path.suffix == ".safetensors":
             found: Any = safetensors.torch.load_file(path)
         else:
-            with torch.serialization.safe_globals(
-                [argparse.Namespace]
-            ):  # the options that timm's trainer stores
+            # Beside what torch itself allows (tensors, their types, ordered dictionaries): the options that timm's
+            # trainer stores, a class that holds values and does nothing when it is made
+            with torch.serialization.safe_globals([argparse.Namespace]):
                 found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of a file that is no pickle the reader raises anything
         reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
@@ -123,12 +125,33 @@ def read_state(source: Path | str) -> dict[str, Tensor]:
         if inside is None:
             break
         found = inside
-    tensors = (
-        {str(k): v for k, v in found.items() if isinstance(v, Tensor)} if isinstance(found, dict) else {}
-    )
+    tensors = {str(k): v for k, v in found.items() if _is_whole(v)} if isinstance(found, dict) else {}
     if not tensors:
         raise UserError(f"weights {path}: holds no tensors by name; save the network's state_dict()")
     return tensors
+
+
+def _check_packed(path: Path) -> None:
+    """Torch writes tensors as they are; an archive that unpacks to much more was made to fill the memory."""
+    if path.suffix == ".safetensors" or not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as packed:
+            size = sum(member.file_size for member in packed.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError):  # whoever reads it says so
+        return
+    if size > 4 * path.stat().st_size:
+        raise UserError(
+            f"weights {path}: unpack to {size / 1e6:,.0f} MB, more than 4 times the file; save the network's "
+            "state_dict() with torch or as safetensors"
+        )
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether this is a tensor whose every number is in the file: a view can claim any shape over one number."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def imagenet(module: BackboneModule, name: str, file: Path | str | None = None) -> LoadReport:

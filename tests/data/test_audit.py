@@ -11,22 +11,12 @@ import numpy as np
 import pytest
 
 from muscle.data import audit as module
-from muscle.data.audit import (
-    Audit,
-    Pair,
-    Seen,
-    audit,
-    compared,
-    read_left_out,
-    read_seen,
-    refuse,
-    write_left_out,
-    write_seen,
-)
+from muscle.data.audit import Audit, Pair, audit, compared, read_left_out, refuse, write_left_out
 from muscle.data.held_out import HeldOut, learnable, pool
 from muscle.data.keys import key_of
 from muscle.data.privacy import private_key
 from muscle.data.rows import Rows, all_rows
+from muscle.data.seen import Seen, read_seen, write_seen
 from muscle.data.store import Store
 from muscle.errors import UserError
 from muscle.types import Sample

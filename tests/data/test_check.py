@@ -316,7 +316,7 @@ def test_files_of_a_neighbouring_source_are_no_extra_files(
         shutil.copy(tmp_path / "a/0.png", tmp_path / file)
     (tmp_path / "b").mkdir()
     (tmp_path / "b/link").symlink_to(tmp_path / "a/deep", target_is_directory=True)
-    linked = given("b", [sound(0), sound(1)], TARGETS[:1])
+    linked = given("b", [sound(0), sound(1)], TARGETS[:1]).with_(follow_links=True)
     data = DataFile(sources={"outer": outer, "again": outer, "inner": inner, "linked": linked})
     unused = {
         one.name: [f.path for f in one.faults if f.what == "file not used"] for one in check(data, workers=0)

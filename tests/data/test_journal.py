@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from muscle.data.film import Film
+from muscle.data.film import Film, row_hash
 from muscle.data.journal import COMMIT, Journal
+from muscle.errors import UserError
 
 
 def row(value: int, masked: bool) -> Film:
     masks = {"m": np.full((2, 3), value + 100, np.uint8)} if masked else {}
-    return Film(np.full((2, 3), value, np.uint8), masks, {"value": value})
+    pixels = np.full((2, 3), value, np.uint8)
+    return Film(pixels, masks, {"value": value, "row_hash": row_hash(pixels, masks)})
 
 
 def opened(folder: Path, key: str = "k") -> Journal:
@@ -59,7 +61,7 @@ def test_a_journal_of_another_key_is_begun_anew(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lost", ["images.npy", "mask-0.npy"])
 @pytest.mark.parametrize("short", [False, True])
-def test_a_journal_whose_arrays_are_gone_or_short_is_begun_anew(
+def test_rows_whose_arrays_are_gone_or_short_are_decoded_again(
     tmp_path: Path, lost: str, short: bool
 ) -> None:
     """Zero-extended, the rows that are gone would be black films that nothing finds again."""
@@ -72,13 +74,51 @@ def test_a_journal_whose_arrays_are_gone_or_short_is_begun_anew(
     else:
         (tmp_path / "s" / lost).unlink()
     with opened(tmp_path / "s") as journal:
-        assert journal.rows == journal.done == 0
+        assert journal.rows == journal.done == int(short)
         journal.append(row(3, True))
         journal.finish()
     with opened(tmp_path / "s") as journal:
-        assert journal.rows == 1
-    assert np.load(tmp_path / "s/images.npy")[:, 0, 0].tolist() == [3]
-    assert np.load(tmp_path / "s/mask-0.npy")[:, 0, 0].tolist() == [103]
+        assert journal.rows == 1 + short
+    whole = [1] * short + [3]
+    assert np.load(tmp_path / "s/images.npy")[:, 0, 0].tolist() == whole
+    assert np.load(tmp_path / "s/mask-0.npy")[:, 0, 0].tolist() == [100 + value for value in whole]
+
+
+@pytest.mark.parametrize("flipped", ["images.npy", "mask-0.npy"])
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_row_that_changed_after_a_kill_is_decoded_again(tmp_path: Path, flipped: str, at: int) -> None:
+    """One bit of a picture, of a mask or of the blank in place of one: that row and what is behind it do not count."""
+    with opened(tmp_path / "s") as journal:
+        for value, masked in ((1, True), (2, False), (3, True)):
+            journal.append(row(value, masked))
+        journal.append("broken")
+        journal.commit()
+    data = bytearray((tmp_path / "s" / flipped).read_bytes())
+    data[128 + 6 * at + 5] ^= 4
+    (tmp_path / "s" / flipped).write_bytes(data)
+    with opened(tmp_path / "s") as journal:
+        assert journal.rows == journal.done == at == len(list(journal.entries()))
+        journal.finish()
+    assert np.load(tmp_path / "s/images.npy")[:, 1, 2].tolist() == [1, 2, 3][:at]
+
+
+def test_any_flipped_bit_of_a_line_is_found(tmp_path: Path) -> None:
+    """A bit of every byte of the second line, a digit turned into another among them: the first entry alone counts."""
+    with opened(tmp_path / "s") as journal:
+        for value in (1, 2):
+            journal.append(row(value, False))
+        journal.commit()
+    log = tmp_path / "s.journal"
+    head, first, second = log.read_bytes().splitlines(keepends=True)
+    for at in range(len(second)):
+        broken = bytearray(second)
+        broken[at] ^= 1 << at % 8
+        log.write_bytes(head + first + broken)
+        with opened(tmp_path / "s") as journal:
+            assert journal.rows == journal.done == 1
+        with (tmp_path / "s" / "images.npy").open("ab") as images:
+            images.write(row(2, False).pixels.tobytes())
+        os.truncate(tmp_path / "s" / "mask-0.npy", 128 + 12)
 
 
 @pytest.mark.parametrize("damage", [b"\x00\xff{\n", b"[1]\n"])
@@ -91,3 +131,12 @@ def test_nothing_behind_a_damaged_line_counts(tmp_path: Path, damage: bytes) -> 
     log.write_bytes(b"".join([*lines[:4], damage, *lines[5:]]))
     with opened(tmp_path / "s") as journal:
         assert journal.rows == journal.done == 3 and len(list(journal.entries())) == 3
+
+
+def test_a_line_that_changes_while_the_store_is_made_is_named(tmp_path: Path) -> None:
+    with opened(tmp_path / "s") as journal:
+        journal.append(row(1, False))
+        journal.commit()
+        journal.path.write_bytes(journal.path.read_bytes().replace(b'"value":1', b'"value":7'))
+        with pytest.raises(UserError, match="s.journal: damaged while it was written; give the same command"):
+            list(journal.entries())

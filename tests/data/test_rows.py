@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from muscle.data import rows
-from muscle.data.audit import POOL_FILE, write_seen
 from muscle.data.held_out import annotated, pool
 from muscle.data.normalization import PerImage, PerSource, ZScore
 from muscle.data.privacy import private_key
 from muscle.data.rows import all_rows
+from muscle.data.seen import POOL_FILE, write_seen
 from muscle.data.store import Store
 from muscle.errors import UsageError, UserError
 from muscle.types import Boxes, BoxList, Labels, MaskFiles, Sample, Target, Value
@@ -176,7 +176,7 @@ def test_what_is_read_in_parts_is_the_same_as_read_at_once(
                 (tmp_path / POOL_FILE).read_text()]  # fmt: skip
 
     whole = told()
-    assert len(set(whole)) == 6 and len(whole[-1].splitlines()) == 13
+    assert len(set(whole)) == 6 and len(whole[-1].splitlines()) == 13 + 2  # head and checksum
     monkeypatch.setattr(rows, "PART", 3)  # 13 rows: the last part is not full
     assert told() == whole
     every = all_rows(stores)

@@ -1,27 +1,29 @@
-"""Damaged files by the thousand: pictures to the decoder, tables and annotations to the adapters.
+"""Damaged files by the thousand: pictures to the decoder, annotations to adapters, the rest to its readers.
 
     python tests/faults/fuzz.py --n 20000 [--seed 0] [--workers 2]        real files too where MUSCLE_REAL_DATA is set
+    python tests/faults/fuzz.py --n 20000 --of documents                  recipes, checkpoints, results ... alone
     python tests/faults/fuzz.py --only 1234 --keep /tmp/case              one case again, its file kept
 
 Each case takes a sound file, damages it in a way that its number decides, and gives it to a worker process. What may
-happen: the file is read, or refused with a ``UserError``, or the worker dies or is killed in its time, and the run
-goes on. What may not: another exception, more memory than the limit, or a picture of another shape than the file says.
+happen: the file is read, or refused with a ``UserError``, or, of a picture, the worker dies or is killed in its time,
+and the run goes on. What may not: another exception, more memory than the limit, a picture of another shape than the
+file says, or the death of a process that reads anything but pictures.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import shutil
 import struct
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -30,45 +32,20 @@ from typing import Any
 import numpy as np
 import pydicom
 from PIL import Image, ImageOps
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLSLossless,
-    RLELossless,
-)
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fuzz_damage import damaged
+from fuzz_documents import make_documents, read_document, spoilt
+from fuzz_originals import TEXTS, Original, list_originals, make_originals, originals_in
 
 from muscle.data.decode import Decode, decode, frame_count, image_size
 from muscle.data.source import Source
 from muscle.data.workers import Limits, mapped
 from muscle.errors import UserError
-from muscle.parts import known, member
+from muscle.parts import member
 
 LIMITS = Limits(seconds=30)
-PICTURES = (".dcm", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", "")
-TEXTS = (".csv", ".json", ".xml", ".txt", ".yaml", ".yml", ".tsv")
-SIZE = (48, 40)
-MAX_REAL = 120_000  # bytes of a real file: larger ones only make it slower
-EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
-WORDS = (b"-1", b"1e999", b"nan", b"", b"999999999999999999999", b"\x00", b"\xff\xfe", b"../../etc/x", b"/", b"\r\n",
-         b'"', b",,,,", b"<!ENTITY a 'b'>", b"{", b"[]", b"null", b"\xf0\x9f\xa6\xb4")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Original:
-    """A sound file: a picture by itself, or a file of an adapter's example tree."""
-
-    path: str
-    tree: str = ""  # the tree that is read, empty for pictures
-    kind: str = ""
-    into: str = ""  # the file of the tree that this one takes the place of; empty: its own
-
-    @property
-    def group(self) -> str:
-        suffix = Path(self.path).suffix.lower() or ".dcm"
-        return f"{self.kind} {suffix}" if self.kind else suffix
 
 
 @dataclass(frozen=True)
@@ -83,177 +60,6 @@ class Outcome:
     memory: int = 0
 
 
-# --- sound files ----------------------------------------------------------------------------------------------
-
-
-def make_originals(folder: Path, real: Path | None) -> None:
-    """Pictures in ``pictures``, an example tree for each adapter in ``trees``, and a list of both."""
-    pictures = folder / "pictures"
-    pictures.mkdir(parents=True)
-    _make_pictures(pictures)
-    for file in (Path(__file__).parents[1] / "golden").glob("*.dcm"):  # JPEG, which only dcmtk could encode
-        shutil.copy(file, pictures)
-    originals = [Original(p.relative_to(folder).as_posix()) for p in sorted(pictures.iterdir())]
-    if real is not None:
-        originals += [Original(str(p)) for p in _real(real, PICTURES)]
-    for kind in known(Source):
-        tree = folder / "trees" / kind
-        adapter: Any = member(Source, kind)
-        adapter.write_example(tree, 6, 0)
-        texts = sorted(p for p in tree.rglob("*") if p.suffix.lower() in TEXTS)
-        originals += [Original(p.relative_to(folder).as_posix(), f"trees/{kind}", kind) for p in texts[:6]]
-        for path in _real(real, TEXTS, 2) if real is not None else ():
-            like = [
-                p.relative_to(folder).as_posix() for p in texts if p.suffix.lower() == path.suffix.lower()
-            ]
-            originals += [Original(str(path), f"trees/{kind}", kind, into) for into in like[:1]]
-        if not texts:  # an adapter that reads folders and pictures alone
-            files = sorted(p for p in tree.rglob("*") if p.is_file())
-            originals.append(Original(files[0].relative_to(folder).as_posix(), f"trees/{kind}", kind))
-    (folder / "originals.json").write_text(json.dumps([[o.path, o.tree, o.kind, o.into] for o in originals]))
-
-
-def _make_pictures(folder: Path) -> None:
-    x, y = np.meshgrid(np.arange(SIZE[1]), np.arange(SIZE[0]))
-    deep = ((x * 71 + y * 37) % 4096).astype(np.uint16)
-    grey = (deep // 16).astype(np.uint8)
-    colour = np.stack([grey, grey[::-1], grey[:, ::-1]], -1)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(grey).save(folder / "grey.png")
-    Image.fromarray(deep).save(folder / "deep.png")
-    Image.fromarray(colour).save(folder / "colour.png")
-    Image.fromarray(grey).convert("P").save(folder / "palette.png")
-    Image.fromarray(grey).save(folder / "grey.jpg", exif=exif)
-    Image.fromarray(colour).save(folder / "colour.jpg", progressive=True)
-    Image.fromarray(grey).save(folder / "raw.tif", tiffinfo={274: 6})
-    Image.fromarray(deep).save(folder / "lzw.tif", compression="tiff_lzw")
-    Image.fromarray(deep.astype(np.float32)).save(folder / "float.tif", compression="tiff_adobe_deflate")
-    Image.fromarray(grey).save(folder / "grey.bmp")
-    pages = [Image.fromarray(grey.T.copy()), Image.fromarray(deep)]
-    Image.fromarray(grey).save(folder / "pages.tif", save_all=True, append_images=pages)
-    Image.fromarray(grey).save(
-        folder / "packed.tif", save_all=True, append_images=pages, compression="tiff_lzw"
-    )
-    for syntax in (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian,
-                   RLELossless, JPEG2000Lossless, JPEGLSLossless):  # fmt: skip
-        ds = _dataset(deep)
-        if syntax in (ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless):
-            ds.NumberOfFrames, ds.PixelData = 3, deep.tobytes() * 3
-        try:
-            if syntax.is_encapsulated:
-                ds.compress(syntax, generate_instance_uid=False)
-        except Exception:  # the encoder is not installed
-            continue
-        ds.file_meta.TransferSyntaxUID = syntax
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ds.save_as(folder / f"{syntax.keyword}.dcm", enforce_file_format=True)
-
-
-def _dataset(deep: np.ndarray) -> pydicom.Dataset:
-    ds = pydicom.Dataset()
-    ds.file_meta = pydicom.dataset.FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
-    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = "1.2.3"
-    ds.Modality, ds.PatientID, ds.PhotometricInterpretation = "DX", "a", "MONOCHROME1"
-    ds.Rows, ds.Columns = deep.shape
-    ds.SamplesPerPixel, ds.PixelRepresentation = 1, 0
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, 12, 11
-    ds.RescaleSlope, ds.RescaleIntercept = 2, -100
-    ds.WindowCenter, ds.WindowWidth, ds.PixelPaddingValue = [2000, 3000], [1500, 900], 0
-    item = pydicom.Dataset()
-    item.add_new(0x00283002, "SS", [64, -100, 10])
-    item.add_new(0x00283006, "US", list(range(0, 1024, 16)))
-    ds.VOILUTSequence = [item]
-    ds.PixelData = deep.tobytes()
-    return ds
-
-
-def _real(folder: Path, suffixes: tuple[str, ...], each: int = 4) -> list[Path]:
-    """A few small files of each type and folder."""
-    taken: Counter[tuple[str, str]] = Counter()
-    found = []
-    for path in sorted(folder.rglob("*")):
-        key = (path.suffix.lower(), path.relative_to(folder).parent.as_posix())
-        if key[0] in suffixes and taken[key] < each and path.is_file() and path.stat().st_size <= MAX_REAL:
-            taken[key] += 1
-            found.append(path)
-    return found
-
-
-@cache
-def _originals(folder: Path) -> tuple[Original, ...]:
-    return tuple(Original(*fields) for fields in json.loads((folder / "originals.json").read_text()))
-
-
-# --- damage ---------------------------------------------------------------------------------------------------
-
-
-def damaged(content: bytes, rng: np.random.Generator, text: bool) -> bytes:
-    """Damaged once, or up to three times."""
-    kinds: list[Callable[[bytearray, np.random.Generator], None]]
-    kinds = [_flip, _extreme, _cut, _drop, _repeat, _zero]
-    kinds += [_word, _word, _lines] if text else [_extreme]
-    data = bytearray(content)
-    for _ in range(int(rng.choice([1, 1, 1, 2, 3]))):
-        if data:
-            kinds[int(rng.integers(len(kinds)))](data, rng)
-    return bytes(data)
-
-
-def _span(data: bytearray, rng: np.random.Generator, most: int) -> tuple[int, int]:
-    """A place; half of them in the first 512 bytes, where headers are."""
-    end = len(data) if rng.random() < 0.5 else min(len(data), 512)
-    start = int(rng.integers(end))
-    return start, min(len(data), start + int(rng.integers(1, most + 1)))
-
-
-def _flip(data: bytearray, rng: np.random.Generator) -> None:
-    for _ in range(int(rng.integers(1, 9))):
-        start, _ = _span(data, rng, 1)
-        data[start] ^= 1 << int(rng.integers(8))
-
-
-def _extreme(data: bytearray, rng: np.random.Generator) -> None:
-    start, _ = _span(data, rng, 1)
-    width = int(rng.choice([1, 2, 4]))
-    value = int(rng.choice(EXTREMES)) & (256**width - 1)
-    data[start : start + width] = value.to_bytes(width, "little" if rng.random() < 0.5 else "big")
-
-
-def _cut(data: bytearray, rng: np.random.Generator) -> None:
-    del data[_span(data, rng, 1)[0] :]
-
-
-def _drop(data: bytearray, rng: np.random.Generator) -> None:
-    start, end = _span(data, rng, 64)
-    del data[start:end]
-
-
-def _repeat(data: bytearray, rng: np.random.Generator) -> None:
-    start, end = _span(data, rng, 256)
-    data[start:start] = data[start:end] * int(rng.integers(1, 50))
-
-
-def _zero(data: bytearray, rng: np.random.Generator) -> None:
-    start, end = _span(data, rng, 64)
-    data[start:end] = bytes(end - start)
-
-
-def _word(data: bytearray, rng: np.random.Generator) -> None:
-    """Another word where one was: tables and annotations break at words, not at bits."""
-    start, end = _span(data, rng, 8)
-    data[start:end] = WORDS[int(rng.integers(len(WORDS)))]
-
-
-def _lines(data: bytearray, rng: np.random.Generator) -> None:
-    lines = data.split(b"\n")
-    order = rng.permutation(len(lines))[: int(rng.integers(1, len(lines) + 1))]
-    data[:] = b"\n".join(lines[i] for i in (np.sort(order) if rng.random() < 0.5 else order))
-
-
 # --- one case -------------------------------------------------------------------------------------------------
 
 
@@ -261,21 +67,28 @@ def _lines(data: bytearray, rng: np.random.Generator) -> None:
 def _workplace(folder: Path) -> Path:
     """This process's own copy of the trees."""
     own = folder / f"worker-{os.getpid()}"
-    shutil.copytree(folder / "trees", own / "trees")
+    for name in ("trees", "documents"):
+        if (folder / name).exists():
+            shutil.copytree(folder / name, own / name)
     return own
 
 
 def attempt(case: int, folder: Path, seed: int) -> Outcome:
     """Damages a file and reads it."""
     rng = np.random.default_rng([seed, case])
-    originals = _originals(folder)
-    groups = sorted({o.group for o in originals})
-    group = groups[case % len(groups)]
-    among = [o for o in originals if o.group == group]
+    group = group_of(case, folder)
+    among = [o for o in originals_in(folder) if o.group == group]
     original = among[int(rng.integers(len(among)))]
     began = time.perf_counter()
-    verdict, said = (_read if original.tree else _decode)(original, folder, rng)
+    read = _document if original.kind == "document" else _read if original.tree else _decode
+    verdict, said = read(original, folder, rng)
     return Outcome(case, group, verdict, said, time.perf_counter() - began, peak())
+
+
+def group_of(case: int, folder: Path) -> str:
+    """What a case damages."""
+    groups = sorted({o.group for o in originals_in(folder)})
+    return groups[case % len(groups)]
 
 
 def peak() -> int:
@@ -357,19 +170,51 @@ def _read(original: Original, folder: Path, rng: np.random.Generator) -> tuple[s
     return "accepted", ""
 
 
+def _document(original: Original, folder: Path, rng: np.random.Generator) -> tuple[str, str]:
+    path = _workplace(folder) / original.path
+    content = path.read_bytes()
+    path.write_bytes(spoilt(path, content, rng))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            read_document(path, original.tree.partition("/")[2])
+    except UserError as error:
+        return "refused", str(error)
+    except BaseException as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(where.filename).name}:{where.lineno}"
+        return f"FAILED: raised {type(error).__name__}", f"{original.path}: {place}: {error}"
+    finally:
+        path.write_bytes(content)
+    return "accepted", ""
+
+
 # --- the run --------------------------------------------------------------------------------------------------
 
 
-def run(n: int, folder: Path, seed: int = 0, workers: int = 2, real: Path | None = None) -> Iterator[Outcome]:
+def make(folder: Path, real: Path | None, of: str) -> None:
+    """The sound files of a campaign ``of`` films and their annotations, of documents, or of all."""
+    made = make_originals(folder, real) if of != "documents" else []
+    list_originals(folder, made + (make_documents(folder) if of != "films" else []))
+
+
+def run(
+    n: int, folder: Path, seed: int = 0, workers: int = 2, real: Path | None = None, of: str = "all"
+) -> Iterator[Outcome]:
     """``n`` cases, in order; the folder must be empty."""
-    make_originals(folder, real)
+    make(folder, real, of)
     # The module's own name, also when it was started as a script: the workers must find it
     import fuzz
 
     for case, made in enumerate(
         mapped(partial(fuzz.attempt, folder=folder, seed=seed), range(n), workers, LIMITS)
     ):
-        yield fuzz.Outcome(case, "", "died", made) if isinstance(made, str) else made
+        if isinstance(made, str):
+            group = fuzz.group_of(case, folder)
+            # Pictures are decoded by workers, whose death is told; all else is read by the process of the command
+            verdict = "FAILED: died" if group.startswith("documents") else "died"
+            made = fuzz.Outcome(case, group, verdict, made)
+        yield made
 
 
 def failures(outcomes: list[Outcome]) -> list[str]:
@@ -394,6 +239,7 @@ def main() -> int:
     parser.add_argument("--n", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--of", choices=("all", "films", "documents"), default="all")
     parser.add_argument("--only", type=int, help="this case alone, in this process")
     parser.add_argument("--keep", type=Path, help="with --only: work in this folder and leave it there")
     given = parser.parse_args()
@@ -402,12 +248,12 @@ def main() -> int:
         folder = given.keep or Path(temporary)
         if given.only is not None:
             if not (folder / "originals.json").exists():
-                make_originals(folder, real)
+                make(folder, real, given.of)
             print(attempt(given.only, folder, given.seed))
             return 0
         began = time.perf_counter()
         outcomes = []
-        for outcome in run(given.n, folder, given.seed, given.workers, real):
+        for outcome in run(given.n, folder, given.seed, given.workers, real, given.of):
             outcomes.append(outcome)
             if len(outcomes) % 1000 == 0:
                 print(f"{len(outcomes)} cases, {time.perf_counter() - began:.0f} s", file=sys.stderr)

@@ -18,7 +18,7 @@ import fuzz
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded and measured there")
 def test_damaged_files_harm_nobody(tmp_path: Path) -> None:
-    outcomes = list(fuzz.run(300, tmp_path, seed=1))
+    outcomes = list(fuzz.run(300, tmp_path, seed=1, of="films"))
     assert [o.case for o in outcomes] == list(range(300))
     assert fuzz.failures(outcomes) == []
     verdicts = {o.verdict for o in outcomes}
@@ -31,7 +31,7 @@ def test_damaged_files_harm_nobody(tmp_path: Path) -> None:
 
 def test_failures_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder that turns pictures on their side, one that raises, and one that takes too much, are found."""
-    fuzz.make_originals(tmp_path, None)
+    fuzz.make(tmp_path, None, "films")
     sound = fuzz.decode
 
     def turned(path: Path, settings: Decode, *frame: int) -> Decoded:

@@ -33,6 +33,9 @@ def test_a_log_is_read_and_a_line_cut_by_a_kill_left_out(tmp_path: Path) -> None
         log.write_text(text)
         with pytest.raises(UserError, match=reason):
             read_log(log)
+    log.write_bytes(b'{"step": 0}\n\xff\n')
+    with pytest.raises(UserError, match="not UTF-8"):
+        read_log(log)
     with pytest.raises(UserError, match=r"none\.jsonl"):
         read_log(tmp_path / "none.jsonl")
 

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from muscle.errors import visible
 from muscle.progress import Progress
 
 out = Console(highlight=False, soft_wrap=True, emoji=False)  # a target may be called a:bone:b
@@ -35,7 +36,7 @@ class Shown(Progress):
 
     def message(self, text: str) -> None:
         """One line."""
-        (self.bars.console if self.bars else err).print(text, markup=False)
+        (self.bars.console if self.bars else err).print(visible(text), markup=False)
 
     def count(self, what: str, done: int, total: int, unit: str) -> None:
         """A bar, or a line at most every 15 seconds and at the end."""
@@ -113,7 +114,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 def _cell(value: object) -> str:
     number = isinstance(value, int) and not isinstance(value, bool)
-    return f"{value:,}" if number else " ".join(str(value).splitlines())
+    return f"{value:,}" if number else visible(" ".join(str(value).splitlines()))
 
 
 def _padded(text: str, width: int, right: bool) -> str:

@@ -84,6 +84,9 @@ def scan(
         Path | None, typer.Option(help="Write a PNG here: films as stored, and beside it as decoded.")
     ] = None,
     films: Annotated[int, typer.Option("--films", min=1, max=300, help="Films on the contact sheet.")] = 24,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Links in the folder may lead out of it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """What a folder holds, what is set aside and why, its tables, and a data file to begin with.
@@ -96,7 +99,7 @@ def scan(
     if contact is not None:
         new_file(contact)
     with shown() as progress:
-        found = look(root, lambda done, total: progress.count("scan", done, total, "files"))
+        found = look(root, lambda done, total: progress.count("scan", done, total, "files"), follow_links)
     if as_json:
         out.print_json(json.dumps(found.as_dict()))
     else:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from muscle import paths
-from muscle.cli.console import out, table
+from muscle.cli.console import out, shown, table
 from muscle.cli.options import AsJson, Backbone, PresetName, Store
-from muscle.errors import UsageError
+from muscle.errors import UsageError, UserError
 
 RUNS = Path("runs")  # where nothing was run yet it is not there
 
@@ -88,3 +89,32 @@ def list_runs(
             ("kind", "where", "MB", "what"),
             [(i["kind"], i["where"], round(i["bytes"] / 1e6, 1), i["what"]) for i in found],
         )
+
+
+def verify(
+    folder: Annotated[
+        Path, typer.Argument(help="The folder of a run, or of what pretrain, probe or validate left.")
+    ],
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every hash of a run computed again, its predictions scored again; exit code 1 where something changed.
+
+    Example: muscle verify runs/compare
+    """
+    from muscle import api
+
+    with shown() as progress:
+        found = api.verify(folder, store, progress)
+    bad = [check for check in found if check.holds is False]
+    if as_json:
+        out.print_json(json.dumps([asdict(check) for check in found]))
+    else:
+        table(("kind", "file", "verdict"), [(c.kind, c.file, c.verdict) for c in found])
+    if bad:
+        named = "; ".join(dict.fromkeys(f"{check.file}: {check.verdict}" for check in bad))
+        raise UserError(f"{folder}: {len(bad)} of {len(found)} checks fail: {named}")
+    if not as_json:
+        untold = sum(check.holds is None for check in found)
+        more = f"; {untold} things could not be told" if untold else ""
+        out.print(f"{folder}: as it was written: {len(found) - untold} checks hold{more}", markup=False)

@@ -22,6 +22,7 @@ from muscle.cli.probe import embed, probe
 from muscle.cli.train import compare, finetune, pretrain, run
 from muscle.cli.validate import validate
 from muscle.errors import UsageError, UserError
+from muscle.network import keep_offline
 from muscle.parts import load_plugin
 
 VERBS: dict[str, Callable[..., Any]] = {
@@ -35,6 +36,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "report": look.report,
     "show": look.show,
     "ls": look.list_runs,
+    "verify": look.verify,
     "demo": machine.demo,
     "doctor": machine.doctor,
     "bench": machine.bench,
@@ -105,6 +107,7 @@ def main() -> None:
     """Runs a command; errors meant for the user become one line. A scheduler's SIGTERM is taken like Ctrl-C."""
     interrupt.listen()
     try:
+        keep_offline()
         code = app(prog_name="muscle", standalone_mode=False) or 0
     except UserError as error:
         code = fail(str(error), error.exit_code)

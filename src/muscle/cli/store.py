@@ -160,9 +160,10 @@ def audit(
 
     Example: muscle data audit films.yaml --exclude leave-out.txt
     """
-    from muscle.data.audit import compared, is_left_out, kept_back, read_seen, write_left_out
+    from muscle.data.audit import compared, is_left_out, kept_back, write_left_out
     from muscle.data.corpus import Corpus
     from muscle.data.data_file import DataFile
+    from muscle.data.seen import read_seen
 
     file = DataFile.of(sources)
     if exclude is not None and not is_left_out(exclude, file.sources):

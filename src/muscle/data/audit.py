@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,13 +18,13 @@ from numpy.typing import NDArray
 from muscle.data.keys import among, key_of, repeated
 from muscle.data.privacy import private_key
 from muscle.data.rows import Rows
+from muscle.data.seen import Seen
 from muscle.data.source import Source
 from muscle.errors import UserError
-from muscle.paths import atomic_file, atomic_write
+from muscle.paths import atomic_write
 
 Rule = Literal["bytes", "pixels", "near-duplicate", "patient"]
 RULES: tuple[Rule, ...] = ("bytes", "pixels", "near-duplicate", "patient")
-POOL_FILE = "pool.txt"  # beside weights: the films that they were trained on
 WEIGHTS = "weights"  # the part of films that the weights to start from have seen
 
 _ORDER = {"test": 0, "valid": 1, "train": 2, WEIGHTS: 3}
@@ -196,49 +195,6 @@ def _overlaps(
 
 
 # --- weights that have seen films -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A film that weights were trained on: hash of its decoded pixels, key of its patient, id where known.
-
-    ``collection``: ``private_key`` of that whose keys the patients are; empty where nobody is named.
-    """
-
-    image: str
-    patient: str
-    id: str
-    collection: str = ""
-
-
-def write_seen(folder: Path, rows: Rows, before: Sequence[Seen] = ()) -> None:
-    """Writes ``POOL_FILE``: one film a line, what later audits need to know of it.
-
-    Args:
-        folder: of the weights.
-        rows: all that any stage could learn from.
-        before: what the weights had seen that training began with.
-    """
-    order = np.lexsort((rows.row, rows.store, rows.keys("image")))  # films that are one stand together
-    with atomic_file(folder / POOL_FILE) as file:
-        for some in rows.take(order).parts():
-            whose = map(cache(private_key), some.strings("collection"))
-            lines = zip(some.image_hashes, some.patients, some.ids, whose, strict=True)
-            file.write("".join("\t".join(line) + "\n" for line in lines).encode())
-        file.write(
-            "".join(
-                f"{film.image}\t{film.patient}\t{film.id}\t{film.collection}\n" for film in before
-            ).encode()
-        )
-
-
-def read_seen(weights: Path) -> list[Seen]:
-    """The films that weights were trained on: what ``write_seen`` wrote beside them or into their folder, if it did."""
-    file = (weights if weights.is_dir() else weights.parent) / POOL_FILE
-    if not file.is_file():
-        return []
-    rows = (line.split("\t") for line in file.read_text(encoding="utf-8").splitlines() if line)
-    return [Seen(*(row + ["", "", ""])[:4]) for row in rows]
 
 
 def seen_by_weights(rows: Rows, seen: Sequence[Seen]) -> list[Pair]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -13,9 +12,9 @@ from typing import Any
 from muscle.data.files import PARTS
 from muscle.data.headers import Film
 from muscle.data.tables import TABLE_SUFFIXES, read_table
+from muscle.data.texts import read_json
 from muscle.errors import UserError
 
-_MAX_BYTES = 300_000_000  # of a table or JSON file that is read
 _MAX_FILES = 50  # tables, and again JSON files, that are read
 _ROWS = 2000  # rows whose cells are compared with file names
 _MAX_CLASSES, _MAX_LETTERS = 30, 40  # more, or longer, values are persons or free text: they are not shown
@@ -117,8 +116,6 @@ def find_tables(root: Path, paths: Sequence[str], films: Sequence[Film]) -> tupl
 
 
 def _table(root: Path, path: str, names: _Names) -> Table:
-    if (size := (root / path).stat().st_size) > _MAX_BYTES:
-        return Table(path, 0, f"too large to look into: {size / 1e6:,.0f} MB")
     try:
         rows = [row for _, row in read_table(root / path)]
     except UserError as error:
@@ -199,10 +196,8 @@ def _shown(values: Counter[str]) -> str:
 
 def _json(root: Path, path: str, names: _Names) -> Table | None:
     try:
-        if (root / path).stat().st_size > _MAX_BYTES:
-            return None
-        data = json.loads((root / path).read_text("utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
+        data = read_json(root / path)
+    except (OSError, ValueError, UserError):
         return None
     if (
         isinstance(data, dict)

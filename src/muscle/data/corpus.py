@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from muscle.data.audit import Audit, Pair, Seen, audit, read_left_out, refuse
+from muscle.data.audit import Audit, Pair, audit, read_left_out, refuse
 from muscle.data.classes import guessed_positive
 from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
@@ -19,6 +19,7 @@ from muscle.data.duplicates import near_duplicates
 from muscle.data.held_out import HeldOut, Near, TaskRows, annotated, learnable, pool
 from muscle.data.prepare import prepare
 from muscle.data.rows import Rows, all_rows
+from muscle.data.seen import Seen
 from muscle.data.splits import AllTrain, PaperSplit
 from muscle.data.store import Store
 from muscle.errors import UserError
@@ -65,7 +66,8 @@ class Corpus:
         """Decodes every source into a store at ``size`` = (height, width), or finds it there.
 
         Raises:
-            UserError: what is wrong with any source's records, before the first of them is decoded.
+            UserError: what is wrong with any source's records, before the first of them is decoded; a store that is
+                not as it was written.
         """
         records = file.read()
         parted = {name for name in file.sources if not isinstance(file.split_of(name), AllTrain)}
@@ -76,6 +78,9 @@ class Corpus:
 
             def count(done: int, total: int, name: str = name) -> None:
                 progress.count(f"prepare {name}", done, total, "images")
+
+            def check(done: int, total: int, name: str = name) -> None:
+                progress.count(f"check {name}", done, total, "MB")
 
             stores.append(
                 prepare(
@@ -89,6 +94,7 @@ class Corpus:
                     workers,
                     count,
                     (samples, targets),
+                    check,
                 )
             )
             faults = [*nameless(source, samples, bool(tested))] if tested or name in parted else []

@@ -39,7 +39,7 @@ from muscle.data.raw_img import decode_raw_img, is_raw_img, raw_img_size
 from muscle.errors import UserError
 from muscle.parts import Part
 
-_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF")  # Pillow knows others, some of which run programs
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF")  # Pillow knows others, some of which run programs
 
 
 class Decode(Part):
@@ -185,7 +185,7 @@ def _opened(path: Path) -> Image.Image:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
             check_bytes(path)
-            image = Image.open(path, formats=_FORMATS)
+            image = Image.open(path, formats=FORMATS)
         except Image.DecompressionBombError:
             raise UserError(f"{path}: more than {MAX_PIXELS:,} pixels; not a radiograph") from None
         except UnidentifiedImageError:

@@ -6,7 +6,7 @@ The order is that of PS3.3 C.11: stored value, modality, window, then polarity; 
 
 from __future__ import annotations
 
-import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from muscle.data.deflated import read_deflated
 from muscle.data.grey import (
-    MAX_BYTES,
     Decoded,
     Pixels,
     Values,
@@ -48,21 +48,23 @@ def is_dicom(path: Path) -> bool:
     return head[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom")
 
 
-def read_header(path: Path) -> Any:
-    """The DICOM data set without its pixels.
+def read_header(path: Path, tags: Sequence[str] = ()) -> Any:
+    """The DICOM data set without its pixels; of some ``tags`` only, by keyword, or all.
 
     Raises:
-        UserError: a deflated file that unpacks to more than a film, or one that is damaged.
+        UserError: a file larger than any film, or one that is damaged.
     """
-    return _read(path, pixels=False)
+    check_bytes(path)
+    return _read(path, pixels=False, tags=tags)
 
 
-def _read(path: Path, pixels: bool) -> Any:
+def _read(path: Path, pixels: bool, tags: Sequence[str] = ()) -> Any:
     from pydicom import dcmread  # 0.2 s that folders of PNG need not pay
 
-    _check_deflated(path)
     try:
-        return dcmread(path, stop_before_pixels=not pixels, force=True)
+        if (inflated := read_deflated(path, pixels, tags)) is not None:
+            return inflated
+        return dcmread(path, stop_before_pixels=not pixels, force=True, specific_tags=list(tags) or None)
     except MemoryError:  # room is made for as much as an element says it holds
         raise UserError(
             f"{path}: not DICOM, or damaged: something in it says it is longer than the file; get it again, or leave "
@@ -115,25 +117,6 @@ def _size(path: Path, ds: Any) -> tuple[int, int]:
             f"{path}: no image: DICOM without pixels ({modality_name}), or not DICOM; leave it out"
         )
     return whole(path, ds, "Columns"), whole(path, ds, "Rows")
-
-
-def _check_deflated(path: Path) -> None:
-    """Deflated files are inflated whole by pydicom, headers too: first see to how much."""
-    from pydicom.filereader import _read_file_meta_info, read_preamble
-    from pydicom.uid import DeflatedExplicitVRLittleEndian
-
-    with path.open("rb") as file:
-        if DeflatedExplicitVRLittleEndian.encode() not in file.read(4096):
-            return
-        file.seek(0)
-        read_preamble(file, force=True)
-        if _read_file_meta_info(file).get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-            return
-        inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
-        while chunk := inflater.unconsumed_tail or file.read(2**20):
-            size += len(inflater.decompress(chunk, 2**20))
-            if size > MAX_BYTES:
-                raise UserError(f"{path}: inflates to more than {MAX_BYTES / 1e6:.0f} MB; not a radiograph")
 
 
 def decode_dicom(path: Path, unified: bool, window: int, first_frame: bool, frame: int = 0) -> Decoded:

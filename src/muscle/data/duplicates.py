@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +13,7 @@ from muscle.data.rows import all_rows
 from muscle.data.store import Store
 from muscle.paths import atomic_write
 from muscle.progress import SILENT, Progress
+from muscle.seal import sealed, unsealed
 
 ALIKE = (
     0.75  # correlation of fine detail from which two films are one picture; calibrated by benchmarks/audit.py
@@ -30,8 +30,8 @@ def near_duplicates(stores: Sequence[Store], progress: Progress = SILENT) -> Nea
     """Pairs of films whose pixels differ and that yet are one picture, over all stores, named by ``image_hashes``.
 
     Found by ``hashing.candidates``, confirmed by ``hashing.agreement``. Films of equal pixels count as one. Kept in a
-    file beside the stores and found there again. Films stored with a side below ``SIDE`` pixels have too little detail
-    to be told apart: none is found among them.
+    sealed file beside the stores and found there again; searched anew where it is damaged. Films stored with a side
+    below ``SIDE`` pixels have too little detail to be told apart: none is found among them.
     """
     if min(stores[0].size) < SIDE:
         return ()
@@ -39,10 +39,10 @@ def near_duplicates(stores: Sequence[Store], progress: Progress = SILENT) -> Nea
     key = hashlib.sha256(f"{REVISION} {NEAR} {ALIKE} {content}".encode()).hexdigest()
     kept = stores[0].path.parent / f"near-{key[:16]}.json"
     try:
-        found = json.loads(kept.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = unsealed(kept.read_bytes())["pairs"]
+    except (OSError, ValueError, KeyError):
         found = _search(stores, progress)
-        atomic_write(kept, json.dumps(found))
+        atomic_write(kept, sealed({"pairs": found}))
     return tuple((one, other, score) for one, other, score in found)
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from muscle.data.decode import image_size
-from muscle.data.dicom import is_dicom
+from muscle.data.decode import FORMATS, image_size
+from muscle.data.dicom import is_dicom, read_header
 from muscle.data.grey import MAX_PIXELS, reason
 from muscle.data.raw_img import BITS, is_raw_img
 from muscle.errors import UserError
@@ -145,9 +145,7 @@ def _content(file: Path) -> str:
 
 
 def _dicom(file: Path, path: str, names: tuple[str, ...], several: bool) -> Film:
-    from pydicom import dcmread  # 0.2 s that folders of PNG need not pay
-
-    ds = dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(_TAGS))
+    ds = read_header(file, _TAGS)
     meta: Any = getattr(ds, "file_meta", {})
     sop = str(ds.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or "")
     modality, identity = str(ds.get("Modality") or ""), str(ds.get("PatientID") or "").strip()
@@ -190,7 +188,7 @@ def _object(sop: str, modality: str) -> str:
 
 
 def _picture(file: Path, path: str, names: tuple[str, ...]) -> Film:
-    with Image.open(file) as image:
+    with Image.open(file, formats=FORMATS) as image:
         kind, (width, height) = (image.format or "").lower(), image.size
         bits = 16 if image.mode.startswith("I;16") else {"1": 1, "I": 32, "F": 32}.get(image.mode, 8)
         problem = _size_problem(width, height)
@@ -211,7 +209,7 @@ def _size_problem(width: int, height: int) -> str:
 
 def colour_problem(file: Path) -> str:
     """Why a picture with colour channels is no film, from a thumbnail; empty when it is grey, or tinted."""
-    with Image.open(file) as image:
+    with Image.open(file, formats=FORMATS) as image:
         image.draft("RGB", (128, 128))  # JPEG unpacks at a fraction of its size
         small: np.ndarray[Any, Any] = np.asarray(image.convert("RGB").resize((64, 64))).astype(int)
     coloured = float((small.max(-1) - small.min(-1) > _COLOURED).mean())
@@ -231,7 +229,7 @@ def may_be_mask(path: str) -> bool:
 
 def mask_problem(file: Path) -> str:
     """Why a picture is a mask and no film, from all its levels; empty when it is none."""
-    with Image.open(file) as image:
+    with Image.open(file, formats=FORMATS) as image:
         return mask_levels(np.asarray(image))
 
 

@@ -1,8 +1,9 @@
 """A store in the making: arrays that only grow, and a journal of what is in them.
 
 Rows are appended first and told to the journal afterwards, so that after a kill at any instant the journal names
-only rows that are whole; what it does not name is cut off and decoded again. Appending (not mapping) also turns a
-full disk into an error that can be caught.
+only rows that are whole; what it does not name is cut off and decoded again. Opened again, every line is held against
+its checksum and every row against the hash in its line: the first that is not as it was written and all behind it are
+decoded again. Appending (not mapping) also turns a full disk into an error that can be caught.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -18,19 +21,26 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 from numpy.lib import format as npy
 
-from muscle.data.film import Film
+from muscle.data.film import Film, row_hash
+from muscle.errors import UserError
 
 HEADER = 128  # bytes of a .npy header of three axes; the first one is written anew when the rows are counted
 COMMIT = 64  # films between two writes to the disk
 
 
+def _line(entry: dict[str, Any]) -> bytes:
+    """An entry, a tab, and the CRC-32 of the entry."""
+    text = json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
+    return text + f"\t{zlib.crc32(text):08x}\n".encode()
+
+
 def _whole_line(line: bytes) -> dict[str, Any] | None:
     """An entry; None where the line was torn or damaged, and nothing behind it counts."""
-    try:
-        entry = json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
+    text, _, sum_ = line.rpartition(b"\t")
+    if sum_ != f"{zlib.crc32(text):08x}\n".encode():
         return None
-    return entry if isinstance(entry, dict) else None
+    entry: dict[str, Any] = json.loads(text)
+    return entry
 
 
 class Journal:
@@ -46,8 +56,8 @@ class Journal:
 
         Args:
             folder: where the arrays grow; the journal lies beside it.
-            key: of the finished store; a journal of another key is begun anew, and so is one whose arrays are
-                missing or shorter than it says.
+            key: of the finished store; a journal of another key is begun anew. Of one whose arrays are missing, shorter
+                or other than it says, the rows before count.
             arrays: file name of each mask by target; ``images.npy`` is implied.
             size: (H, W) of a row.
         """
@@ -56,25 +66,25 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         self._names = {"": "images.npy"} | arrays
         self._open_log(key)
-        if not self._whole():
-            self.path.unlink()
-            self._open_log(key)
         self._pending: list[dict[str, Any]] = []
         self._rows_pending = 0
         self._files = {target: self._open(folder / name) for target, name in self._names.items()}
         self._log: BinaryIO = self.path.open("ab")
 
     def _open_log(self, key: str) -> None:
-        """Counts the whole lines of the journal; a torn last line is cut off."""
+        """Counts the whole lines of the journal whose rows are as they were written; what is behind them is cut off."""
         head = json.dumps({"key": key}).encode() + b"\n"
         self.done = self.rows = end = 0
         if self.path.exists():
-            with self.path.open("rb") as log:
+            with ExitStack() as stack:
+                log = stack.enter_context(self.path.open("rb"))
+                there = {t: self.folder / n for t, n in self._names.items() if (self.folder / n).is_file()}
+                arrays = {target: stack.enter_context(path.open("rb")) for target, path in there.items()}
                 if log.readline() == head:
                     end = len(head)
                     for line in log:
                         entry = _whole_line(line)
-                        if entry is None:
+                        if entry is None or not self._is_whole(entry, arrays):
                             break
                         end += len(line)
                         self.done += 1
@@ -84,17 +94,38 @@ class Journal:
         elif end < self.path.stat().st_size:
             os.truncate(self.path, end)
 
+    def _is_whole(self, entry: dict[str, Any], arrays: Mapping[str, BinaryIO]) -> bool:
+        """Whether the next row lies in the arrays as it was written: its hash again, zeros where it has no mask."""
+        if "reason" in entry:
+            return True
+        found: dict[str, bytes] = {}
+        for target, file in arrays.items():
+            file.seek(self._end(self.rows))
+            found[target] = file.read(self.size[0] * self.size[1])
+        if len(found) < len(self._names) or any(
+            len(row) < self.size[0] * self.size[1] for row in found.values()
+        ):
+            return False
+        rows = {target: np.frombuffer(row, np.uint8).reshape(self.size) for target, row in found.items()}
+        masks = {target: rows[target] for target in entry["has"]}
+        blank = not any(rows[target].any() for target in rows.keys() - masks.keys() - {""})
+        return blank and row_hash(rows[""], masks) == entry["row_hash"]
+
     def entries(self) -> Iterator[dict[str, Any]]:
-        """Of each committed film, in order: its record, or ``{"reason": ...}``; read from the disk."""
+        """Of each committed film, in order: its record, or ``{"reason": ...}``; read from the disk.
+
+        Raises:
+            UserError: a line is not as it was written.
+        """
         with self.path.open("rb") as log:
             log.readline()
             for line in log:
-                yield json.loads(line)
-
-    def _whole(self) -> bool:
-        """Whether every journalled row is there; growing a file would put zeros, black films, in its place."""
-        files = [self.folder / name for name in self._names.values()]
-        return not self.rows or all(f.is_file() and f.stat().st_size >= self._end(self.rows) for f in files)
+                if (entry := _whole_line(line)) is None:
+                    raise UserError(
+                        f"{self.path}: damaged while it was written; give the same command again, which decodes again "
+                        "what is lost"
+                    )
+                yield entry
 
     def _open(self, path: Path) -> BinaryIO:
         file = path.open("r+b" if path.exists() else "w+b")
@@ -134,8 +165,7 @@ class Journal:
             file.flush()
             file.truncate(self._end(rows))
             os.fsync(file.fileno())
-        lines = [json.dumps(entry, sort_keys=True, separators=(",", ":")) + "\n" for entry in self._pending]
-        self._log.write("".join(lines).encode())
+        self._log.write(b"".join(map(_line, self._pending)))
         self._log.flush()
         os.fsync(self._log.fileno())
         self.done += len(self._pending)

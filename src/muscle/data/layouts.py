@@ -5,7 +5,6 @@ Every proposal is tried: only what its adapter reads without complaint is propos
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from muscle.data.files import PARTS, Named, folders, images, is_file, looks_like
 from muscle.data.mask_folders import masks_apart, masks_beside
 from muscle.data.signatures import published
 from muscle.data.tables import TABLE_SUFFIXES, read_table
+from muscle.data.texts import read_json
 from muscle.errors import UserError
 from muscle.types import Sample
 
@@ -30,7 +30,6 @@ _MAX_CLASSES = 20  # more folders, or values of a column, are persons or free te
 _YOLO_NAMES = ("data.yaml", "data.yml")
 _YOLO_LINE = re.compile(r"\d+( [0-9.]+){4,}\s*$")
 _V7 = "covid-19-xray-dataset"
-_MAX_JSON = 200_000_000  # bytes
 
 Fields = dict[str, Any]
 
@@ -44,6 +43,7 @@ class Proposal:
 
     root: Path
     problems: Mapping[str, str]
+    follow_links: bool = False
     sources: dict[str, Fields] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     nameless: list[str] = field(default_factory=list)
@@ -51,7 +51,9 @@ class Proposal:
     def add(self, folder: Path, fields: Fields) -> bool:
         """Adds a source if it can be read."""
         name = free_name(folder.name, self.sources)
-        full = {"root": folder.as_posix()} | fields
+        full: Fields = {"root": folder.as_posix()} | fields
+        if self.follow_links:
+            full["follow_links"] = True
         try:
             source = DataFile.parse({"sources": {name: full}}).sources[name]
             samples, targets = source.read(name)
@@ -150,9 +152,9 @@ def _patterns(problems: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def propose(root: Path, problems: Mapping[str, str]) -> Proposal:
+def propose(root: Path, problems: Mapping[str, str], follow_links: bool = False) -> Proposal:
     """Sources for everything below a folder; ``problems``: picture below the root -> why it is no radiograph, or ''."""
-    found = Proposal(root, problems)
+    found = Proposal(root, problems, follow_links)
     if not found.known_layouts(root):
         found.any_films(root)
     found.notes += _nameless_boxes(root)
@@ -198,13 +200,11 @@ def _yolo(folder: Path) -> Fields | None:
 
 def _coco(folder: Path) -> Fields | None:
     for file in sorted(folder.glob("*.json")) + sorted(folder.glob("annotations/*.json")):
-        if file.stat().st_size > _MAX_JSON:
-            continue
         try:
-            data = json.loads(file.read_text("utf-8-sig"))
+            data = read_json(file)
             name = str(data["images"][0]["file_name"])
             _ = data["annotations"], data["categories"]
-        except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, IndexError, UserError):
             continue
         for place in (".", *(child.name for child in folders(folder))):
             if is_file(folder / place / name):

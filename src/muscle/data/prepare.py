@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import os
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +16,11 @@ from typing import overload
 
 from filelock import FileLock
 
+from muscle.data import intact
+from muscle.data.counted import Counted
 from muscle.data.decode import Decode
 from muscle.data.film import Fit, Job
-from muscle.data.index import FILE, Entry, content_sha256, write_index
+from muscle.data.index import FILE, write_index
 from muscle.data.journal import Journal
 from muscle.data.reuse import Places, Stamp, films_of, place_of, stamp, stats
 from muscle.data.source import Source
@@ -42,13 +44,14 @@ def prepare(
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
     records: tuple[Sequence[Sample], Sequence[Target]] | None = None,
+    checking: Callable[[int, int], None] | None = None,
 ) -> Store:
     """The store of a source at one size: found, finished, or made.
 
     A store is found again by what its content depends on: records, split, size and time of every file, stored size,
     fit, decode settings and root. A copy of the root has the same content, and takes its rows from there. A run that
     was killed goes on where it was and ends with the bytes of an unbroken run. Images that cannot become a row are
-    left out, with the reason.
+    left out, with the reason. Of one that is found every checksum is computed again, once a day (``intact.check``).
 
     Args:
         name: the source's name; part of the folder's.
@@ -61,20 +64,29 @@ def prepare(
         workers: processes that decode; 0: decode in this one.
         progress: called with (images done, images in all).
         records: what the source reads, where that is known already.
+        checking: called with (megabytes read, in all) while a large store that was found is checked.
 
     Raises:
-        UserError: nothing usable in the source, no room on the disk, or a disk that fails.
+        UserError: nothing usable in the source, no room on the disk, or a disk that fails; a store that is there and
+            not as it was written.
     """
     samples, targets = records or source.read(name)
     splits = split.assign(samples, targets)
     films = Films(source.folder, samples, splits, targets, size, decode, fit)
+    there = _folder(where, _stem(name, size), films.key)
+    if (there / MANIFEST).exists():  # no lock: it may lie where nothing can be written
+        store = Store.open(there)
+        intact.check(store, checking)
+        with contextlib.suppress(OSError):
+            _journal_of(there).unlink(missing_ok=True)
+        return store
     try:
         where.mkdir(parents=True, exist_ok=True)
         with FileLock(where / f".{_stem(name, size)}{films.key[:8]}.lock"):
             final = _folder(where, _stem(name, size), films.key)
             if not (final / MANIFEST).exists():
                 _make(final, name, films, workers, progress)
-            final.with_name(f"{final.name}.partial.journal").unlink(missing_ok=True)
+            _journal_of(final).unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or str(error)
         raise UserError(
@@ -102,6 +114,11 @@ def finished(
     films = Films(source.folder, samples, split.assign(samples, targets), targets, size, decode, fit)
     folder = _folder(where, _stem(name, size), films.key)
     return Store.open(folder) if (folder / MANIFEST).exists() else None
+
+
+def _journal_of(final: Path) -> Path:
+    """Beside the folder that a store grew in."""
+    return final.with_name(f"{final.name}.partial.journal")
 
 
 def _stem(name: str, size: tuple[int, int]) -> str:
@@ -199,11 +216,11 @@ def _make(
             if progress is not None:
                 progress(done, len(films))
         journal.finish()
-        counted = _Counted()
+        counted = Counted()
         lines = zip(
             films.samples,
             films.splits,
-            counted.passing(journal.entries(), films),
+            counted.passing(journal.entries(), films.samples, films.splits),
             films.stamps(),
             strict=True,
         )
@@ -212,22 +229,23 @@ def _make(
         path, reason = counted.quarantine[0]
         raise UserError(f"store {name}: none of {len(films)} images can be used; {path}: {reason}")
     mean, sd = counted.levels()
-    sums = {target: {"file": file, "sha256": file_sha256(partial / file)}
-            for target, file in ({"": "images.npy"} | arrays).items()}  # fmt: skip
+    files = {"": "images.npy"} | arrays
+    seen = intact.looks(partial, dict.fromkeys([*files.values(), FILE], ""))
+    sums = {target: {"file": file, "sha256": file_sha256(partial / file)} for target, file in files.items()}
     targets = [asdict(t) for t in films.targets]
-    content = [[entry["sha256"] for entry in sums.values()], content_sha256(index), targets]
+    hashes = [entry["sha256"] for entry in sums.values()]
     manifest = {
         "version": VERSION,
         "name": name,
         "key": films.key,
-        "digest": digest([films.decode.key(), films.fit, *content]),
+        "digest": intact.content(films.decode.key(), films.fit, hashes, index, targets),
         "rows": len(index),
         "size": list(films.size),
         "fit": films.fit,
         "decode": films.decode.dump(),
         "targets": targets,
         "arrays": sums,
-        "index": {"file": FILE, "sha256": file_sha256(partial / FILE)},
+        "index": {"file": FILE, "sha256": (index_sha256 := file_sha256(partial / FILE))},
         "mean": mean,
         "sd": sd,
         "splits": dict(sorted(counted.rows.items())),
@@ -235,47 +253,13 @@ def _make(
         "quarantine": counted.quarantine,
     }
     (partial / MANIFEST).write_text(sealed(manifest), encoding="utf-8", newline="\n")
+    read = {entry["file"]: entry["sha256"] for entry in sums.values()} | {FILE: index_sha256}
+    intact.stamp(partial, read, seen)
     for file in (FILE, MANIFEST):
         _sync(partial / file)
     _sync(partial)
     partial.rename(final)
     _sync(final.parent)
-
-
-class _Counted:
-    """What a manifest says of all images, taken down as their entries pass."""
-
-    def __init__(self) -> None:
-        self.quarantine: list[tuple[str, str]] = []
-        self.rows: Counter[SplitName] = Counter()
-        self._steps: Counter[str] = Counter()
-        self._pixels: dict[
-            SplitName, tuple[int, int, int]
-        ] = {}  # count, sum, sum of squares: exact in any order
-
-    def passing(self, entries: Iterable[Entry], films: Films) -> Iterator[Entry]:
-        """The same entries."""
-        for sample, split, entry in zip(films.samples, films.splits, entries, strict=True):
-            if "reason" in entry:
-                self.quarantine.append((sample.picture, entry["reason"]))
-            else:
-                self.rows[split] += 1
-                self._steps.update(entry["steps"])
-                count, total, squares = self._pixels.get(split, (0, 0, 0))
-                self._pixels[split] = (
-                    count + entry["pixel_count"], total + entry["pixel_sum"], squares + entry["pixel_square_sum"]
-                )  # fmt: skip
-            yield entry
-
-    def levels(self) -> tuple[float, float]:
-        """Mean and deviation of the training pixels, or of all where none is for training."""
-        chosen = [self._pixels["train"]] if "train" in self._pixels else self._pixels.values()
-        count, total, squares = (sum(numbers) for numbers in zip(*chosen, strict=True))
-        return total / count, math.sqrt(count * squares - total * total) / count
-
-    def steps(self) -> dict[str, int]:
-        """How many images took each step of the decoder; the thirty most common, for words may hold sizes."""
-        return dict(sorted(self._steps.items(), key=lambda item: (-item[1], item[0]))[:30])
 
 
 def _check_room(partial: Path, name: str, films: Films) -> None:

@@ -16,6 +16,7 @@ from muscle.data.data_file import DataFile
 from muscle.data.files import looks_like_image, walk
 from muscle.data.headers import Film, colour_problem, look, mask_problem, may_be_mask, part_by_name, plain
 from muscle.data.layouts import Proposal, propose
+from muscle.data.links import check_links
 from muscle.data.mask_folders import films_beside
 from muscle.data.raw_img import is_raw_img
 from muscle.errors import UsageError, UserError
@@ -162,7 +163,9 @@ class Scan:
             raise UserError(f"--write {file}: {error.strerror}") from None
 
 
-def scan(root: str | Path, progress: Callable[[int, int], None] | None = None) -> Scan:
+def scan(
+    root: str | Path, progress: Callable[[int, int], None] | None = None, follow_links: bool = False
+) -> Scan:
     """Looks at every file below a folder and changes nothing.
 
     Headers alone are read, in threads. Of pictures with colour channels, and of those that a name calls masks, some
@@ -172,15 +175,18 @@ def scan(root: str | Path, progress: Callable[[int, int], None] | None = None) -
     Args:
         root: the folder.
         progress: called with files done and files in all.
+        follow_links: links may lead out of the folder; the proposed sources then say so, too.
 
     Raises:
         UsageError: no such folder.
-        UserError: the folder holds no file.
+        UserError: the folder holds no file, or a link that leads out of it.
     """
     folder = Path(root).expanduser()
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; give the folder to look at")
     folder = folder.resolve()
+    if not follow_links:
+        check_links(folder, "scan", "give --follow-links")
     paths = walk(folder)
     if not paths:
         raise UserError(f"{folder}: the folder is empty")
@@ -197,7 +203,7 @@ def scan(root: str | Path, progress: Callable[[int, int], None] | None = None) -
     films = _looked_at(folder, films)
     kinds = [plain(path) for path in others]
     counts = Counter(kind for kind, _ in kinds) + Counter(film.type for film in films)
-    proposal = propose(folder, {film.path: film.problem for film in films})
+    proposal = propose(folder, {film.path: film.problem for film in films}, follow_links)
     aside = tuple((path, why) for path, (_, why) in zip(others, kinds, strict=True) if why)
     good = [film for film in films if not film.problem]
     return Scan(folder, dict(sorted(counts.items())), tuple(films), aside, find_tables(folder, others, good),

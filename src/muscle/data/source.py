@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from muscle.data.links import check_links
 from muscle.data.splits import Split
 from muscle.errors import UsageError, UserError, among
 from muscle.parts import Part
@@ -35,6 +36,8 @@ class Source(Part):
         body_part: of the images whose adapter does not know it, in a word such as chest.
         spacing: millimetres of a pixel of the files, where it is one for all and the adapter does not know it; goes
             before what DICOM headers say. For distances between outlines.
+        follow_links: links below the root may lead out of it, as in folders of links to an archive elsewhere. Otherwise
+            such a link is an error: who packed the folder could show any file of this machine. The root may be one.
         targets: which of the adapter's targets to use; None is all, an empty list is images alone.
         rename: other names for targets, such as {findings: chest}; sources that name a target alike teach one task.
 
@@ -61,6 +64,7 @@ class Source(Part):
     collection: str = ""
     body_part: str = ""
     spacing: float | None = Field(None, gt=0)
+    follow_links: bool = False
     targets: tuple[str, ...] | None = None
     rename: dict[str, str] = {}
 
@@ -81,7 +85,8 @@ class Source(Part):
         """The samples, sorted by id, and the targets they carry, after ``targets`` and ``rename``.
 
         Raises:
-            UserError: missing, empty or wrong folder; a label target of which only one class occurs.
+            UserError: missing, empty or wrong folder; links that lead out of it; a label target of which only one class
+                occurs.
             UsageError: ``targets`` or ``rename`` name a target that the source does not have.
         """
         root = self.folder
@@ -90,6 +95,8 @@ class Source(Part):
             raise UserError(
                 f"source {name}: folder {root} {what}; give the folder of the {self.kind} data as root"
             )
+        if not self.follow_links:
+            check_links(root, f"source {name}", "set follow_links: true in the data file")
         samples, targets = self.records(name)
         if not samples:
             raise UserError(

@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 
 from muscle.data.index import FILE, read_index
 from muscle.errors import UserError
+from muscle.paths import within
 from muscle.seal import unsealed
 from muscle.types import Target
 
 VERSION = 5
 MANIFEST = "manifest.json"
+_PIECE = 4 * 2**20  # bytes read at a time
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -111,7 +113,10 @@ class Store:
     def _of(cls, path: Path, manifest: dict[str, Any]) -> Store:
         height, width = manifest["size"]
         shape = (manifest["rows"], height, width)
-        arrays = {target: _map(path / entry["file"], shape) for target, entry in manifest["arrays"].items()}
+        files = {
+            name: within(path, entry["file"], path / MANIFEST) for name, entry in manifest["arrays"].items()
+        }
+        arrays = {name: _map(file, shape) for name, file in files.items()}
         index = read_index(path / FILE)
         if index.num_rows != manifest["rows"]:
             raise UserError(
@@ -132,14 +137,30 @@ class Store:
             manifest=manifest,
         )
 
-    def verify(self) -> None:
+    def sums(self) -> dict[str, str]:
+        """The SHA-256 of each file, by name, as it was written."""
+        entries = [*self.manifest["arrays"].values(), self.manifest["index"]]
+        return {entry["file"]: entry["sha256"] for entry in entries}
+
+    def verify(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Computes every checksum again.
+
+        Args:
+            progress: called with (megabytes read, in all).
 
         Raises:
             UserError: naming the files that are not what they were.
         """
-        entries = [*self.manifest["arrays"].values(), self.manifest["index"]]
-        bad = [e["file"] for e in entries if file_sha256(self.path / e["file"]) != e["sha256"]]
+        sums, done = self.sums(), 0
+        total = sum((self.path / name).stat().st_size for name in sums if (self.path / name).is_file())
+
+        def read(size: int) -> None:
+            nonlocal done
+            done += size
+            if progress is not None:
+                progress(done // 10**6, total // 10**6)
+
+        bad = [name for name, sha in sums.items() if file_sha256(self.path / name, read) != sha]
         if bad:
             raise UserError(f"{self.path}: damaged: {', '.join(bad)}; delete the folder and prepare again")
 
@@ -206,13 +227,18 @@ def _one(column: pa.ChunkedArray[Any]) -> Any:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file; empty where it cannot be read."""
+def file_sha256(path: Path, read: Callable[[int], None] | None = None) -> str:
+    """SHA-256 (hex) of a file; empty where it cannot be read. ``read``: called with the bytes of each piece read."""
+    found, piece = hashlib.sha256(), bytearray(_PIECE)
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with path.open("rb", buffering=0) as file:
+            while size := file.readinto(piece):
+                found.update(memoryview(piece)[:size])
+                if read is not None:
+                    read(size)
     except OSError:
         return ""
+    return found.hexdigest()
 
 
 def _map(path: Path, shape: tuple[int, ...]) -> Pixels:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import csv
 import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from muscle.data.grey import reason
+from muscle.data.texts import MAX_TEXT, check_text
 from muscle.errors import UserError
 
 TABLE_SUFFIXES = (".csv", ".parquet", ".xlsx")
-_MAX_XLSX = 1 << 30  # bytes unpacked; a workbook is a zip, and a hostile one unpacks to anything
+MAX_CELLS = 50_000_000  # a million rows of 50; each takes some 60 bytes and more
+MAX_LINE = 1 << 20  # characters of a line of CSV
+_MAX_XLSX = 200_000_000  # bytes unpacked; a workbook is a zip, and a hostile one unpacks to anything
+_MAX_XLSX_CELLS = 20_000_000  # of a sheet as a rectangle: one cell far to the right makes every row that long
+_MAX_XLSX_ROWS = 1 << 20  # as many as spreadsheet programs have
+_DOCTYPE = tuple("<!DOCTYPE".encode(code) for code in ("utf-8", "utf-16-le", "utf-16-be"))
 
 Rows = list[tuple[int, dict[str, str]]]
 
@@ -52,15 +59,37 @@ def read_cells(path: Path) -> list[tuple[int, list[str]]]:
         UserError: missing or unreadable file.
     """
     try:
+        check_text(path)
         with path.open(encoding="utf-8-sig", newline="") as file:
-            head = file.readline()
+            head = file.readline(MAX_LINE)
             file.seek(0)
-            reader = csv.reader(file, delimiter=max(",;\t", key=head.count))
-            return [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
+            reader = csv.reader(_lines(file), delimiter=max(",;\t", key=head.count))
+            found, count = [], 0
+            for cells in reader:
+                if any(cells):
+                    count += len(cells)
+                    _check_count(path, count)
+                    found.append((reader.line_num, [cell.strip() for cell in cells]))
+            return found
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8 text; save it as 'CSV UTF-8'") from None
     except (csv.Error, OSError) as error:
         raise UserError(f"{path}: not a readable CSV: {error}") from None
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """The lines, none of them longer than ``MAX_LINE``: the reader takes in a whole one at once."""
+    while line := file.readline(MAX_LINE + 1):
+        if len(line) > MAX_LINE:
+            raise csv.Error(f"a line of more than {MAX_LINE:,} characters")
+        yield line
+
+
+def _check_count(path: Path, cells: int, allowed: int = MAX_CELLS) -> None:
+    if cells > allowed:
+        raise UserError(
+            f"{path}: more than {allowed:,} cells; leave out columns that are not needed, or divide it"
+        )
 
 
 def _headed(path: Path, lines: list[tuple[int, list[str]]]) -> tuple[list[str], Rows]:
@@ -82,16 +111,35 @@ def _check_names(path: Path, columns: list[str]) -> None:
 
 
 def _parquet(path: Path) -> tuple[list[str], Rows]:
+    rows: list[dict[str, str]] = []
+    size = 0
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            names = list(file.schema_arrow.names)
+            _check_names(path, names)
+            _check_count(path, file.metadata.num_rows * max(1, len(names)))
+            for part in file.iter_batches(_rows_at_once(path, file.metadata)):
+                size += part.nbytes
+                if size > MAX_TEXT:
+                    raise UserError(
+                        f"{path}: unpacks to more than {MAX_TEXT:,} bytes; leave out long columns"
+                    )
+                rows += [
+                    {k: "" if v is None or v != v else str(v).strip() for k, v in row.items()}
+                    for row in part.to_pylist()
+                ]
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path}: not readable Parquet: {str(error).splitlines()[0]}") from None
-    _check_names(path, list(table.column_names))
-    rows = [
-        {k: "" if v is None or v != v else str(v).strip() for k, v in row.items()}
-        for row in table.to_pylist()
-    ]
-    return list(table.column_names), list(enumerate(rows, start=1))
+    return names, list(enumerate(rows, start=1))
+
+
+def _rows_at_once(path: Path, about: pq.FileMetaData) -> int:
+    """So many that a batch stays within 2 GB even if each row has the longest value: one may be written for all."""
+    groups = range(about.num_row_groups)
+    size = sum(about.row_group(i).total_byte_size for i in groups)
+    if size > MAX_TEXT:
+        raise UserError(f"{path}: unpacks to {size:,} bytes; allowed: {MAX_TEXT:,}; leave out long columns")
+    return max(1, min(1000, 2_000_000_000 // max(size, 1)))
 
 
 def _xlsx(path: Path, sheet: str) -> list[tuple[int, list[str]]]:
@@ -123,10 +171,7 @@ def _grid(path: Path, sheet: str, computed: bool) -> list[tuple[Any, ...]]:
     from openpyxl import load_workbook  # 0.2 s that CSV need not pay
 
     try:
-        with zipfile.ZipFile(path) as packed:
-            size = sum(member.file_size for member in packed.infolist())
-        if size > _MAX_XLSX:
-            raise UserError(f"{path}: {size:,} bytes unpacked; allowed: {_MAX_XLSX:,}; save it as CSV")
+        _check_packed(path)
         book = load_workbook(path, read_only=True, data_only=computed, keep_links=False)
         try:
             names = [page.title for page in book.worksheets]
@@ -134,14 +179,43 @@ def _grid(path: Path, sheet: str, computed: bool) -> list[tuple[Any, ...]]:
                 raise UserError(f"{path}: no sheet {sheet!r}; it has: {', '.join(names) or 'none'}")
             page = book.worksheets[names.index(sheet) if sheet else 0]
             page.reset_dimensions()  # some programs write a size that leaves rows out
-            rows = list(page.iter_rows(values_only=True))
+            rows = _rectangle(path, page.iter_rows(values_only=True))
         finally:
             book.close()
     except UserError:
         raise
     except Exception as error:  # openpyxl raises whatever a damaged part makes it trip over
         raise UserError(f"{path}: not a readable workbook: {reason(error)}") from None
-    width = max(map(len, rows), default=0)
+    return rows
+
+
+def _check_packed(path: Path) -> None:
+    """What the archive unpacks to, and that no part declares entities, of which a few lines are any amount of text."""
+    with zipfile.ZipFile(path) as packed:
+        size = sum(member.file_size for member in packed.infolist())
+        if size > _MAX_XLSX:
+            raise UserError(f"{path}: {size:,} bytes unpacked; allowed: {_MAX_XLSX:,}; save it as CSV")
+        for member in packed.infolist():
+            before = b""
+            with packed.open(member) as part:
+                while piece := part.read(1 << 20):
+                    if any(mark in before + piece for mark in _DOCTYPE):
+                        raise UserError(
+                            f"{path}: its part {member.filename} holds a DOCTYPE, which no workbook has"
+                        )
+                    before = piece[-32:]
+
+
+def _rectangle(path: Path, given: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Rows of one length, and not more of them than a table has."""
+    rows: list[tuple[Any, ...]] = []
+    width = 0
+    for row in given:
+        rows.append(row)
+        width = max(width, len(row))
+        if len(rows) > _MAX_XLSX_ROWS:
+            raise UserError(f"{path}: more than {_MAX_XLSX_ROWS:,} rows; delete what stands below the table")
+        _check_count(path, len(rows) * width, _MAX_XLSX_CELLS)
     return [(*row, *(None,) * (width - len(row))) for row in rows]
 
 

@@ -27,6 +27,7 @@ import cv2
 from muscle.data.film import Film, Job, film
 from muscle.data.grey import reason
 from muscle.errors import UserError
+from muscle.network import keep_offline
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -204,7 +205,13 @@ def _deaf() -> Iterator[None]:
 
 @contextmanager
 def main_hidden() -> Iterator[None]:
-    """Keeps processes that start now from running the user's script again: all they need can be imported."""
+    """Keeps processes that start now from running the user's script again: all they need can be imported.
+
+    Nor do they import what lies in the folder that the command was given in: Python would look there first, and a
+    folder of films may hold a file that is called like one of its modules.
+    """
+    safe = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
     main = vars(sys.modules["__main__"])
     kept = {name: main.pop(name) for name in list(main) if name in ("__file__", "__spec__")}
     main["__spec__"] = None
@@ -212,10 +219,15 @@ def main_hidden() -> Iterator[None]:
         yield
     finally:
         main.update(kept)
+        if safe is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = safe
 
 
 def _begin(memory: int, _: Callable[[J], R]) -> None:
     """In a new worker: one thread, bounded memory, no output, and an end when the parent is gone, however it went."""
+    keep_offline()
     cv2.setNumThreads(1)
     with open(
         os.devnull, "wb"

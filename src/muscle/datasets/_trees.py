@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from muscle.data.files import IMAGE_SUFFIXES, walk
+from muscle.data.texts import read_text
 from muscle.errors import UserError
 
 
@@ -95,7 +96,7 @@ def read_lines(path: Path) -> list[str]:
         UserError: unreadable, or not UTF-8 text.
     """
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}; get it again"

@@ -11,6 +11,7 @@ from typing import ClassVar
 from muscle.data.decode import image_size
 from muscle.data.files import images, walk
 from muscle.data.source import Source
+from muscle.data.texts import read_text
 from muscle.datasets._example import drawn, save
 from muscle.errors import UserError
 from muscle.types import Points, Sample, SplitName, Target
@@ -100,7 +101,7 @@ class Cephalometric(Source):
 
 def _points(file: Path, size: tuple[int, int]) -> list[tuple[float, float]]:
     """The landmarks of one reader."""
-    lines = file.read_text("utf-8-sig", errors="replace").splitlines()[: len(LANDMARKS)]
+    lines = read_text(file, errors="replace").splitlines()[: len(LANDMARKS)]
     found = []
     for number, line in enumerate(lines, start=1):
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from muscle.data.files import inside, part_of
+from muscle.data.texts import read_json
 from muscle.datasets._boxes import BoxSource, check_size
 from muscle.datasets._example import drawn, save
 from muscle.datasets._patients import NamedPatients
@@ -111,10 +112,10 @@ def load_json(
         UserError: missing, not JSON, or no object with the entries that are ``needed``.
     """
     try:
-        data = json.loads(file.read_text("utf-8-sig"))
+        data = read_json(file)
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}; file: names the JSON, relative to the root") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{file}: not JSON: {error}") from None
     if not isinstance(data, dict) or not set(needed) <= data.keys():
         raise UserError(f"{file}: not COCO; it must hold {', '.join(needed[:-1])} and {needed[-1]}")

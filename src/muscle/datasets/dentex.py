@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-from muscle.data.files import PARTS, images, walk
+from muscle.data.files import PARTS, images, inside, walk
 from muscle.data.source import Source
 from muscle.datasets._boxes import Box, check_size, fit
 from muscle.datasets._example import drawn, save
@@ -145,14 +145,17 @@ def _read(
         size = int(film["width"]), int(film["height"])
         box = fit((x, y, x + width, y + height), *size, where)
         boxes[film["id"]].append((box, target.classes.index(label) + 1))
-    missing = [film["file_name"] for film in films.values() if not (folder / film["file_name"]).is_file()]
+    paths = {
+        number: inside(str(film["file_name"]), f"{file} image {number}") for number, film in films.items()
+    }
+    missing = [path for path in paths.values() if not (folder / path).is_file()]
     if missing:
         raise UserError(
             f"{file}: {len(missing)} of {len(films)} films are missing, such as {missing[0]}; fetch them"
         )
     found = {}
     for number, film in films.items():
-        path = str(film["file_name"])
+        path = paths[number]
         check_size(folder / path, path, (int(film["width"]), int(film["height"])), f"{file} image {number}")
         found[path] = BoxList(tuple(b for b, _ in boxes[number]), tuple(label for _, label in boxes[number]))
     return found

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar
-from xml.etree import ElementTree
 
 from muscle.data.files import walk
 from muscle.data.source import Source
 from muscle.data.tables import read_table
+from muscle.data.texts import read_xml
 from muscle.datasets._example import RESOURCE_FORK, drawn, put, save, windows_text
 from muscle.datasets._trees import file_name, named, one_each, pictures, place
 from muscle.errors import UserError
@@ -122,11 +122,11 @@ def _from_xml(root: Path, files: list[str]) -> dict[str, Labels | None]:
             try:
                 if (root / path).stat().st_size > _REPORT_LIMIT:
                     raise ValueError(f"more than {_REPORT_LIMIT:,} bytes")
-                report = ElementTree.parse(root / path).getroot()
+                report = read_xml(root / path)
                 uid = report.find("uId")
                 if uid is None or not uid.get("id"):
                     raise ValueError("no uId")
-            except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:  # its encoding
+            except (OSError, ValueError) as error:
                 raise UserError(
                     f"{root / path}: not a report of Open-i: {error}; get it again or delete it"
                 ) from None

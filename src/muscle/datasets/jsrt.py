@@ -13,6 +13,7 @@ from PIL import Image
 from muscle.data.files import walk
 from muscle.data.source import Source
 from muscle.data.tables import number
+from muscle.data.texts import check_text
 from muscle.errors import UserError
 from muscle.phantom import Phantom, draw
 from muscle.types import Annotation, BoxList, Labels, MaskFiles, Sample, Target
@@ -111,6 +112,7 @@ def _nodules(root: Path, files: list[str]) -> dict[str, Nodule]:
     name = next((f for f in files if PurePosixPath(f).name.lower() == "clndat_en.txt"), None)
     if name is None:
         return {}
+    check_text(root / name)
     text = (root / name).read_text("latin-1")
     starts = [match.start() for match in _FILM.finditer(text)]
     if not starts:

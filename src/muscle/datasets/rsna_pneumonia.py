@@ -10,6 +10,7 @@ from typing import ClassVar
 from muscle.data.files import images
 from muscle.data.source import Source
 from muscle.data.tables import number, read_table
+from muscle.data.texts import read_json
 from muscle.datasets._example import drawn, windows_text
 from muscle.datasets._example_dicom import save_dicom
 from muscle.datasets._trees import check_films, top
@@ -134,9 +135,9 @@ def _people(mapping: Path) -> dict[str, str]:
     if not mapping.is_file():
         return {}
     try:
-        rows = json.loads(mapping.read_text("utf-8-sig"))
+        rows = read_json(mapping)
         return {str(r["subset_img_id"]): f"nih:{str(r['img_id']).partition('_')[0]}" for r in rows}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{mapping}: not RSNA's mapping: {type(error).__name__} {error}; get it again or delete it"
         ) from None

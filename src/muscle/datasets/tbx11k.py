@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from muscle.data.files import PARTS, inside
 from muscle.data.source import Source
 from muscle.data.tables import number, read_table
+from muscle.data.texts import read_json
 from muscle.datasets._example import drawn, save, windows_text
 from muscle.datasets._trees import check_films, top
 from muscle.errors import UserError
@@ -135,7 +136,7 @@ def _published(root: Path) -> Films:
     for file, part in _JSON.items():
         json_file = root / "annotations/json" / file
         try:
-            data = json.loads(json_file.read_text("utf-8-sig"))
+            data = read_json(json_file)
             names = {c["id"]: _CATEGORIES[c["name"]] for c in data["categories"]}
             boxes: dict[Any, list[Found]] = {}
             for a in data["annotations"]:
@@ -148,7 +149,7 @@ def _published(root: Path) -> Films:
                 films[f"imgs/{path}"] = word, part, boxes.get(image["id"], [])
         except OSError as error:
             raise UserError(f"{json_file}: {error.strerror}; get the publisher's annotations") from None
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise UserError(f"{json_file}: not TBX11K's COCO: {type(error).__name__} {error}") from None
     return films
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from typing import Any, ClassVar, Literal
-from xml.etree import ElementTree
 
 from muscle.data.files import part_of
+from muscle.data.texts import read_xml
 from muscle.datasets._boxes import Box, BoxSource, check_size
 from muscle.datasets._example import drawn, save, windows_text
 from muscle.datasets._patients import NamedPatients
 from muscle.datasets._stems import by_stem
 from muscle.errors import UserError
 from muscle.types import BoxList, Sample, Target
-
-_DOCTYPE = tuple("<!DOCTYPE".encode(code) for code in ("utf-8", "utf-16-le", "utf-16-be"))
 
 
 class Voc(BoxSource, NamedPatients):
@@ -118,11 +116,8 @@ def _parsed(file: Path) -> Any:
         UserError: unreadable, not XML, or with a document type, in which a hostile file grows without end.
     """
     try:
-        content = file.read_bytes()
-        if any(mark in content for mark in _DOCTYPE):
-            raise UserError(f"{file}: holds a DOCTYPE, which VOC does not have; delete it")
-        return ElementTree.fromstring(content)
-    except (OSError, ElementTree.ParseError, LookupError, ValueError) as error:  # the last two: its encoding
+        return read_xml(file)
+    except (OSError, ValueError) as error:
         raise UserError(f"{file}: not readable XML: {error}") from None
 
 

@@ -8,11 +8,14 @@ from typing import ClassVar
 
 from muscle.data.decode import image_size
 from muscle.data.files import images, part_of
+from muscle.data.texts import read_text
 from muscle.datasets._boxes import Box, BoxSource
 from muscle.datasets._example import drawn, save
 from muscle.errors import UserError
 from muscle.parts import from_yaml
 from muscle.types import BoxList, Sample, Target
+
+MAX_LABELS = 1_000_000  # bytes of a label file, or of data.yaml
 
 
 class Yolo(BoxSource):
@@ -58,7 +61,7 @@ class Yolo(BoxSource):
             return None
         lines = [
             (i, line.split())
-            for i, line in enumerate(file.read_text("utf-8-sig", errors="replace").splitlines(), 1)
+            for i, line in enumerate(read_text(file, MAX_LABELS, "replace").splitlines(), 1)
             if line.strip()
         ]
         if not lines:
@@ -110,7 +113,7 @@ def _names(root: Path) -> list[str]:
         raise UserError(
             f"{root}: no data.yaml; a YOLO export holds data.yaml with names, images/ and labels/"
         )
-    data = from_yaml(file.read_text("utf-8-sig", errors="replace"), str(file))
+    data = from_yaml(read_text(file, MAX_LABELS, "replace"), str(file))
     names = data.get("names") if isinstance(data, dict) else None
     if isinstance(names, dict) and sorted(names) == list(range(len(names))):
         names = [names[i] for i in range(len(names))]

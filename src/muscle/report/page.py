@@ -16,9 +16,11 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from muscle import artefacts
+from muscle.artefacts import mark
 from muscle.errors import UserError
 from muscle.metrics import THRESHOLD
-from muscle.paths import atomic_write
+from muscle.paths import atomic_write, within
 from muscle.report.contents import Item, plan
 from muscle.report.drawings import Absent
 from muscle.report.figures import Picture
@@ -26,6 +28,7 @@ from muscle.report.latex import latex
 from muscle.report.reading import load_results
 from muscle.report.scores import grouped
 from muscle.report.tables import Results, Table, plain
+from muscle.seal import unsealed
 from muscle.statistics.intervals import describe
 
 SUFFIXES = (".md", ".csv", ".tex")  # in which every table is written
@@ -51,12 +54,14 @@ class Block:
 def report(out: Path, baseline: str | None = None) -> Path:
     """Writes ``out``/report.html and, anew, ``out``/tables/* from ``out``/results.json and its files.
 
+    Each says which results it was made from, CSV in ``out``/artefacts.json, where all have their checksums.
+
     ``baseline``: the recipe that all others are compared with; scratch, or the first, by default.
 
     Raises:
         UserError: no results, or not of this version; no such baseline; the disk refuses.
     """
-    results = load_results(out)
+    results, given = load_results(out), unsealed((out / "results.json").read_bytes())
     counters = {"Table": 0, "Figure": 0}
     blocks = []
     for item in plan(results, out, baseline):
@@ -67,20 +72,26 @@ def report(out: Path, baseline: str | None = None) -> Path:
                 counters[kind] += 1
                 block = Block(item, f"{kind} {counters[kind]}", table=block.table, picture=block.picture)
         blocks.append(block)
-    for old in (out / "tables").glob("*"):  # what an earlier report had and this one has not would mislead
+    for old in within(out, "tables", out).glob(
+        "*"
+    ):  # what an earlier report had and this one has not would mislead
         if old.suffix in SUFFIXES:
             old.unlink()
+    made, said = [], mark(given)
     for block in blocks:
         if block.table:
             title = block.item.title + (" (synthetic radiographs)" if results["synthetic"] else "")
-            atomic_write(
-                out / "tables" / f"{block.item.name}.md", f"{plain(title)}\n\n{block.table.markdown()}"
-            )
-            atomic_write(out / "tables" / f"{block.item.name}.csv", block.table.csv())
-            tex = latex(block.table, title, block.item.caption)
-            atomic_write(out / "tables" / f"{block.item.name}.tex", tex)
+            texts = {
+                ".md": f"{plain(title)}\n\n{block.table.markdown()}\n<!-- {said} -->\n",
+                ".csv": block.table.csv(),  # no comments: readers would take them for rows
+                ".tex": f"% {said}\n{latex(block.table, title, block.item.caption)}",
+            }
+            for suffix, text in texts.items():
+                made.append(out / "tables" / f"{block.item.name}{suffix}")
+                atomic_write(made[-1], text)
     path = out / "report.html"
-    atomic_write(path, _page(results, [b for b in blocks if b.item.listed]))
+    atomic_write(path, _page(results, [b for b in blocks if b.item.listed], said))
+    artefacts.put(out, "report", given, [path, *made])
     return path
 
 
@@ -120,7 +131,7 @@ SECTIONS = (
 OF_FINE_TUNING = ("classification", "dense", "differences", "training", "forgetting")
 
 
-def _page(results: Results, blocks: list[Block]) -> str:
+def _page(results: Results, blocks: list[Block], said: str) -> str:
     cells, groups = results["cells"], grouped(results)
     facts = {
         "sources": len(results["sources"]),
@@ -145,6 +156,7 @@ def _page(results: Results, blocks: list[Block]) -> str:
     )
     return template.render(
         title=results["title"],
+        made_from=said,
         synthetic=bool(results["synthetic"]),
         facts=facts,
         whole=not results["missing"],

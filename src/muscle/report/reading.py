@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from muscle.array_files import opened_npz
 from muscle.errors import UserError
+from muscle.paths import within
 from muscle.predictions import DAMAGED
 from muscle.report.tables import Results
 from muscle.seal import unsealed
@@ -22,6 +24,8 @@ NEEDED = {
     "probes": ("start", "backbone", "task", "probe", "share", "draw", "patients", "metrics"),
     "embeddings": ("start", "backbone", "file", "n"), "missing": ("task", "status"),
 }  # fmt: skip
+FILES = {"cells": ("predictions", "predictions_valid"), "stages": ("log",), "probes": ("predictions",),
+         "embeddings": ("file",)}  # fmt: skip
 AGAIN = (
     "move it away and give the command of the run again: finished stages and models are found by their keys"
 )
@@ -55,6 +59,7 @@ def load_results(out: Path) -> Results:
         raise UserError(f"{path}: cannot be read ({error}); {AGAIN}") from None
     if fault := fault_of(given, NEEDED):
         raise UserError(f"{path}: {fault}; {AGAIN}")
+    check_paths(out, given)
     results: Results = {part: [] for part in NEEDED} | given
     for cell in results["cells"]:
         cell.setdefault("backbone", "")
@@ -82,6 +87,19 @@ def fault_of(results: Any, needed: Mapping[str, tuple[str, ...]]) -> str:
     return ""
 
 
+def check_paths(out: Path, results: Results) -> None:
+    """Sees that every file which results name lies in their folder; that of another person may name any.
+
+    Raises:
+        UserError: one that does not.
+    """
+    for part, names in FILES.items():
+        for entry in results.get(part, []):
+            for name in names:
+                if entry.get(name):
+                    within(out, entry[name], f"{out / 'results.json'}: {part}")
+
+
 def read_embedding(path: Path) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
     """The points of ``embeddings/*.npz``, [N, 2], and what each film is of, [N].
 
@@ -89,7 +107,7 @@ def read_embedding(path: Path) -> tuple[NDArray[np.float32], dict[str, NDArray[A
         UserError: no such file, or not as `muscle probe` writes it.
     """
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        with opened_npz(path) as file:
             return file["xy"], {"body part": file["body_part"], "source": file["source"]}
     except DAMAGED as error:
         raise UserError(f"{path}: cannot be read ({error}); probe again to write it") from None
