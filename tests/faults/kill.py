@@ -5,11 +5,11 @@
     python tests/faults/kill.py --n 5 --ranks 2            one process of several under torchrun
 
 First an unbroken run. Then broken ones: the command's process group is killed at an instant that is uniform over the
-time of the unbroken run, and the same command given again, which with a chance of 0.3 is killed as well, up to three
-times in all, until it ends by itself. ``--operations M`` more runs are killed at a random file operation instead. A
-phase that was hit less than ``--least`` times is then aimed at. Each run must end with the SHA-256 of the unbroken one
-over weights, state (MoCo's queue and momentum encoder among it), predictions, log, results and store, without a
-traceback, and leave nothing behind. Exit code 1 where one does not.
+time of the unbroken run, and the same command given again, which with a chance of 0.3 (``--again``) is killed as well,
+up to three times in all, until it ends by itself. ``--operations M`` more runs are killed at a random file operation
+instead. A phase that was hit less than ``--least`` times is then aimed at. Each run must end with the SHA-256 of the
+unbroken one over weights, state (MoCo's queue and momentum encoder among it), predictions, log, results and store; no
+kill may cost more than one step; no traceback, no process and nothing half-written may be left. Exit code 1 otherwise.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from attempts import Attempt, Job, Kill, aimed
 
 from muscle.interrupt import CONTINUE
 
-AGAIN, MOST = 0.3, 3  # the chance that the next start is killed as well; kills of one run
+MOST = 3  # kills of one run
 TRIES = 20  # of one run to be hit at all, and for each hit that a phase lacks
 
 
@@ -72,6 +72,7 @@ class Campaign:
     root: Path
     job: Job
     seed: int
+    again: float
     signal: int
     keep: bool
     whole: Attempt
@@ -92,7 +93,7 @@ class Campaign:
         made: list[Attempt] = []
         while len(made) <= MOST:
             kill = None
-            if not made or (len(made) < MOST and rng.random() < AGAIN):
+            if not made or (len(made) < MOST and rng.random() < self.again):
                 kill = self._kill(case.aim if not made else "instant", rng)
             made.append(self.job.start(place, len(made), kill))
             if made[-1].killed is None or made[-1].code == 0:
@@ -184,6 +185,9 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--least", type=int, default=10, help="kills in each phase; 0: wherever they fell")
     parser.add_argument("--phases", default=",".join(driver.PHASES), help="which phases those are")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--again", type=float, default=0.3, help="the chance that the next start is killed too"
+    )
     parser.add_argument("--signal", choices=("KILL", "TERM", "INT", "USR1"), default="KILL")
     parser.add_argument(
         "--ranks", type=int, default=1, help="processes under torchrun, of which one is killed"
@@ -208,7 +212,7 @@ def main(words: list[str] | None = None) -> int:
     print(f"unbroken: {whole.seconds:.1f} s, {whole.lines('operations')[0]} file operations")
     print("\n".join(f"  {name} {sha}" for name, sha in parts.items()), flush=True)
     number = getattr(signal, f"SIG{given.signal}")
-    campaign = Campaign(root, job, given.seed, number, given.keep is not None, whole, parts)
+    campaign = Campaign(root, job, given.seed, given.again, number, given.keep is not None, whole, parts)
     outcomes = []
     phases = [phase for phase in given.phases.split(",") if phase]
     for outcome in broken(campaign, given.n, given.operations, given.least, phases, given.jobs):

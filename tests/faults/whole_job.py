@@ -23,7 +23,8 @@ from muscle.seal import unsealed
 COMMAND = ("run", "../../films/recipe.yaml", "--data", "../../films/data.yaml", "--out", "runs/job", "--store",
            "store", "--device", "cpu", "--threads", "1")  # fmt: skip
 LEFTOVERS = ("*.tmp", "*.partial", "*.partial.*", "*.running", "*.journal")
-TIMES = ("minutes", "minutes_total", "store", "seal", "provenance")  # and the place of the store
+# Times, the place of the store, and the code of a tree that may be worked on during a long campaign.
+APART = ("minutes", "minutes_total", "store", "seal", "provenance", "commit")
 
 SMALLEST = "{kind: timm, name: test_efficientnet}"  # with batch norm; 0.1 million weights
 SHARED = (
@@ -115,7 +116,7 @@ def left_behind(work: Path) -> list[str]:
 
 def _untimed(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _untimed(each) for name, each in value.items() if name not in TIMES}
+        return {name: _untimed(each) for name, each in value.items() if name not in APART}
     return [_untimed(each) for each in value] if isinstance(value, list) else value
 
 
