@@ -68,7 +68,7 @@ class Frozen:
         file = self.root / "features" / f"{self.key[:16]}.npz"
         if file.is_file():
             try:
-                with np.load(file, allow_pickle=False) as there:
+                with file.open("rb") as opened, np.load(opened, allow_pickle=False) as there:
                     found = there["features"]
             except DAMAGED as error:
                 raise UserError(f"{file}: damaged ({error}); remove it, and it is computed again") from None
