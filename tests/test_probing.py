@@ -206,7 +206,9 @@ def test_features_are_of_all_labelled_films_and_of_those_of_the_picture(
     assert set(some.rows.ids) == {i for i in data.all_rows.ids if i not in bones} | shown
     np.testing.assert_array_equal(some.of(some.rows), some.features)
     file = next((tmp_path / "alone" / "features").iterdir())
-    for damage in (b"", b"no array", file.read_bytes()[:200]):
+    whole = file.read_bytes()
+    flipped = whole[:999] + bytes([whole[999] ^ 1]) + whole[1000:]  # a feature that is a little other
+    for damage in (b"", b"no array", whole[:200], flipped):
         file.write_bytes(damage)
         with pytest.raises(UserError, match="damaged .*remove it, and it is computed again"):
             _ = frozen_of(tmp_path, data).features
