@@ -251,6 +251,10 @@ def main() -> int:
             outcomes.append(campaign.attempt(case, given.seed))
             if outcomes[-1].wrong or given.only is not None:
                 print(outcomes[-1], flush=True)
+            if len(outcomes) % 100 == 0:
+                print(
+                    f"{len(outcomes)} cases, {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True
+                )
     print(table(outcomes))
     print(f"{len(outcomes)} cases, seed {given.seed}, {time.perf_counter() - began:.0f} s")
     return int(any(o.wrong for o in outcomes))
