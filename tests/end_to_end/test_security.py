@@ -23,11 +23,11 @@ import torch
 from PIL import Image
 
 from muscle.api import validate
-from muscle.checkpoint import Snapshot
 from muscle.errors import UserError
 from muscle.recipe import Recipe
 from muscle.report.page import report
 from muscle.seal import sealed
+from muscle.snapshot import Snapshot
 
 
 class Planted:
