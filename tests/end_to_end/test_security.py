@@ -23,11 +23,11 @@ import torch
 from PIL import Image
 
 from muscle.api import validate
-from muscle.checkpoint import Snapshot
 from muscle.errors import UserError
 from muscle.recipe import Recipe
 from muscle.report.page import report
 from muscle.seal import sealed
+from muscle.snapshot import Snapshot
 
 
 class Planted:
@@ -306,7 +306,8 @@ def test_modules_that_lie_among_the_films_are_not_imported(sources: Path, marker
         (sources / f"{name}.py").write_text(f"import os; os.mkdir({str(marker)!r})\n")
     script = "import sys; sys.path.remove(''); from muscle.cli.main import main; main()"  # as the installed command
     done = subprocess.run(
-        [sys.executable, "-c", script, "data", "prepare", ".", "--size", "32x32", "--workers", "1", "--store", sources.parent / "store"],
+        [sys.executable, "-c", script, "data", "prepare", ".", "--size", "32x32",
+         "--workers", "1", "--store", sources.parent / "store"],
         cwd=sources, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
