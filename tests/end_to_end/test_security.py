@@ -22,6 +22,7 @@ import runs
 import torch
 from PIL import Image
 
+from muscle import external
 from muscle.api import validate
 from muscle.errors import UserError
 from muscle.recipe import Recipe
@@ -178,9 +179,7 @@ def test_a_report_clears_no_folder_of_others(run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("field", "value"), [("seed", "/../../evil"), ("key", "../../evil")])
 def test_models_of_others_name_no_files(field: str, value: str, tmp_path: Path, sources: Path) -> None:
-    about = dict.fromkeys(
-        ("recipe", "target", "train_images", "title", "task", "seed", "threshold", "temperature"), 0
-    )
+    about = dict.fromkeys(external.KEPT, 0)
     files = {"model.json": about, "stage.json": {"format": 1, "key": "0" * 64, "files": {}}}
     for content in files.values():
         if field in content:
