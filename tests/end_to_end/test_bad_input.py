@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from muscle import paths
+from muscle.seal import sealed, unsealed
 
 QUICK = (*command.TINY, "--set", "finetune.epochs=1")
 RUN = ("--preset", "demo", "--threads", "1", "--device", "cpu")
