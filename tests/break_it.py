@@ -815,8 +815,8 @@ MUTATIONS = (
         f"{QUIRKS}padding_at_the_rim_is_black_and_saturation_inside_stays",
     ),
     Mutation(
-        "DICOM: deflated files are inflated unseen", "data/dicom.py",
-        "            if size > MAX_BYTES:\n", "            if False:\n",
+        "DICOM: deflated files are inflated unseen", "data/deflated.py",
+        "    if len(content) > MAX_INFLATED:\n", "    if False:\n",
         f"{QUIRKS}deflated_bombs_are_not_inflated",
     ),
     Mutation(

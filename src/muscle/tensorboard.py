@@ -23,6 +23,7 @@ class Events:
         from torch.utils.tensorboard import SummaryWriter  # half a second that only training needs
 
         shutil.rmtree(folder, ignore_errors=True)
+        self.folder = folder
         self.writer = SummaryWriter(str(folder))
         self.step = 0
         for line in log.splitlines():
@@ -30,6 +31,7 @@ class Events:
 
     def add(self, line: dict[str, Any]) -> None:
         """Every number of one line of the log; losses under their task, scores at the step of the last loss."""
+        self._keep_folder()
         self.step = int(line.get("step", self.step))
         task = f"{line['task']}/" if "step" in line else ""
         for name, value in line.items():
@@ -41,4 +43,9 @@ class Events:
 
     def close(self) -> None:
         """Writes what is still in memory."""
+        self._keep_folder()
         self.writer.close()
+
+    def _keep_folder(self) -> None:
+        """Makes it again where somebody has removed it: its thread would end with a traceback."""
+        self.folder.mkdir(parents=True, exist_ok=True)

@@ -324,12 +324,16 @@ def test_a_damaged_snapshot(trained, tmp_path: Path, monkeypatch: pytest.MonkeyP
         patch.setattr(_Run, "_finish", lambda self: (_ for _ in ()).throw(KeyboardInterrupt()))
         assert pretrain(trained.films, tmp_path, *store).code == 75
     (snapshot,) = (tmp_path / "runs" / "checkpoints").glob("*.running/snapshot.pt")
-    whole = snapshot.read_bytes()
-    for damaged in (whole[: len(whole) // 2], b"", b"text", whole[:-5]):
-        snapshot.write_bytes(damaged)
-        assert "damaged snapshot" in pretrain(trained.films, tmp_path, *store).refused(1)
-    snapshot.write_bytes(whole)
-    assert trained.sha256 in pretrain(trained.films, tmp_path, *store).done()
+    whole, before = snapshot.read_bytes(), snapshot.with_name("snapshot.previous.pt")
+    kept = before.read_bytes()
+    snapshot.write_bytes(whole[: len(whole) // 2])
+    before.write_bytes(kept[:-5])
+    line = pretrain(trained.films, tmp_path, *store).refused(1)
+    assert str(snapshot) in line and str(before) in line and "no whole snapshot is left" in line
+    before.write_bytes(kept)
+    ended = pretrain(trained.films, tmp_path, *store)
+    assert trained.sha256 in ended.done()  # from the one before
+    assert f"{snapshot}: damaged" in ended.err and before.name in ended.err
 
 
 @pytest.mark.parametrize("name", ["images.npy", "index.arrow", "manifest.json"])
