@@ -816,7 +816,7 @@ MUTATIONS = (
     ),
     Mutation(
         "DICOM: deflated files are inflated unseen", "data/deflated.py",
-        "    if len(content) > MAX_INFLATED:\n", "    if False:\n",
+        "    if pixels and len(content) > MAX_INFLATED:\n", "    if False:\n",
         f"{QUIRKS}deflated_bombs_are_not_inflated",
     ),
     Mutation(
