@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from PIL import Image
 
+from muscle.data.intact import STAMP
 from muscle.phantom import draw
 from muscle.seal import unsealed
 
 COMMAND = ("run", "../../films/recipe.yaml", "--data", "../../films/data.yaml", "--out", "runs/job", "--store",
            "store", "--device", "cpu", "--threads", "1")  # fmt: skip
 LEFTOVERS = ("*.tmp", "*.partial", "*.partial.*", "*.running", "*.journal")
-# Times, the place of the store, and the code of a tree that may be worked on during a long campaign.
-APART = ("minutes", "minutes_total", "store", "seal", "provenance", "commit")
+APART = ("minutes", "minutes_total", "store", "seal", "provenance")  # times, and the place of the store
 
 SMALLEST = "{kind: timm, name: test_efficientnet}"  # with batch norm; 0.1 million weights
 SHARED = (
@@ -89,6 +90,7 @@ def fingerprint(work: Path) -> dict[str, str]:
     results = unsealed((out / "results.json").read_bytes())
     stages = [unsealed(file.read_bytes()) for file in sorted(made.glob("*/stage.json"))]
     about = json.dumps([_untimed(results), _untimed(stages)], sort_keys=True).encode()
+    cases = repr(pq.read_table(out / "cases.parquet").to_pydict()).encode()
     logs = [*made.glob("*/log.jsonl"), *(out / "logs").glob("*")]
     return {
         "weights": _sha256(_read(work, made.glob("*/*.safetensors"))),
@@ -97,8 +99,8 @@ def fingerprint(work: Path) -> dict[str, str]:
             part for file in sorted(out.glob("predictions/*.npz")) for part in _arrays(work, file)
         ),
         "log": _sha256(_read(work, logs)),
-        "results": _sha256([about, *_read(work, [*out.glob("tables/table*.csv"), out / "cases.parquet"])]),
-        "store": _sha256(_read(work, (work / "store").glob("*/*"))),
+        "results": _sha256([about, cases, *_read(work, out.glob("tables/table*.csv"))]),
+        "store": _sha256(_read(work, (file for file in (work / "store").glob("*/*") if file.name != STAMP))),
     }
 
 
