@@ -11,10 +11,11 @@ import subprocess
 import sys
 
 CLEAN, FOUND, NOT_ASKED = 0, 1, 3
+PATIENCE = 180  # seconds a lock; a service that hangs is asked a hundred times, 15 s each
 
 
 def verdict(answer: str) -> tuple[int, list[str]]:
-    """Exit code and lines for a person, of what `pip-audit --format json` printed: nothing where it had no network."""
+    """Exit code and lines for a person, of what `pip-audit --format json` printed: nothing where nobody answered."""
     packages = json.loads(answer)["dependencies"] if answer else []
     found = [
         f"{p['name']} {p['version']}: {hole['id']}, mended in {', '.join(hole['fix_versions']) or 'no version'}"
@@ -37,22 +38,19 @@ def main(locks: list[str]) -> int:
     """Audits one lock after the other: two may hold two versions of a package, which pip-audit refuses in one call."""
     codes = set()
     for lock in locks:
-        audit = [
-            sys.executable,
-            "-m",
-            "pip_audit",
-            "--disable-pip",
-            "--require-hashes",
-            "--progress-spinner",
-            "off",
-        ]
+        audit = [sys.executable, "-m", "pip_audit", "--disable-pip", "--require-hashes"]
+        audit += ["--progress-spinner", "off", "-r", lock]
         # First without asking anybody: what fails here is no matter of the network.
-        subprocess.run([*audit, "-r", lock, "--dry-run"], check=True, capture_output=True)
-        asked = [*audit, "-r", lock, "--format", "json"]
-        answer = subprocess.run(
-            asked, check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        code, lines = verdict(answer.stdout)
+        subprocess.run([*audit, "--dry-run"], check=True, capture_output=True)
+        try:
+            answer = subprocess.check_output(
+                [*audit, "--format", "json"], stderr=subprocess.DEVNULL, timeout=PATIENCE
+            )
+        except subprocess.CalledProcessError as failed:  # by a vulnerability, or for want of a network
+            answer = failed.output
+        except subprocess.TimeoutExpired:
+            answer = b""
+        code, lines = verdict(answer.decode())
         codes.add(code)
         for line in lines:
             print(f"{lock}: {line}", flush=True)

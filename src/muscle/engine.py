@@ -205,7 +205,10 @@ class _Run:
 
     def _end_if_asked(self, save: bool = False) -> None:
         """Ends, on every rank, where a signal has asked one of them to."""
-        if not self.world.sum(torch.tensor(float(bool(self.asked())), device=self.device)):
+        asked = bool(self.asked())
+        if self.world.size > 1:
+            asked = bool(self.world.sum(torch.tensor(float(asked), device=self.device)))
+        if not asked:
             return
         if save:
             self._save()

@@ -37,17 +37,8 @@ from muscle.types import Target
 
 FILE = "model.json"  # beside a fine-tuned checkpoint
 KEY = re.compile("[0-9a-f]{64}")  # of a checkpoint, whose folder has the first 16 for a name
-KEPT = (
-    "recipe",
-    "grey_levels",
-    "target",
-    "train_images",
-    "title",
-    "task",
-    "seed",
-    "threshold",
-    "temperature",
-)  # in it
+KEPT = ("recipe", "grey_levels", "target", "train_images", "title", "task", "seed", "threshold",
+        "temperature")  # fmt: skip
 
 
 def take_home(checkpoint: Checkpoint, pipeline: Pipeline, cell: Mapping[str, Any]) -> None:

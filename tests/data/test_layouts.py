@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from blank import films
 from dicoms import dicom
 from PIL import Image
 
-from muscle.data import layouts
 from muscle.data.data_file import DataFile
 from muscle.data.layouts import class_folders, how_to_label, propose
+from muscle.data.texts import MAX_TEXT
 from muscle.datasets.folder import Folder
 from muscle.datasets.masks import Masks
 from muscle.types import MaskFiles
@@ -241,12 +242,12 @@ def test_a_json_that_is_no_coco_is_passed_over(tmp_path: Path, text: str) -> Non
     ]  # not even tried
 
 
-def test_a_json_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_json_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    """A file with a hole at its end: of that size, and nearly nothing on the disk."""
     films(tmp_path / "x", "1.png")
     (tmp_path / "x/a.json").write_text(coco())
-    monkeypatch.setattr(layouts, "_MAX_JSON", len(coco()))
     assert the_source(tmp_path / "x")["kind"] == "coco"
-    monkeypatch.setattr(layouts, "_MAX_JSON", len(coco()) - 1)
+    os.truncate(tmp_path / "x/a.json", MAX_TEXT + 1)
     assert the_source(tmp_path / "x")["kind"] == "folder"
 
 

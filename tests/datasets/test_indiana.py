@@ -126,7 +126,7 @@ def test_wrong_reports_are_named(tmp_path: Path) -> None:
         ("<eCitation/>", "no uId"),
         ("", "no element found"),
         (" " * 1_000_001, "more than 1,000,000 bytes"),
-        (bomb + ']><eCitation><uId id="CXR1"/>&j;</eCitation>', "amplification"),
+        (bomb + ']><eCitation><uId id="CXR1"/>&j;</eCitation>', "holds a DOCTYPE"),
     ):
         report(tmp_path, 1, "normal")
         file.write_text(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import torch
 from PIL import Image
 
 from muscle import paths
+from muscle.seal import sealed, unsealed
 
 QUICK = (*command.TINY, "--set", "finetune.epochs=1")
 RUN = ("--preset", "demo", "--threads", "1", "--device", "cpu")
@@ -179,8 +179,8 @@ def test_stores_of_other_sizes_do_not_mix(trained, tmp_path: Path) -> None:
     """Two starts pre-trained at two sizes."""
     other = tmp_path / "other"
     shutil.copytree(trained.out, other)
-    about = json.loads((other / "backbone.json").read_text())
-    (other / "backbone.json").write_text(json.dumps(about | {"size": [64, 64]}))
+    about = unsealed((other / "backbone.json").read_text())
+    (other / "backbone.json").write_text(sealed(about | {"size": [64, 64]}))
     ended = command.muscle("compare", trained.films, "--from", f"{trained.out},{other}", *QUICK)
     assert "different size" in ended.refused(2)
 
@@ -224,6 +224,7 @@ def test_a_full_disk_and_then_room(
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, resource.RLIM_INFINITY))
+from muscle.seal import sealed, unsealed
 from muscle.cli.main import main
 sys.argv[0] = "muscle"
 main()

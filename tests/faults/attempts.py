@@ -83,22 +83,16 @@ class Job:
             begin = self._fork if self.warm else self._spawn
             pid = begin(work, trace, operation, output.fileno())
         end = begun + PATIENCE
-        killed = None
-        if kill and not operation:
-            if kill.line:
-                _await_line(pid, trace, kill.line, end)
-                time.sleep(kill.seconds)
-            else:
-                time.sleep(max(0.0, begun + kill.seconds - time.monotonic()))
-            if not _ended(pid):
-                killed = time.monotonic()
-                os.killpg(pid, kill.signal)
         faults = []
-        while not _ended(pid) and time.monotonic() < end:
-            time.sleep(0.005)
-        if not _ended(pid):
-            faults.append(f"did not end within {PATIENCE:g} s")
-            os.killpg(pid, signal.SIGKILL)
+        try:
+            killed = _killed(pid, trace, kill, begun) if kill and not operation else None
+            while not _ended(pid) and time.monotonic() < end:
+                time.sleep(0.005)
+            if not _ended(pid):
+                faults.append(f"did not end within {PATIENCE:g} s")
+        finally:  # also where the campaign itself is ended
+            if not _ended(pid):
+                os.killpg(pid, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         taken = time.monotonic() - begun
         faults += _group_left(pid)
@@ -123,10 +117,11 @@ class Job:
     def _fork(self, work: Path, trace: Path, operation: int, output: int) -> int:
         sys.stdout.flush()
         if pid := os.fork():
+            os.setpgid(pid, pid)  # here and there: whoever comes first
             return pid
         code = 1
         try:
-            os.setsid()
+            os.setpgid(0, 0)
             os.chdir(work)
             os.environ.update(ENVIRONMENT)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -164,11 +159,21 @@ def aimed(whole: list[Line], phase: str, rng: random.Random) -> Kill:
     return Kill(line=line, seconds=rng.random() * seconds)
 
 
-def _await_line(pid: int, trace: Path, number: int, end: float) -> None:
-    while not _ended(pid) and time.monotonic() < end:
-        if trace.exists() and trace.read_bytes().count(b"\n") >= number:
-            return
-        time.sleep(0.001)
+def _killed(pid: int, trace: Path, kill: Kill, begun: float) -> float | None:
+    """When; None where it has ended before."""
+    if kill.line:
+        while not _ended(pid) and time.monotonic() < begun + PATIENCE:
+            if trace.exists() and trace.read_bytes().count(b"\n") >= kill.line:
+                break
+            time.sleep(0.001)
+        begun = time.monotonic()
+    while not _ended(pid) and (left := begun + kill.seconds - time.monotonic()) > 0:
+        time.sleep(min(left, 0.005))
+    if _ended(pid):
+        return None
+    now = time.monotonic()
+    os.killpg(pid, kill.signal)
+    return now
 
 
 def _ended(pid: int) -> bool:

@@ -201,6 +201,7 @@ def main(words: list[str] | None = None) -> int:
     )
     parser.add_argument("--keep", type=Path, help="a folder for the runs, all of which stay")
     given = parser.parse_args(words)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as at Ctrl-C, what was started is ended
     root = given.keep or Path(tempfile.mkdtemp(prefix="kill-"))
     if root.exists() and any(root.iterdir()):
         parser.error(f"--keep {root}: not empty; give a new folder")
@@ -218,7 +219,12 @@ def main(words: list[str] | None = None) -> int:
     for outcome in broken(campaign, given.n, given.operations, given.least, phases, given.jobs):
         print(outcome.line, flush=True)
         outcomes.append(outcome)
-    return told(outcomes, given.least, phases)
+    code = told(outcomes, given.least, phases)
+    if code == 0 and given.keep is None:
+        shutil.rmtree(root)
+    else:
+        print(f"the runs lie in {root}")
+    return code
 
 
 def told(outcomes: list[Outcome], least: int, phases: list[str]) -> int:
