@@ -340,7 +340,7 @@ def test_aliases_and_bottomless_nesting_are_refused() -> None:
     bomb = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 8)}]\n" for i in range(1, 10))
     with pytest.raises(UsageError, match=r"my\.yaml line 1: anchors and aliases .* write the value out"):
         from_yaml(bomb, "my.yaml")
-    with pytest.raises(UsageError, match=r"my\.yaml: nested too deeply"):
+    with pytest.raises(UsageError, match=r"my\.yaml line 1: nested too deeply"):
         from_yaml("a: " + "[" * 3000 + "]" * 3000, "my.yaml")
     assert from_yaml("a: '*b'\nc: x&y") == {"a": "*b", "c": "x&y"}
 
