@@ -47,6 +47,41 @@ MATRIX = "data/test_dicom_matrix.py::"
 QUIRKS = "data/test_dicom.py::test_"
 MUTATIONS = (
     Mutation(
+        "snapshot: its checksum is not looked at", "snapshot.py",
+        "if words[1] != blake3(content).hexdigest().encode():", "if False:",
+        "test_snapshot.py::test_a_damaged_one_is_named_and_the_one_before_it_is_used",
+    ),
+    Mutation(
+        "snapshot: a damaged one pushes out the good one", "snapshot.py",
+        'os.replace(self.file, self.folder / "snapshot.damaged.pt")', "pass",
+        "test_snapshot.py::test_a_damaged_one_is_named_and_the_one_before_it_is_used",
+    ),
+    Mutation(
+        "interrupted: the losses since the last line of the log are forgotten", "engine.py",
+        '"tally": self.tally.state()', '"tally": {}',
+        "relations/test_interrupted.py::test_what_was_asked_to_end_saves_and_goes_on_with_equal_bits",
+    ),
+    Mutation(
+        "interrupted: nothing is saved", "engine.py", "        if save:\n", "        if False:\n",
+        "relations/test_interrupted.py::test_what_was_asked_to_end_saves_and_goes_on_with_equal_bits",
+    ),
+    Mutation(
+        "watchdog: gradients are not looked at", "watchdog.py", "        if not scaled:\n", "        if False:\n",
+        "test_watchdog.py::test_the_stage_stops_with_names_and_the_batch",
+    ),
+    Mutation(
+        "watchdog: a step left out leaves its statistics", "watchdog.py", "buffer.copy_(copy)", "pass",
+        "test_watchdog.py::test_a_step_left_out_moves_nothing_and_is_counted",
+    ),
+    Mutation(
+        "seal: any content will do", "seal.py", "seal != _digest(data)", "not seal",
+        "test_seal.py::test_every_single_change_is_seen_or_changes_nothing",
+    ),
+    Mutation(
+        "levels: everything looks alike", "data/levels.py", "if not low <= middle <= high:", "if False:",
+        "data/test_levels.py::test_changed_films_are_told_in_words",
+    ),
+    Mutation(
         "few labels: every seed fine-tunes on one draw", "pipeline.py",
         "label_draw(rows.train.patients, labels, share, seed)", "label_draw(rows.train.patients, labels, share, 0)",
         "test_pipeline.py::test_few_labels_are_a_draw_of_patients_the_same_for_every_init",

@@ -54,9 +54,8 @@ class Snapshot:
                 continue
             if damaged:
                 say(f"warning: {damaged[0]}; going on from the one before it, {file.name}")
-                os.replace(
-                    self.file, self.folder / "snapshot.damaged.pt"
-                )  # else the next would push out the good one
+                # Out of the way: else the next one would push out the good one.
+                os.replace(self.file, self.folder / "snapshot.damaged.pt")
             return found
         if damaged:
             raise UserError(
