@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -128,3 +130,15 @@ def test_seeds_are_drawn_by_the_main_score_of_their_kind(monkeypatch: pytest.Mon
         ("germ, r18: AUC", [("a", "A", [(0.8, 0.7, 0.9), (0.6, 0.6, 0.6)]), ("b", "B", [])]),
         ("teeth, r18: mAP", [("a", "A", [(0.5, 0.4, 0.7)])]),
     ]]  # fmt: skip
+
+
+def test_a_log_that_has_changed_is_not_drawn(tmp_path: Path) -> None:
+    """Cut at the end of a line it is JSON all the same, of a shorter training."""
+    log = tmp_path / "log.jsonl"
+    lines = [json.dumps({"step": step, "task": "moco", "loss:a": 1 / step}) + "\n" for step in range(1, 9)]
+    log.write_text("".join(lines))
+    whole = hashlib.sha256(log.read_bytes()).hexdigest()
+    assert drawings.curves(log, "t", whole) and drawings.curves(log, "t")
+    log.write_text("".join(lines[:4]))
+    with pytest.raises(Absent, match=r"log.jsonl has changed since it was written"):
+        drawings.curves(log, "t", whole)

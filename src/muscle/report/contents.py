@@ -130,7 +130,7 @@ def plan(results: Results, out: Path, baseline: str | None = None) -> list[Item]
         mine = [s for s in results["stages"] if (s.get("key") or (s["recipe"], s["name"])) == key]
         users = ", ".join(dict.fromkeys(s["recipe"] for s in mine))
         title = f"Training curves: {stage['name']} ({users})"
-        make = partial(drawings.curves, out / stage["log"], title)
+        make = partial(drawings.curves, out / stage["log"], title, stage.get("log_sha256", ""))
         where = (stage["recipe"], stage["name"])
         folded = stage["name"].startswith("fine")
         items.append(_item("curves", where, "training", title, CURVES, make, folded=folded))

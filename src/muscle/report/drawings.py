@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from muscle.data.store import Store
+from muscle.paths import sha256_file
 from muscle.predictions import Predictions
 from muscle.report import figures, probes, scores, tables
 from muscle.report.captions import MATRIX, TRANSFER
@@ -145,8 +146,10 @@ def forest(groups: list[Group], look: Any) -> Picture:
     return figures.forest(list(panels.items()), look)
 
 
-def curves(path: Path, title: str) -> Picture:
-    """Losses and scores of one stage as it was logged."""
+def curves(path: Path, title: str, sha256: str = "") -> Picture:
+    """Losses and scores of one stage as it was logged; ``sha256``: of the log, where the results name it."""
+    if sha256 and path.is_file() and sha256_file(path) != sha256:
+        raise Absent(f"{path.name} has changed since it was written; the command of the run writes it again")
     picture = training_curves(read_log(path), title)
     if picture is None:
         raise Absent("the log holds no numbers")
