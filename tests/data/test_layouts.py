@@ -15,9 +15,9 @@ from blank import films
 from dicoms import dicom
 from PIL import Image
 
-from muscle.data import layouts
 from muscle.data.data_file import DataFile
 from muscle.data.layouts import class_folders, how_to_label, propose
+from muscle.data.texts import read_text
 from muscle.datasets.folder import Folder
 from muscle.datasets.masks import Masks
 from muscle.types import MaskFiles
@@ -244,9 +244,9 @@ def test_a_json_that_is_no_coco_is_passed_over(tmp_path: Path, text: str) -> Non
 def test_a_json_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     films(tmp_path / "x", "1.png")
     (tmp_path / "x/a.json").write_text(coco())
-    monkeypatch.setattr(layouts, "_MAX_JSON", len(coco()))
+    monkeypatch.setattr(read_text, "__defaults__", (len(coco()), "strict"))
     assert the_source(tmp_path / "x")["kind"] == "coco"
-    monkeypatch.setattr(layouts, "_MAX_JSON", len(coco()) - 1)
+    monkeypatch.setattr(read_text, "__defaults__", (len(coco()) - 1, "strict"))
     assert the_source(tmp_path / "x")["kind"] == "folder"
 
 
