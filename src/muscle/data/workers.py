@@ -27,6 +27,7 @@ import cv2
 from muscle.data.film import Film, Job, film
 from muscle.data.grey import reason
 from muscle.errors import UserError
+from muscle.interrupt import SIGNALS
 from muscle.network import keep_offline
 
 J = TypeVar("J")
@@ -193,11 +194,11 @@ def _pool(workers: int, limits: Limits, function: Callable[[J], R]) -> Iterator[
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Processes that start now never hear Ctrl-C, which a terminal sends to all: each would print a traceback."""
+    """Processes that start now never hear Ctrl-C and its like, which may be sent to all: each would print a traceback."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*SIGNALS} - {signal.SIGTERM})
     try:
         yield
     finally:
