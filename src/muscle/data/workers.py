@@ -194,7 +194,7 @@ def _pool(workers: int, limits: Limits, function: Callable[[J], R]) -> Iterator[
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Processes that start now never hear Ctrl-C and its like, which may be sent to all: each would print a traceback."""
+    """Processes that start now never hear Ctrl-C and its like, sent to all: each would print a traceback."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
