@@ -158,7 +158,7 @@ class Campaign:
 def judged(end: End, sound: End, path: Path) -> tuple[str, str]:
     """A verdict on how a command ended with one file damaged, and what it is based on."""
     new = [line for line in end.said if line not in sound.said]
-    page = [line for line in end.left.get("report", "").splitlines() if 'data-state="missing"' in line]
+    page = [line for line in end.left.get("report", "").splitlines() if "data-state=" in line]
     named = [line for line in (*new, *page) if path.name in line or path.parent.as_posix() in line]
     errors = [line for line in new if line.startswith("error: ")]
     if end.code != sound.code and end.code not in (0, 1, 2):

@@ -34,11 +34,8 @@ SIZE = (64, 64)  # below this no near-duplicates are looked for
 ON = ("--threads", "1", "--device", "cpu")
 SOURCES = "sources:\n  chest: {kind: kermany, root: chest}\n  lungs: {kind: masks, root: lungs}\n"
 SPLIT = "split: {{kind: patient, valid: 0.25, test: 0.25, seed: {}}}\n"
-VARIES = (
-    "minutes",
-    "minutes_total",
-    "commit",
-)  # of a cell: when and by whom it was computed, not what came out
+# Of a cell: when and by whom it was computed, not what came out; the files of predictions say that too.
+VARIES = ("minutes", "minutes_total", "commit", "predictions_sha256", "predictions_valid_sha256")
 
 
 class Place:
