@@ -295,6 +295,17 @@ def test_a_store_whose_name_clashes_is_not_taken_for_found(
         assert (again.path, again.manifest["key"], again.manifest["fit"]) == (made[fit].path, key, fit)
 
 
+def test_a_damaged_key_is_told_and_no_second_store_made(tmp_path: Path, given: Callable[..., Source]) -> None:
+    """A digit of the key changed in the manifest, as a disk may do: not the store of another key."""
+    made = make(given("a", films(3)), tmp_path / "s")
+    manifest = made.path / "manifest.json"
+    key = made.manifest["key"]
+    manifest.write_text(manifest.read_text().replace(key, key[:-1] + ("0" if key[-1] != "0" else "1")))
+    with pytest.raises(UserError, match=r"manifest\.json: .*changed since it was written"):
+        make(given("a", films(3)), tmp_path / "s")
+    assert [p for p in (tmp_path / "s").glob("a-*") if p.is_dir()] == [made.path]
+
+
 @pytest.mark.parametrize("manifest", ["[]", "null", '{"version": 3}', '{"version": 3, "size": [8, 12]}'])
 def test_a_leftover_folder_hinders_no_other_source(
     tmp_path: Path, given: Callable[..., Source], manifest: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import math
 import os
 import shutil
@@ -29,7 +28,7 @@ from muscle.data.store import MANIFEST, VERSION, Store, file_sha256
 from muscle.errors import UserError
 from muscle.parts import digest
 from muscle.paths import salt
-from muscle.seal import sealed
+from muscle.seal import sealed, unsealed
 from muscle.types import BoxList, MaskFiles, MaskRuns, Points, Sample, SplitName, Target
 
 
@@ -129,7 +128,7 @@ def _folder(where: Path, stem: str, key: str) -> Path:
     """Where the store of a key is, or is to be: eight digits name it, all where another store has these eight."""
     short = where / (stem + key[:8])
     try:
-        other = json.loads((short / MANIFEST).read_text(encoding="utf-8"))["key"] != key
+        other = unsealed((short / MANIFEST).read_bytes())["key"] != key
     except (OSError, ValueError, KeyError, TypeError):  # none is finished, or opening it says what is wrong
         other = False
     return where / (stem + key) if other else short
