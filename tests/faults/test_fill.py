@@ -111,10 +111,8 @@ def nth_fails(place: Place, monkeypatch: pytest.MonkeyPatch, nth: int) -> int:
 
 def test_one_operation_after_another_fails(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some of them; a folder's fsync may fail, for no file system must offer it."""
-    calls = nth_fails(place, monkeypatch, 0)
-    assert calls > 20
-    for nth in (1, calls // 2, calls - 1):
-        nth_fails(place, monkeypatch, nth)
+    for nth in (4, 20):
+        assert nth_fails(place, monkeypatch, nth) >= nth
 
 
 @pytest.mark.slow

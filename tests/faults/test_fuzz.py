@@ -29,6 +29,13 @@ def test_damaged_files_harm_nobody(tmp_path: Path) -> None:
     )  # else the damage is too light or heavy
 
 
+def test_damaged_documents_harm_nobody(tmp_path: Path) -> None:
+    """In this process, whose memory the campaign's own workers do not share."""
+    outcomes = list(fuzz.run(96, tmp_path, seed=2, workers=0, of="documents"))
+    assert fuzz.failures([replace(outcome, memory=0) for outcome in outcomes]) == []
+    assert {o.verdict for o in outcomes} == {"accepted", "refused"}
+
+
 def test_failures_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder that turns pictures on their side, one that raises, and one that takes too much, are found."""
     fuzz.make(tmp_path, None, "films")
