@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -144,3 +146,18 @@ def test_the_salt_is_the_variable_or_a_file_made_once(
     (tmp_path / "three").write_text("a file")
     with pytest.raises(UserError, match="MUSCLE_SALT"):
         paths.salt()
+
+
+def test_what_killed_writers_left_is_swept_and_no_more(tmp_path: Path) -> None:
+    """Of a process that has ended, of this one, and of one on another machine whose number says nothing here."""
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    made = {}
+    for who in (paths._HERE + "-" + ended.stdout.decode().strip(), f"{paths._HERE}-{os.getpid()}", "other-1"):
+        made[who] = tmp_path / "deep" / f".results.json.{who}.0a1b2c3d.tmp"
+        paths.atomic_write(made[who], "half")
+    users = ("results.json", "mine.tmp", ".mine.tmp", f".x.{paths._HERE}-.0.tmp", ".x.999999999.0.tmp")
+    for name in users:
+        (tmp_path / name).write_text("a user's")
+    paths.sweep(tmp_path)
+    assert [file.exists() for file in made.values()] == [False, True, True]
+    assert all((tmp_path / name).exists() for name in users)

@@ -196,8 +196,8 @@ def _room(path: Path, size: int) -> str:
 def sweep(folder: Path) -> None:
     """Removes what writers that were killed on this machine left below a folder; what a living one is writing stays."""
     for leftover in folder.rglob(".*.tmp"):
-        writer = leftover.name.split(".")[-3].removeprefix(f"{_HERE}-")
-        if writer.isdecimal() and not _alive(int(writer)):
+        machine, _, writer = leftover.name.split(".")[-3].rpartition("-")
+        if machine == _HERE and writer.isdecimal() and not _alive(int(writer)):
             with contextlib.suppress(OSError):
                 leftover.unlink(missing_ok=True)
 

@@ -36,7 +36,6 @@ from PIL import Image, ImageOps
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fuzz_damage import damaged
-from fuzz_documents import make_documents, read_document, spoilt
 from fuzz_originals import TEXTS, Original, list_originals, make_originals, originals_in
 
 from muscle.data.decode import Decode, decode, frame_count, image_size
@@ -46,6 +45,9 @@ from muscle.errors import UserError
 from muscle.parts import member
 
 LIMITS = Limits(seconds=30)
+# What reads documents holds most of that once it has imported torch, and reserves addresses that it never uses: there
+# the most that it has held is judged after each case, and nothing is bounded
+UNBOUNDED = Limits(seconds=30, memory=2**34)
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,8 @@ def _read(original: Original, folder: Path, rng: np.random.Generator) -> tuple[s
 
 
 def _document(original: Original, folder: Path, rng: np.random.Generator) -> tuple[str, str]:
+    from fuzz_documents import read_document, spoilt
+
     path = _workplace(folder) / original.path
     content = path.read_bytes()
     path.write_bytes(spoilt(path, content, rng))
@@ -194,6 +198,8 @@ def _document(original: Original, folder: Path, rng: np.random.Generator) -> tup
 
 def make(folder: Path, real: Path | None, of: str) -> None:
     """The sound files of a campaign ``of`` films and their annotations, of documents, or of all."""
+    from fuzz_documents import make_documents  # torch comes with it, which a worker that decodes does not import
+
     made = make_originals(folder, real) if of != "documents" else []
     list_originals(folder, made + (make_documents(folder) if of != "films" else []))
 
@@ -201,20 +207,20 @@ def make(folder: Path, real: Path | None, of: str) -> None:
 def run(
     n: int, folder: Path, seed: int = 0, workers: int = 2, real: Path | None = None, of: str = "all"
 ) -> Iterator[Outcome]:
-    """``n`` cases, in order; the folder must be empty."""
+    """``n`` cases, documents last; the folder must be empty."""
     make(folder, real, of)
     # The module's own name, also when it was started as a script: the workers must find it
     import fuzz
 
-    for case, made in enumerate(
-        mapped(partial(fuzz.attempt, folder=folder, seed=seed), range(n), workers, LIMITS)
-    ):
-        if isinstance(made, str):
-            group = fuzz.group_of(case, folder)
-            # Pictures are decoded by workers, whose death is told; all else is read by the process of the command
-            verdict = "FAILED: died" if group.startswith("documents") else "died"
-            made = fuzz.Outcome(case, group, verdict, made)
-        yield made
+    groups = [fuzz.group_of(case, folder) for case in range(n)]
+    for kind, limits in ((False, LIMITS), (True, UNBOUNDED)):
+        cases = [case for case in range(n) if groups[case].startswith("documents") is kind]
+        outcomes = mapped(partial(fuzz.attempt, folder=folder, seed=seed), cases, workers, limits)
+        for case, made in zip(cases, outcomes, strict=True):
+            if isinstance(made, str):
+                # Pictures are decoded by workers, whose death is told; all else is read by the process of the command
+                made = fuzz.Outcome(case, groups[case], "FAILED: died" if kind else "died", made)
+            yield made
 
 
 def failures(outcomes: list[Outcome]) -> list[str]:

@@ -27,6 +27,7 @@ from muscle.case_table import write_cases
 from muscle.checkpoint import Checkpoint
 from muscle.data.audit import read_left_out
 from muscle.data.data_file import DataFile
+from muscle.data.levels import WORDS
 from muscle.data.splits import Listed
 from muscle.external import _model
 from muscle.inventory import inventory
@@ -44,6 +45,7 @@ from muscle.types import Target
 from muscle.weights import load_backbone
 
 KEY = "0123456789abcdef" * 4
+LEVELS = {name: [0.1, 0.2, 0.3] for name in WORDS}
 NETWORK = {"kind": "timm", "name": "test_resnet"}
 
 
@@ -54,7 +56,11 @@ def network() -> BackboneModule:
 
 
 def make_documents(folder: Path) -> list[Original]:
-    """A folder of each kind below ``documents``; its files as originals of that kind."""
+    """A folder of each kind below ``documents``; its files as originals of that kind.
+
+    Raises:
+        UserError: one is refused as it is, and no damage could be told from that.
+    """
     root = folder / "documents"
     for name in RECIPES:
         _write(root / "recipe" / f"{name}.yaml", recipe(name, "demo").yaml())
@@ -62,7 +68,7 @@ def make_documents(folder: Path) -> list[Original]:
         root / "recipe" / "short.yaml",
         "name: mine\nstages: []\nfinetune: {tasks: [{kind: classification}]}\n",
     )
-    films = "sources:\n  a: {kind: kermany, root: films}\n  b:\n    kind: table\n    root: films\n    csv: a.csv\n"
+    films = "sources:\n  a: {kind: kermany, root: films}\n  b:\n    kind: table\n    root: films\n    file: a.csv\n    label: finding\n"
     _write(
         root / "data file" / "data.yaml", f"{films}split: {{kind: patient, valid: 0.2, test: 0.2, seed: 3}}\n"
     )
@@ -78,11 +84,14 @@ def make_documents(folder: Path) -> list[Original]:
     _write(root / "exclude" / "exclude.txt", "".join(f"{i}\n" for i, _, _ in rows))
     _results(root)
     _weights(root)
-    return [
+    made = [
         Original(p.relative_to(folder).as_posix(), f"documents/{p.relative_to(root).parts[0]}", "document")
         for p in sorted(root.rglob("*"))
         if p.is_file() and p.relative_to(root).parts[0] in READERS and p.name not in BESIDE
     ]  # fmt: skip
+    for original in made:
+        read_document(folder / original.path, original.tree.partition("/")[2])
+    return made
 
 
 BESIDE = ("report.html",)
@@ -124,7 +133,7 @@ def _weights(root: Path) -> None:
     )
     target = {"name": "pneumonia", "kind": "labels", "classes": ["no", "yes"], "exclusive": True}
     model = {"recipe": made.dump(), "target": target, "train_images": 9, "title": "Mine", "task": "pneumonia",
-             "seed": 0, "threshold": None, "temperature": None}  # fmt: skip
+             "seed": 0, "threshold": None, "temperature": None, "grey_levels": LEVELS}  # fmt: skip
     (checkpoint.folder / "model.json").write_text(sealed(model))
     (root / "run").mkdir()
     (root / "run" / "backbone.safetensors").write_bytes(checkpoint.backbone_file.read_bytes())
