@@ -32,7 +32,7 @@ from muscle.errors import UserError
 from muscle.grid import run_grid
 from muscle.leave_one_out import left_out
 from muscle.machine import Machine
-from muscle.parts import digest, from_yaml, has_leaf, override
+from muscle.parts import digest, has_leaf, override
 from muscle.paths import atomic_write
 from muscle.probing import run_probes
 from muscle.progress import Progress
@@ -40,6 +40,7 @@ from muscle.recipe import Recipe
 from muscle.recipes import recipe
 from muscle.report.page import report
 from muscle.report.scores import COLUMNS
+from muscle.yaml_text import from_yaml
 
 METHODS = (
     "scratch",

@@ -17,12 +17,12 @@ from muscle.datasets.folder import Folder
 from muscle.datasets.table import Table
 from muscle.errors import UserError
 from muscle.external import validate
-from muscle.parts import from_yaml
 from muscle.predictions import Predictions
 from muscle.recipe import Recipe
 from muscle.report.page import report
 from muscle.results import Results
 from muscle.seal import sealed
+from muscle.yaml_text import from_yaml
 
 
 @pytest.fixture(scope="module")

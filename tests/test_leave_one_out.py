@@ -10,8 +10,8 @@ import tiny
 from muscle.data.data_file import DataFile
 from muscle.errors import UsageError
 from muscle.leave_one_out import left_out
-from muscle.parts import from_yaml
 from muscle.recipe import Recipe, assign_roles
+from muscle.yaml_text import from_yaml
 
 
 def test_leave_one_task_out_is_a_recipe_more_for_each_task_that_its_stages_learn(tmp_path: Path) -> None:

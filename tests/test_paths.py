@@ -150,7 +150,9 @@ def test_the_salt_is_the_variable_or_a_file_made_once(
 
 def test_what_killed_writers_left_is_swept_and_no_more(tmp_path: Path) -> None:
     """Of a process that has ended, of this one, and of one on another machine whose number says nothing here."""
-    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
     made = {}
     for who in (paths._HERE + "-" + ended.stdout.decode().strip(), f"{paths._HERE}-{os.getpid()}", "other-1"):
         made[who] = tmp_path / "deep" / f".results.json.{who}.0a1b2c3d.tmp"

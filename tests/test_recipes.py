@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from muscle.errors import UsageError
-from muscle.parts import from_yaml, override
+from muscle.parts import override
 from muscle.recipe import Recipe
 from muscle.recipes import PRESETS, RECIPES, recipe
 from muscle.schedules import Cyclic, Sequential
 from muscle.tasks.moco import MoCo
+from muscle.yaml_text import from_yaml
 
 NAMES = (
     "scratch",

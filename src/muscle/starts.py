@@ -12,12 +12,13 @@ from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode
 from muscle.data.normalization import Normalization
 from muscle.errors import UsageError, UserError, among
-from muscle.parts import from_yaml, override
+from muscle.parts import override
 from muscle.paths import sha256_file
 from muscle.progress import SILENT, Progress
 from muscle.recipe import ImageNet, Recipe, Weights
 from muscle.recipes import RECIPES, recipe
 from muscle.seal import unsealed
+from muscle.yaml_text import from_yaml
 
 PAPER_POOL = (
     30_000  # from this many training images on `auto` is `paper`: its queue of 24,576 must fit the pool

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from muscle.errors import UsageError
-from muscle.parts import Part, from_yaml, known, member
+from muscle.parts import Part, known, member
+from muscle.yaml_text import from_yaml
 
 P = TypeVar("P", bound=Part)
 Place = tuple[str | int, ...]

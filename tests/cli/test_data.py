@@ -17,7 +17,8 @@ from muscle.data.source import Source
 from muscle.data.store import Store
 from muscle.datasets._unverified import unverified
 from muscle.datasets.kermany import Kermany
-from muscle.parts import known, to_yaml
+from muscle.parts import known
+from muscle.yaml_text import to_yaml
 
 
 @pytest.fixture(scope="module")

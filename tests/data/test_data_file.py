@@ -10,8 +10,8 @@ from blank import films
 from muscle.data.data_file import DataFile, shared_targets
 from muscle.data.splits import OfficialSplit, PatientSplit
 from muscle.errors import UsageError
-from muscle.parts import from_yaml
 from muscle.types import Target
+from muscle.yaml_text import from_yaml
 
 
 def test_roots_are_relative_to_the_data_file_wherever_it_is_read_from(

@@ -20,7 +20,8 @@ from muscle.data.harmonize import (
     harmonized,
 )
 from muscle.errors import UsageError
-from muscle.parts import from_yaml, known
+from muscle.parts import known
+from muscle.yaml_text import from_yaml
 
 
 def body(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -9,7 +9,8 @@ import pytest
 from muscle.data.data_file import DataFile
 from muscle.data.page import data_file, fields, page, summary
 from muscle.data.source import Source
-from muscle.parts import from_yaml, known, member
+from muscle.parts import known, member
+from muscle.yaml_text import from_yaml
 
 
 def adapter(kind: str) -> type[Source]:

@@ -14,7 +14,7 @@ import pytest
 from muscle.data.data_file import DataFile
 from muscle.data.split_file import make
 from muscle.datasets.kermany import Kermany
-from muscle.parts import to_yaml
+from muscle.yaml_text import to_yaml
 
 
 def data(root: Path, n: int, **fields: object) -> Path:

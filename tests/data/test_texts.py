@@ -1,4 +1,4 @@
-"""JSON, XML, tables and YAML made to grow. Oracle: the sizes that the same text has by hand."""
+"""JSON, XML, tables and recipes made to grow. Oracle: the sizes that the same text has by hand."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from muscle.data.tables import read_table
 from muscle.data.texts import read_json, read_text, read_xml
 from muscle.datasets.dentex import Dentex
 from muscle.errors import UsageError, UserError
-from muscle.parts import MAX_YAML, from_yaml
 from muscle.recipe import Recipe
+from muscle.yaml_text import from_yaml
 
 LAUGHS = '<!DOCTYPE a [<!ENTITY a "ha">' + "".join(
     f'<!ENTITY {chr(98 + i)} "{f"&{chr(97 + i)};" * 10}">' for i in range(9)
@@ -59,22 +59,6 @@ def test_recipes_nested_by_the_hundred(depth: int) -> None:
         except RecursionError:
             data = from_yaml(text)
         Recipe.parse(data)
-
-
-@pytest.mark.parametrize("value", ["2001-13-45", "9" * 5000, "!!int x", "!!bool x", "!!float x", "!!timestamp x",
-                                   "!!python/object/apply:os.mkdir [marker]", "!!python/name:os.system"])  # fmt: skip
-def test_yaml_that_promises_what_it_is_not(
-    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError):
-        from_yaml(f"a: {value}")
-    assert not list(tmp_path.iterdir())
-
-
-def test_yaml_longer_than_anybody_writes() -> None:
-    with pytest.raises(UsageError, match="characters of YAML"):
-        from_yaml("# " + "x" * MAX_YAML)
 
 
 def test_what_is_too_long_or_no_file_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,9 @@ from muscle.data.decode import Decode, decode, decode_mask, image_size
 from muscle.data.source import Source
 from muscle.data.split_file import make
 from muscle.data.splits import PatientSplit
-from muscle.parts import from_yaml, known, member
+from muscle.parts import known, member
 from muscle.types import BoxList, Labels, MaskFiles, MaskRuns, Points, Sample, Target, Value
+from muscle.yaml_text import from_yaml
 
 KINDS = known(Source)
 

@@ -198,7 +198,9 @@ def _document(original: Original, folder: Path, rng: np.random.Generator) -> tup
 
 def make(folder: Path, real: Path | None, of: str) -> None:
     """The sound files of a campaign ``of`` films and their annotations, of documents, or of all."""
-    from fuzz_documents import make_documents  # torch comes with it, which a worker that decodes does not import
+    from fuzz_documents import (
+        make_documents,  # torch comes with it, which a worker that decodes does not import
+    )
 
     made = make_originals(folder, real) if of != "documents" else []
     list_originals(folder, made + (make_documents(folder) if of != "films" else []))

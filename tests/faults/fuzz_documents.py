@@ -31,7 +31,6 @@ from muscle.data.levels import WORDS
 from muscle.data.splits import Listed
 from muscle.external import _model
 from muscle.inventory import inventory
-from muscle.parts import from_yaml, to_yaml
 from muscle.predictions import Predictions
 from muscle.recipe import Recipe
 from muscle.recipes import RECIPES, recipe
@@ -43,6 +42,7 @@ from muscle.starts import load_recipe, of_run
 from muscle.statistics.intervals import intervals
 from muscle.types import Target
 from muscle.weights import load_backbone
+from muscle.yaml_text import from_yaml, to_yaml
 
 KEY = "0123456789abcdef" * 4
 LEVELS = {name: [0.1, 0.2, 0.3] for name in WORDS}
@@ -68,7 +68,10 @@ def make_documents(folder: Path) -> list[Original]:
         root / "recipe" / "short.yaml",
         "name: mine\nstages: []\nfinetune: {tasks: [{kind: classification}]}\n",
     )
-    films = "sources:\n  a: {kind: kermany, root: films}\n  b:\n    kind: table\n    root: films\n    file: a.csv\n    label: finding\n"
+    films = (
+        "sources:\n  a: {kind: kermany, root: films}\n"
+        "  b:\n    kind: table\n    root: films\n    file: a.csv\n    label: finding\n"
+    )
     _write(
         root / "data file" / "data.yaml", f"{films}split: {{kind: patient, valid: 0.2, test: 0.2, seed: 3}}\n"
     )

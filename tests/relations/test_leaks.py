@@ -18,10 +18,10 @@ from muscle.data.held_out import TaskRows
 from muscle.data.splits import Split
 from muscle.errors import UserError
 from muscle.grid import prepare
-from muscle.parts import to_yaml
 from muscle.progress import Progress
 from muscle.results import Results
 from muscle.types import SplitName
+from muscle.yaml_text import to_yaml
 
 RECIPE = tiny.small("scratch").with_(size=(64, 64))
 

@@ -42,7 +42,8 @@ def list_kinds() -> None:
     from muscle.data.page import OWN, summary
     from muscle.data.source import Source
     from muscle.datasets._unverified import MARK, remark, unverified
-    from muscle.parts import from_yaml, known, member
+    from muscle.parts import known, member
+    from muscle.yaml_text import from_yaml
 
     rows = []
     for kind in known(Source):

@@ -12,8 +12,9 @@ from pydantic import field_validator
 from muscle.data.source import NAME, Source
 from muscle.data.splits import PatientSplit, Split
 from muscle.errors import UsageError, among
-from muscle.parts import Part, from_yaml, known
+from muscle.parts import Part, known
 from muscle.types import Sample, Target
+from muscle.yaml_text import from_yaml
 
 
 class DataFile(Part):

@@ -20,7 +20,7 @@ from muscle.data.links import check_links
 from muscle.data.mask_folders import films_beside
 from muscle.data.raw_img import is_raw_img
 from muscle.errors import UsageError, UserError
-from muscle.parts import to_yaml
+from muscle.yaml_text import to_yaml
 
 SHOWN = 20  # lines of what is set aside, in the printed table
 _ALONE = "masks alone"

@@ -12,8 +12,8 @@ from muscle.data.texts import read_text
 from muscle.datasets._boxes import Box, BoxSource
 from muscle.datasets._example import drawn, save
 from muscle.errors import UserError
-from muscle.parts import from_yaml
 from muscle.types import BoxList, Sample, Target
+from muscle.yaml_text import from_yaml
 
 MAX_LABELS = 1_000_000  # bytes of a label file, or of data.yaml
 
