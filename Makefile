@@ -23,8 +23,8 @@ $(READY): pyproject.toml requirements/dev.txt
 demo: $(READY)  ## phantoms, pre-training, baselines and the report at toy size
 	$(BIN)/muscle demo
 
-test: $(READY)  ## seconds a test; no real films
-	$(BIN)/python -m pytest -m "not slow and not real"
+test: $(READY)  ## seconds a test, as many at once as there are cores; no real films
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not real"
 
 test-all: $(READY)  ## everything; tests on real films only where MUSCLE_REAL_DATA is set
 	$(BIN)/python -m pytest

@@ -21,13 +21,13 @@ NAMES = [f"s/{i}" for i in range(6)]
 def cell(task: str, kind: str, **more: Any) -> dict[str, Any]:
     """What the table takes of a cell."""
     return {"recipe": "r", "title": "R", "backbone": "resnet18", "task": task, "kind": kind, "seed": 3,
-            "predictions": f"{task}.npz"} | more  # fmt: skip
+            "metrics": {}, "predictions": f"{task}.npz"} | more  # fmt: skip
 
 
 def rows(tmp_path: Path, p: Predictions, about: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of one cell."""
     p.save(tmp_path / about["predictions"])
-    (tmp_path / "results.json").write_text(json.dumps({"cells": [about]}))
+    (tmp_path / "results.json").write_text(json.dumps({"version": 1, "cells": [about]}))
     found: list[dict[str, Any]] = pq.read_table(write_cases(tmp_path)).to_pylist()
     return found
 
@@ -85,7 +85,7 @@ def test_findings_that_are_not_exclusive_have_a_threshold_each(tmp_path: Path) -
 def test_a_cell_whose_predictions_were_not_kept_has_no_rows(tmp_path: Path) -> None:
     about = cell("t", "labels")
     del about["predictions"]
-    (tmp_path / "results.json").write_text(json.dumps({"cells": [about]}))
+    (tmp_path / "results.json").write_text(json.dumps({"version": 1, "cells": [about]}))
     assert pq.read_table(write_cases(tmp_path)).num_rows == 0
 
 

@@ -147,7 +147,9 @@ def test_scores_of_other_films_are_neither_replaced_nor_beside(place: Path, tmp_
     assert len(again) == 1
 
 
-@pytest.mark.parametrize("text", ["{half", "[]", '{"recipe": {}}'])
+@pytest.mark.parametrize(
+    "text", ["{half", "[]", '{"recipe": {}}', '{"target": {"kind": "labels"}, "seed": "../x"}']
+)
 def test_a_model_that_says_nothing_of_itself(text: str, place: Path, tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     shutil.copy(model(place) / "stage.json", tmp_path / "m")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from muscle.errors import UserError
 from muscle.predictions import Predictions
@@ -87,6 +90,27 @@ def test_a_byte_that_the_disk_has_changed_is_no_other_number_and_no_traceback(tm
             assert Predictions.ids_in(file) is None  # so that the command of the run writes it again
             refused += 1
     assert refused > 100
+
+
+@pytest.mark.parametrize("name, change", [
+    ("output_xyxy", lambda a: a[:, :1]), ("output_xyxy", lambda a: a[None]), ("truth_label", lambda a: a.astype(float)),
+    ("output_score", lambda a: a[:1]), ("truth_count", lambda a: a - 1), ("pictures", lambda a: a.astype(np.int64)),
+    ("about", lambda a: np.array(str(a).replace("p1", "p1\", 3, \"p1"))),
+])  # fmt: skip
+def test_arrays_of_another_shape_or_type_are_no_predictions(
+    name: str, change: Callable[[NDArray[Any]], NDArray[Any]], tmp_path: Path
+) -> None:
+    """What another person may have put into the file; all else of it stays."""
+    two = (np.array([[0, 0, 5, 5], [1, 1, 2, 3]], np.float32), np.array([1, 2], np.int64))
+    said = (two[0], np.array([0.5, 0.6], np.float32), two[1])
+    labels(kind="boxes", truth=[two] * 3, output=[said] * 3).save(tmp_path / "x.npz")
+    with np.load(tmp_path / "x.npz") as file:
+        arrays = dict(file)
+    np.savez(tmp_path / "x.npz", **arrays)  # type: ignore[arg-type]
+    Predictions.load(tmp_path / "x.npz")
+    np.savez(tmp_path / "x.npz", **(arrays | {name: change(arrays[name])}))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"x\.npz: not a file of predictions"):
+        Predictions.load(tmp_path / "x.npz")
 
 
 def test_what_does_not_fit_together_is_refused() -> None:

@@ -15,8 +15,9 @@ from muscle import artefacts
 from muscle.metrics import score
 from muscle.metrics.boxes import IOUS, match
 from muscle.metrics.masks import FAR
-from muscle.paths import atomic_write, within
+from muscle.paths import atomic_write
 from muscle.predictions import Predictions
+from muscle.report.reading import load_results
 from muscle.seal import unsealed
 
 FILE = "cases.parquet"
@@ -44,21 +45,20 @@ def write_cases(out: Path) -> Path:
     schema's metadata name the results and their provenance.
 
     Raises:
-        UserError: predictions that are not there, or damaged.
+        UserError: results or predictions that are not there, or damaged.
     """
-    file = out / "results.json"
-    results = unsealed(file.read_bytes())
-    about = {"results": artefacts.identity(results), "provenance": results.get("provenance", {})}
+    results, given = load_results(out), unsealed((out / "results.json").read_bytes())
+    about = {"results": artefacts.identity(given), "provenance": results["provenance"]}
     schema = SCHEMA.with_metadata({"muscle": json.dumps(about)})
     whole = pa.BufferOutputStream()
     with pq.ParquetWriter(whole, schema, compression="zstd") as writer:
         for cell in results["cells"]:
             if not cell.get("predictions"):  # of a version that kept none
                 continue
-            rows = list(_rows(cell, Predictions.load(within(out, cell["predictions"], file))))
+            rows = list(_rows(cell, Predictions.load(out / cell["predictions"])))
             writer.write_table(pa.Table.from_pylist(rows, schema))
     atomic_write(out / FILE, whole.getvalue().to_pybytes())
-    artefacts.put(out, "cases", results, [out / FILE])
+    artefacts.put(out, "cases", given, [out / FILE])
     return out / FILE
 
 

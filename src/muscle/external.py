@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from muscle import paths
 from muscle.backbones import BackboneModule
@@ -17,7 +19,7 @@ from muscle.data.audit import compared, met
 from muscle.data.corpus import Corpus
 from muscle.data.data_file import DataFile
 from muscle.data.layouts import how_to_label
-from muscle.data.levels import grey_levels, unlike
+from muscle.data.levels import Levels, grey_levels, unlike
 from muscle.data.rows import Rows
 from muscle.data.seen import read_seen, write_seen
 from muscle.errors import UserError
@@ -37,8 +39,22 @@ from muscle.types import Target
 
 FILE = "model.json"  # beside a fine-tuned checkpoint
 KEY = re.compile("[0-9a-f]{64}")  # of a checkpoint, whose folder has the first 16 for a name
-KEPT = ("recipe", "grey_levels", "target", "train_images", "title", "task", "seed", "threshold",
-        "temperature")  # fmt: skip
+
+
+class _Kept(BaseModel):
+    """What ``FILE`` says of a model; see ``take_home``, which writes it."""
+
+    model_config = ConfigDict(strict=True)
+
+    recipe: dict[str, Any]
+    target: Target
+    grey_levels: Levels
+    train_images: int
+    title: str
+    task: str
+    seed: int  # becomes part of a file's name
+    threshold: dict[str, Any] | None
+    temperature: float | None
 
 
 def take_home(checkpoint: Checkpoint, pipeline: Pipeline, cell: Mapping[str, Any]) -> None:
@@ -99,8 +115,7 @@ def validate(
     """
     checkpoint = _home(checkpoint)
     made, about = _model(checkpoint)
-    recipe = Recipe.parse(about["recipe"])
-    trained = Target(**{**about["target"], "classes": tuple(about["target"]["classes"])})
+    recipe, trained = Recipe.parse(about.recipe), about.target
     machine.settle()
     corpus = Corpus.prepare(file, recipe.size, recipe.decode, recipe.fit, store, machine.workers, progress)
     target = _target(corpus, task.rpartition(":")[2] or trained.name, trained)
@@ -110,7 +125,7 @@ def validate(
         raise UserError(
             f"target {target.name}: no film is left that knows it; give films with it, or exclude fewer of them"
         )
-    if other := unlike(rows, recipe.normalization, about["grey_levels"]):
+    if other := unlike(rows, recipe.normalization, about.grey_levels):
         progress.message(f"warning: {other}")
     seen = read_seen(checkpoint)
     leaks = met(rows, seen)
@@ -119,9 +134,9 @@ def validate(
             f"{len(leaks)} of {len(rows)} films are no external ones, the model has seen them: {leaks[0]}; leave them "
             "out (exclude: FILE in the data file), or allow it there (allow_leaks: true), which the results will state"
         )
-    results = Results(out, f"External validation of {about['title']}", file.synthetic, machine)
+    results = Results(out, f"External validation of {about.title}", file.synthetic, machine)
     _refuse_others(results, corpus)
-    model, module = _load(made, recipe, trained, int(about["train_images"]))
+    model, module = _load(made, recipe, trained, about.train_images)
     predictions = predict_together(model, module, rows, target, recipe.normalization, machine)
     predictions = described(predictions, corpus, rows, recipe.decode)
     facts = results.head["provenance"]
@@ -130,21 +145,21 @@ def validate(
     facts |= {"grey levels": other} if other else {}
     if leaks:
         facts["leaks allowed"] = f"the model has seen {len(leaks)} of these films, so scores flatter"
-    name = f"predictions/{recipe.name}-{recipe.backbone.architecture}-{target.name}-{about['seed']}.npz"
-    made_by = {"recipe": recipe.name, "backbone": recipe.backbone.architecture, "seed": about["seed"],
+    name = f"predictions/{recipe.name}-{recipe.backbone.architecture}-{target.name}-{about.seed}.npz"
+    made_by = {"recipe": recipe.name, "backbone": recipe.backbone.architecture, "seed": about.seed,
                "data": corpus.digest, "key": made.about["key"], "commit": facts["commit"]}  # fmt: skip
     sha256 = predictions.save(results.out / name, made_by)
     results.put_file(f"{recipe.name}.yaml", recipe.yaml())
     results.put_sources(corpus, tested=True)
     results.put_cell({
-        "recipe": recipe.name, "title": about["title"], "backbone": recipe.backbone.architecture, "task": target.name,
-        "kind": target.kind, "classes": list(target.classes), "seed": about["seed"], "external": True,
-        **scored(predictions, {k: about[k] for k in ("threshold", "temperature")}),
+        "recipe": recipe.name, "title": about.title, "backbone": recipe.backbone.architecture, "task": target.name,
+        "kind": target.kind, "classes": list(target.classes), "seed": about.seed, "external": True,
+        **scored(predictions, {"threshold": about.threshold, "temperature": about.temperature}),
         "predictions": name, "predictions_sha256": sha256, "minutes": made.about["minutes"],
         "data": corpus.digest, "key": made.about["key"], "test": rows.digest(target), "intervals": describe(),
-        "settings": digest(about["recipe"]),
+        "settings": digest(about.recipe),
         "commit": results.head["provenance"]["commit"], "threads": results.head["provenance"]["threads"],
-        "train_images": about["train_images"], "valid": made.about["best"]["valid"],
+        "train_images": about.train_images, "valid": made.about["best"]["valid"],
         "best_epoch": made.about["best"]["turn"] + 1,
         "backbone_rate": made.about["stage"]["optimizer"]["backbone_rate"],
     })  # fmt: skip
@@ -189,26 +204,24 @@ def _home(folder: Path) -> Path:
     return next(iter(cells))
 
 
-def _model(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
+def _model(folder: Path) -> tuple[Checkpoint, _Kept]:
     if not (folder / FILE).is_file() or not (folder / "stage.json").is_file():
         raise UserError(
             f"{folder}: no fine-tuned model; give the folder of a run, or one of checkpoints/ that holds {FILE} "
             "(`muscle ls` names them; muscle compare --keep-weights keeps those of every seed)"
         )
     try:
-        about = unsealed((folder / FILE).read_bytes())
+        about = _Kept.model_validate_json(json.dumps(unsealed((folder / FILE).read_bytes())))
         key = unsealed((folder / "stage.json").read_bytes())["key"]
-        lacking = [name for name in KEPT if name not in about]
-        if not KEY.fullmatch(key):
-            lacking.append("key")
-        if type(about.get("seed")) is not int:  # it becomes part of a file's name
-            lacking.append("seed")
+        wrong = "" if KEY.fullmatch(key) else "key"
+    except ValidationError as error:
+        wrong = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors())
     except (ValueError, KeyError, TypeError) as error:
-        lacking = [f"damaged: {error}"]
-    if lacking:
+        wrong = f"damaged: {error}"
+    if wrong:
         raise UserError(
-            f"{folder}: {FILE} or stage.json is not as it was written ({', '.join(lacking)}); remove the folder and "
-            "give the command of the run again"
+            f"{folder}: {FILE} or stage.json is not as it was written ({wrong}); remove the folder and give the "
+            "command of the run again"
         )
     made = Checkpoint.find(folder.absolute().parent, key)
     if made is None:

@@ -10,10 +10,11 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from muscle.array_files import opened_npz
 from muscle.errors import UserError
@@ -191,14 +192,17 @@ class Predictions:
         """
         try:
             with opened_npz(path) as file:
-                about = json.loads(str(file["about"][()]))
-                about.pop("version")
-                boxes = about["kind"] == "boxes"
-                truth = _unflat(file, "truth", ("xyxy", "label")) if boxes else file["truth"]
-                output = _unflat(file, "output", ("xyxy", "score", "label")) if boxes else file["output"]
-                about["classes"] = tuple(about["classes"])
-                spacing = file["spacing"] if "spacing" in file else _no_spacing()
-                return cls(**about, truth=truth, output=output, pictures=file["pictures"], spacing=spacing)
+                about = _About.model_validate_json(str(file["about"][()]))
+                if about.kind == "boxes":
+                    truth: Any = _unflat(file, "truth", ("xyxy", "label"))
+                    output: Any = _unflat(file, "output", ("xyxy", "score", "label"))
+                else:
+                    dtype, axes = _ARRAYS[about.kind]
+                    truth, output = (_typed(file, name, dtype, axes) for name in ("truth", "output"))
+                spacing = _typed(file, "spacing", np.float32, 2) if "spacing" in file else _no_spacing()
+                pictures = _typed(file, "pictures", np.uint8, 3)
+                said = about.model_dump(exclude={"version"})
+                return cls(**said, truth=truth, output=output, pictures=pictures, spacing=spacing)
         except FileNotFoundError:
             raise UserError(
                 f"{path}: no such file of predictions; the command of the run writes it again"
@@ -224,6 +228,25 @@ class Predictions:
             return None
 
 
+class _About(BaseModel):
+    """What a file says of itself in words."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    version: Literal[1]
+    task: str
+    kind: TargetKind
+    classes: tuple[str, ...]
+    exclusive: bool
+    ids: list[str]
+    patients: list[str]
+    columns: dict[str, list[str]]
+
+
+# Type and number of axes of truth and output.
+_ARRAYS: dict[str, tuple[type[Any], int]] = {
+    "labels": (np.float32, 2), "value": (np.float32, 2), "mask": (np.uint8, 3),
+}  # fmt: skip
 _SHAPE: dict[str, tuple[type[Any], tuple[int, ...]]] = {
     "xyxy": (np.float32, (-1, 4)), "score": (np.float32, (-1,)), "label": (np.int64, (-1,))
 }  # fmt: skip
@@ -240,7 +263,20 @@ def _flat(name: str, rows: BoxTruth | BoxOutput, columns: tuple[str, ...]) -> di
 
 
 def _unflat(file: Any, name: str, columns: tuple[str, ...]) -> Any:
-    ends = np.cumsum(file[f"{name}_count"])[:-1]
-    if len(file[f"{name}_count"]) == 0:
-        return []
-    return list(zip(*(np.split(file[f"{name}_{column}"], ends) for column in columns), strict=True))
+    counts = _typed(file, f"{name}_count", np.int64, 1)
+    whole = []
+    for column in columns:
+        dtype, shape = _SHAPE[column]
+        found = _typed(file, f"{name}_{column}", dtype, len(shape))
+        if found.shape[1:] != shape[1:] or len(found) != counts.sum() or (counts < 0).any():
+            raise ValueError(f"{name}_{column}: {found.shape} for {counts.sum()} boxes")
+        whole.append(found)
+    ends = np.cumsum(counts)[:-1]
+    return list(zip(*(np.split(found, ends) for found in whole), strict=True)) if len(counts) else []
+
+
+def _typed(file: Any, name: str, dtype: type[Any], axes: int) -> NDArray[Any]:
+    found: NDArray[Any] = file[name]
+    if found.dtype != dtype or found.ndim != axes:
+        raise ValueError(f"{name}: {found.dtype} with {found.ndim} axes, not {np.dtype(dtype)} with {axes}")
+    return found

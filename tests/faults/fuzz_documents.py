@@ -40,7 +40,6 @@ from muscle.report.reading import load_results, read_embedding
 from muscle.seal import sealed
 from muscle.starts import load_recipe, of_run
 from muscle.statistics.intervals import intervals
-from muscle.types import Target
 from muscle.weights import load_backbone
 from muscle.yaml_text import from_yaml, to_yaml
 
@@ -171,8 +170,7 @@ def _checkpoint(path: Path) -> None:
     if (made := Checkpoint.find(folder.parent, KEY)) is not None:
         made.backbone_state(), made.head_state("pneumonia"), made.sha256
     _, about = _model(folder)
-    Recipe.parse(about["recipe"])
-    Target(**{**about["target"], "classes": tuple(about["target"]["classes"])})
+    Recipe.parse(about.recipe)
 
 
 def _run(path: Path) -> None:

@@ -11,6 +11,8 @@ from muscle.errors import UserError
 from muscle.report.page import check, report
 from muscle.report.reading import NEEDED, load_results
 
+CELL = '{"recipe": "a", "title": %s, "task": "t", "kind": "labels", "seed": 0, "metrics": {}}'
+
 
 @pytest.mark.parametrize(
     ("text", "reason"),
@@ -20,6 +22,7 @@ from muscle.report.reading import NEEDED, load_results
         ("[]", "not a JSON object"),
         ('{"version": 9}', "not results of version 1"),
         ('{"version": 1, "cells": [{"recipe": "a"}]}', "cells entry 1 lacks task, kind, seed, metrics"),
+        (f'{{"version": 1, "cells": [{CELL % 7}]}}', "cells entry 1: title is no str"),
         ('{"version": 1, "cells": null}', "cells is no list of entries"),
         ('{"version": 1, "sources": {"a": 1}}', "sources is no list of entries"),
         ('{"version": 1, "stages": ["a"]}', "stages is no list of entries"),
@@ -55,7 +58,7 @@ def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
 
 def test_what_earlier_versions_left_out_is_empty(tmp_path: Path) -> None:
     cell = {"recipe": "a", "task": "t", "kind": "labels", "seed": 0, "metrics": {}}
-    probe = dict.fromkeys(NEEDED["probes"], "p")
+    probe = dict.fromkeys(NEEDED["probes"], "p") | {"metrics": {}}
     (tmp_path / "results.json").write_text(json.dumps({"version": 1, "cells": [cell], "probes": [probe]}))
     found = load_results(tmp_path)
     assert found["cells"] == [cell | {"backbone": "", "classes": [], "title": "a"}]

@@ -24,6 +24,12 @@ NEEDED = {
     "probes": ("start", "backbone", "task", "probe", "share", "draw", "patients", "metrics"),
     "embeddings": ("start", "backbone", "file", "n"), "missing": ("task", "status"),
 }  # fmt: skip
+# What these fields are wherever an entry has them; null, where nothing is known.
+TYPES = {
+    **dict.fromkeys(("recipe", "title", "backbone", "task", "kind", "name", "start", "probe", "status", "key",
+                     "predictions", "predictions_valid", "log", "file"), str),
+    "seed": int, "classes": list, "metrics": dict, "threshold": dict, "tasks": list, "turns": list,
+}  # fmt: skip
 FILES = {"cells": ("predictions", "predictions_valid"), "stages": ("log",), "probes": ("predictions",),
          "embeddings": ("file",)}  # fmt: skip
 AGAIN = (
@@ -84,6 +90,9 @@ def fault_of(results: Any, needed: Mapping[str, tuple[str, ...]]) -> str:
         for i, entry in enumerate(entries, 1):
             if lacking := [key for key in keys if key not in entry]:
                 return f"{part} entry {i} lacks {', '.join(lacking)}"
+            for key, what in TYPES.items():
+                if entry.get(key) is not None and not isinstance(entry[key], what):
+                    return f"{part} entry {i}: {key} is no {what.__name__}"
     return ""
 
 
