@@ -211,8 +211,8 @@ def _model(folder: Path) -> tuple[Checkpoint, _Kept]:
             "(`muscle ls` names them; muscle compare --keep-weights keeps those of every seed)"
         )
     try:
-        about = _Kept.model_validate_json(json.dumps(unsealed((folder / FILE).read_bytes())))
         key = unsealed((folder / "stage.json").read_bytes())["key"]
+        about = _Kept.model_validate_json(json.dumps(unsealed((folder / FILE).read_bytes())))
         wrong = "" if KEY.fullmatch(key) else "key"
     except ValidationError as error:
         wrong = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors())

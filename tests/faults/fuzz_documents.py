@@ -96,6 +96,7 @@ def make_documents(folder: Path) -> list[Original]:
     return made
 
 
+DRAWN = 8  # of so many documents one is drawn, which takes seconds
 BESIDE = ("report.html",)
 
 
@@ -160,7 +161,7 @@ def _of_results(path: Path) -> None:
     load_results(out)
     inventory(out.parent, out)
     write_cases(out)
-    if path.stat().st_size % 16 == 0:  # it draws for seconds
+    if path.stat().st_size % DRAWN == 0:
         report(out)
 
 
@@ -179,7 +180,9 @@ def _run(path: Path) -> None:
 
 
 def _log(path: Path) -> None:
-    training_curves(read_log(path), "log")
+    rows = read_log(path)
+    if path.stat().st_size % DRAWN == 0:
+        training_curves(rows, "log")
 
 
 READERS: dict[str, Callable[[Path], Any]] = {
