@@ -16,6 +16,12 @@ def test_numbers_in_yaml_are_finite(text: str) -> None:
         from_yaml(f"width: {text}", "my.yaml")
 
 
+@pytest.mark.parametrize("text", ['a: "x\\0y"', '- ["\\0"]', '"\\0": 1'])
+def test_text_without_nul(text: str) -> None:
+    with pytest.raises(UsageError, match=r"my\.yaml: given .*x00.*; allowed: text without NUL"):
+        from_yaml(text, "my.yaml")
+
+
 @pytest.mark.parametrize("word", ["on", "off", "yes", "no", "y", "n", "On", "NO"])
 def test_words_that_yaml_1_1_takes_for_truth_values_stay_words(word: str) -> None:
     assert from_yaml(f"{word}: {word}") == {word: word}

@@ -42,7 +42,8 @@ def from_yaml(text: str, name: str = "YAML") -> Any:
 
     Raises:
         UsageError: not YAML, a key given twice, an alias (a few lines of them can stand for any amount of data),
-            a number that is not finite, or more than ``MAX_YAML`` characters; with the line.
+            a number that is not finite, a NUL character (which no path may hold), or more than ``MAX_YAML``
+            characters; with the line.
     """
     if len(text) > MAX_YAML:
         raise UsageError(f"{name}: {len(text):,} characters of YAML; allowed: at most {MAX_YAML:,}")
@@ -56,7 +57,7 @@ def from_yaml(text: str, name: str = "YAML") -> Any:
                 where = f"{name} line {token.start_mark.line + 1}"
                 raise UsageError(f"{where}: anchors and aliases (&, *) are not allowed; write the value out")
         data = _yaml().load(text)
-        _check_finite(data, name)
+        _check_values(data, name)
     except RecursionError:
         raise UsageError(f"{name}: {TOO_DEEP}") from None
     except YAMLError as error:
@@ -69,11 +70,15 @@ def from_yaml(text: str, name: str = "YAML") -> Any:
     return data
 
 
-def _check_finite(data: Any, name: str) -> None:
+def _check_values(data: Any, name: str) -> None:
     if isinstance(data, float) and not math.isfinite(data):
         raise UsageError(f"{name}: given {data}; allowed: finite numbers")
-    for value in data.values() if isinstance(data, dict) else data if isinstance(data, list) else ():
-        _check_finite(value, name)
+    if isinstance(data, str) and "\0" in data:
+        raise UsageError(f"{name}: given {data!r}; allowed: text without NUL characters")
+    for value in (
+        (*data, *data.values()) if isinstance(data, dict) else data if isinstance(data, list) else ()
+    ):
+        _check_values(value, name)
 
 
 def to_yaml(data: Any) -> str:
