@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -67,9 +68,10 @@ def test_damage_is_told_in_one_line(harm: str, tmp_path: Path) -> None:
         change = {
             "format": {"format": 99},
             "other key": {"key": KEY[:16] + "0" * 48},  # of which only the first digits name the folder
-            "elsewhere": {"files": made.about["files"] | {"../x": "0"}},
+            "elsewhere": {"files": made.about["files"] | {"../x": hashlib.sha256(b"x").hexdigest()}},
             "no files": {"files": {}},
         }
+        (tmp_path / "x").write_bytes(b"x")  # what is named elsewhere is there
         manifest = made.folder / "stage.json"
         manifest.write_text(sealed(unsealed(manifest.read_text()) | change[harm]))
     with pytest.raises(UserError, match=rf"{made.folder}.*remove") as told:

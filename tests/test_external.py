@@ -7,12 +7,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny
 
 from muscle import grid
 from muscle.data.data_file import DataFile
+from muscle.data.rows import all_rows
+from muscle.data.seen import read_seen, write_seen
 from muscle.data.splits import AllTrain
+from muscle.data.store import Store
 from muscle.datasets.folder import Folder
 from muscle.datasets.table import Table
 from muscle.errors import UserError
@@ -158,6 +162,26 @@ def test_a_model_that_says_nothing_of_itself(text: str, place: Path, tmp_path: P
         UserError, match="model.json or stage.json is not as it was written .*; remove the folder"
     ):
         validate(tmp_path / "m", elsewhere(place), tmp_path / "v", place / "stores", tiny.MACHINE)
+
+
+@pytest.mark.parametrize("harm", ["gone", "emptied", "cut", "a film less"])
+def test_a_model_whose_films_are_not_known_is_refused(harm: str, place: Path, tmp_path: Path) -> None:
+    """Else films that it has learned from would be scored as if it had not."""
+    shutil.copytree(place / "checkpoints", tmp_path / "checkpoints")
+    films = tmp_path / "checkpoints" / model(place).name / "pool.txt"
+    whole = films.read_bytes()
+    if harm == "gone":
+        films.unlink()
+    elif harm == "a film less":  # under a checksum that is right
+        rows = all_rows([Store.open(next((place / "stores").glob("chest-*")))])
+        write_seen(films.parent, rows.take(np.arange(1)), read_seen(films.parent)[2:])
+    else:
+        films.write_bytes(whole[:0] if harm == "emptied" else whole[:40])
+    with pytest.raises(
+        UserError, match=r"pool\.txt: missing or changed since .*films the model has seen is not known"
+    ):
+        validate(films.parent, chests(place / "tiny"), tmp_path / "v", place / "stores", tiny.MACHINE)
+    assert not (tmp_path / "v").exists()
 
 
 def test_a_folder_that_is_no_model(place: Path, tmp_path: Path) -> None:

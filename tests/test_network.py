@@ -30,6 +30,9 @@ for name, call in {
     "datagram": lambda: datagram.sendto(b"x", ("198.51.100.8", 53)),
     "name": lambda: socket.getaddrinfo("films.invalid", 443),
     "old": lambda: socket.gethostbyname("old.invalid"),
+    "address": lambda: socket.gethostbyaddr("198.51.100.9"),
+    "back": lambda: socket.getnameinfo(("198.51.100.10", 53), 0),
+    "message": lambda: datagram.sendmsg([b"x"], [], 0, ("198.51.100.11", 53)),
     "web": lambda: urllib.request.urlopen("http://web.invalid/x"),
     "six": lambda: socket.socket(socket.AF_INET6).connect(("2001:db8::1", 80)),
 }.items():
@@ -61,8 +64,11 @@ def tried(port: int, said: str) -> list[str]:
 
 
 def test_offline_nothing_but_this_machine_is_reached(port: int) -> None:
-    refused = {"connect": "198.51.100.7", "datagram": "198.51.100.8", "name": "films.invalid", "old": "old.invalid",
-               "web": "web.invalid", "six": "2001:db8::1"}  # fmt: skip
+    refused = {
+        "connect": "198.51.100.7", "datagram": "198.51.100.8", "name": "films.invalid", "old": "old.invalid",
+        "address": "198.51.100.9", "back": "198.51.100.10", "message": "198.51.100.11", "web": "web.invalid",
+        "six": "2001:db8::1",
+    }  # fmt: skip
     assert tried(port, "1") == ["1", *(f"{name} refused {host}" for name, host in refused.items())]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny
 from filelock import FileLock
@@ -19,7 +20,7 @@ from filelock import FileLock
 from muscle import results as module
 from muscle.data.audit import Pair
 from muscle.data.corpus import Corpus
-from muscle.data.seen import write_seen
+from muscle.data.seen import Seen, write_seen
 from muscle.errors import UserError
 from muscle.evaluate import run_cell
 from muscle.grid import run_pipelines
@@ -78,8 +79,8 @@ def test_a_start_that_saw_the_test_films_is_told_on(corpus: Corpus, tmp_path: Pa
 
 def test_a_start_that_saw_another_film_of_a_tested_person_is_refused(corpus: Corpus, tmp_path: Path) -> None:
     test = corpus.tasks["pneumonia"].test
-    lines = [f"{i:064x}\t{patient}\telsewhere/{i}.png\n" for i, patient in enumerate(test.patients[:1])]
-    (tmp_path / "pool.txt").write_text("".join(lines))
+    films = [Seen(f"{i:064x}", who, f"elsewhere/{i}.png") for i, who in enumerate(test.patients[:1])]
+    write_seen(tmp_path, test.take(np.zeros(0, np.int64)), films)
     weights = tmp_path / "backbone.safetensors"
     weights.write_bytes(b"weights")
     method = tiny.small("scratch").with_(name="mine", init=Weights(file=str(weights)))

@@ -28,6 +28,11 @@ def test_without_a_seal_it_is_taken_as_it_is() -> None:
     assert unsealed(json.dumps(DATA)) == DATA
 
 
+def test_a_seal_that_is_null_is_no_seal_that_was_left_out() -> None:
+    with pytest.raises(ValueError, match="changed since it was written"):
+        unsealed(json.dumps(DATA | {"seal": None}))
+
+
 def test_every_single_change_is_seen_or_changes_nothing() -> None:
     whole = sealed(DATA).encode()
     seen = 0

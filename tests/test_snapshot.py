@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,10 +108,19 @@ def test_what_is_read_back_otherwise_replaces_nothing(
     assert made.load() == {"turn": 2}
 
 
-def test_a_snapshot_of_another_format_is_refused_not_taken_for_damaged(tmp_path: Path) -> None:
+def test_of_another_format_the_one_before_is_taken(tmp_path: Path) -> None:
+    """Whether that is a flipped bit, or another version wrote it, cannot be told: neither loses what is whole."""
     made = _two(tmp_path)
-    made.file.write_bytes(made.file.read_bytes().replace(b"snapshot 2 ", b"snapshot 9 ", 1))
-    with pytest.raises(UserError, match="a snapshot of format 9, this version reads 2"):
+    foreign = made.file.read_bytes().replace(b"snapshot 2 ", b"snapshot 3 ", 1)
+    made.file.write_bytes(foreign)
+    said: list[str] = []
+    assert made.load(said.append) == {"turn": 1}
+    assert re.search(r"snapshot\.pt: damaged, or of another version \(format 3, this one reads 2\)", said[0])
+    assert (made.folder / "snapshot.damaged.pt").read_bytes() == foreign
+    made.previous.write_bytes(foreign)
+    with pytest.raises(
+        UserError, match=r"snapshot\.previous\.pt: damaged, or of another .*the version that began it"
+    ):
         made.load()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import muscle
 from muscle import api, artefacts
 from muscle.data.data_file import DataFile
 from muscle.data.intact import STAMP
+from muscle.data.seen import POOL_FILE
 from muscle.datasets.kermany import Kermany
 from muscle.errors import UserError
 from muscle.predictions import Predictions
@@ -151,6 +152,79 @@ def test_a_file_that_is_gone_is_named_but_a_checkpoint_that_was_dropped_is_none(
     assert [(c.verdict, c.holds) for c in found] == [("not kept", None)]
 
 
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def blanked(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def bare(path: Path) -> None:
+    """Edited, and without its seal, so that nothing holds it."""
+    path.write_text(json.dumps(unsealed(path.read_bytes()) | {"minutes": 7, "made": {}}))
+
+
+def null(path: Path) -> None:
+    path.write_text(json.dumps(unsealed(path.read_bytes()) | {"name": "another", SEAL: None}))
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, emptied, blanked, bare, null])
+def test_files_that_are_gone_or_lost_their_seal_are_named(place: Path, harm: Callable[[Path], None]) -> None:
+    """Each alone, with all else as it was: those that name others, and the lists of films that weights have seen."""
+    names = {*NAMES_OTHERS, "model.json", *((POOL_FILE,) if harm not in (bare, null) else ())}
+    names -= {"results.json", "backbone.json"} if harm == Path.unlink else set()  # without them it is no run
+    files = [p for p in on_disk(place) if p.name in names and p.parent.name not in ("probed", "elsewhere")]
+    assert {p.name for p in files} == names
+    for path in files:
+        whole = path.read_bytes()
+        harm(path)
+        try:
+            found = bad(place)
+        finally:
+            path.write_bytes(whole)
+        assert any(path.name in f"{named} {verdict}" for named, verdict in found.items()), (path, found)
+    assert bad(place) == {}
+
+
+def test_what_belongs_to_other_results_is_named(kept: Path) -> None:
+    """A table that no report made; a store, a model and a fine-tuning that was tried, which the results do not know."""
+    out = kept / "runs" / "a"
+    stray = out / "tables" / "mine.csv"
+    stray.write_text("a,b\n")
+    assert bad(kept, ("a",)) == {stray: "no table of the report"}
+    stray.unlink()
+    data = unsealed((out / "results.json").read_bytes())
+    (cell, *_), (source, *_) = data["cells"], data["sources"]
+    change(out / "results.json", sources=[source | {"digest": "0" * 64}])
+    store = Path(source["store"])
+    assert bad(kept, ("a",))[store / "manifest.json"].startswith("another store: its digest is ")
+    change(out / "results.json", sources=data["sources"])
+    chosen = kept / "runs" / "checkpoints" / cell["key"][:16]
+    other = chosen.with_name("f" * 16)
+    shutil.copytree(chosen, other)
+    change(other / "stage.json", key="f" * 64)
+    change(out / "results.json", cells=[cell | {"tried": [cell["key"], "f" * 64]}, *data["cells"][1:]])
+    before = set(bad(kept, ("a",)))
+    flip(other / "log.jsonl")
+    assert set(bad(kept, ("a",))) - before == {other / "log.jsonl"}
+    shutil.rmtree(other)
+    model = chosen / "model.json"
+    target = unsealed(model.read_bytes())["target"]
+    change(model, target=target | {"classes": target["classes"][::-1]})
+    assert bad(kept, ("a",))[model].startswith("not that of the run: classes")
+
+
+def test_predictions_of_another_task_are_not_those_of_a_probe(kept: Path) -> None:
+    file = kept / "runs" / "probed" / "results.json"
+    (first, *rest) = unsealed(file.read_bytes())["probes"]
+    for name, value in (("task", "another"), ("classes", ["a", "b"])):
+        if name in first:
+            change(file, probes=[first | {name: value}, *rest])
+            verdict = bad(kept, ("probed",))[file.parent / first["predictions"]]
+            assert verdict.startswith(f"not those of the predictions: {name}")
+
+
 def test_figures_that_were_changed_and_sealed_again_are_found(kept: Path) -> None:
     """Each is another figure of results.json, under a new seal that is right."""
     file = kept / "runs" / "a" / "results.json"
@@ -224,27 +298,17 @@ def test_a_changed_model_or_manifest_that_was_sealed_again_is_found(kept: Path) 
 
 
 def test_results_of_older_versions_have_no_hashes(kept: Path) -> None:
-    """Without seal, checksums and list of artefacts: nothing is wrong, and what cannot be told is said."""
+    """Files whose checksum nobody wrote down: nothing is wrong with them, and that it cannot be told is said."""
     out = kept / "runs" / "a"
     data = unsealed((out / "results.json").read_bytes())
-    data.pop("files")
     for entry in (*data["cells"], *data["stages"]):
         for name in [name for name in entry if name.endswith("_sha256")]:
             entry.pop(name)
-    (out / "results.json").write_text(muscle_json(data))
-    (out / artefacts.FILE).unlink()
+    (out / "results.json").write_text(sealed(data))
     found = muscle.verify(out)
-    assert {c.holds for c in found} == {True, None}
     untold = {c.file for c in found if c.verdict == "no hash (written by an older version)"}
-    assert {"results.json", "report.html", "cases.parquet"} < untold
-    assert {c.file for c in found if c.kind in ("predictions", "log")} < untold
-    (out / "results.json").write_text(muscle_json(data | {"files": {}}))  # of a version that seals
-    assert [c.verdict for c in muscle.verify(out)] == ["its seal is gone"]
-
-
-def muscle_json(data: dict[str, Any]) -> str:
-    """Without its seal."""
-    return sealed(data).replace(f'"{SEAL}"', '"nothing"')
+    assert untold == {c.file for c in found if c.kind in ("predictions", "log")}
+    assert not [c for c in found if c.kind in ("predictions", "log") and c.holds is False]
 
 
 def test_stores_that_moved_are_found_with_their_folder(place: Path) -> None:

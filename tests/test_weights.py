@@ -133,6 +133,17 @@ def test_no_file_no_tensors_and_code_in_a_pickle_are_refused(tmp_path: Path) -> 
         load_backbone(module, tmp_path / "code.pth")
 
 
+def test_views_that_claim_a_shape_over_one_number_are_no_weights(tmp_path: Path) -> None:
+    """They would fill a network with one number, or memory with anything."""
+    module = ResNet().build()
+    claimed = {
+        k: torch.zeros(1, dtype=v.dtype).expand(v.shape or (1,)) for k, v in module.net.state_dict().items()
+    }
+    torch.save(claimed, tmp_path / "views.pth")
+    with pytest.raises(UserError, match=r"\d+ missing, 0 of another shape"):
+        load_backbone(module, tmp_path / "views.pth")
+
+
 def test_imagenet_from_a_file_or_a_plain_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, module = ResNet(in_chans=3).build(), ResNet().build()
     torch.save(source.net.state_dict(), tmp_path / "i.pth")

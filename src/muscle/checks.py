@@ -17,6 +17,7 @@ from muscle.rescoring import difference
 from muscle.seal import is_sealed, unsealed
 
 OLD = "no hash (written by an older version)"
+UNSEALED = "its seal is gone"
 GONE = "not kept"
 
 
@@ -65,7 +66,7 @@ class Looked:
             data = unsealed(file.read_bytes())
         except (OSError, ValueError) as error:
             return {}, Check(kind, name, str(error), False)
-        return data, Check(kind, name) if is_sealed(file) else Check(kind, name, OLD, None)
+        return data, Check(kind, name) if is_sealed(file) else Check(kind, name, UNSEALED, False)
 
     def seen(self, name: str) -> Check:
         """A list of films that weights have seen, against the checksum in it."""
@@ -86,7 +87,7 @@ class Looked:
             said: of ``minutes``, ``sha256`` (of the backbone), ``valid``.
         """
         folder = self.folder(key)
-        if not (folder / "stage.json").is_file():
+        if not folder.is_dir():
             yield Check("checkpoint", str(folder), GONE, None)
             return
         about, check = self.sealed("checkpoint", f"{folder}/stage.json")
@@ -113,7 +114,7 @@ class Looked:
             yield self._store(path, source)
 
     def _store(self, path: Path, source: Mapping[str, Any]) -> Check:
-        if not (path / MANIFEST).is_file():
+        if not path.is_dir():
             return Check("store", str(path), f"{GONE}, or elsewhere: give --store", None)
 
         def read(done: int, total: int) -> None:
@@ -125,6 +126,8 @@ class Looked:
             check_manifest(opened)
         except UserError as error:
             return Check("store", str(path), str(error).removeprefix(f"{path}: "), False)
+        if not is_sealed(path / MANIFEST):
+            return Check("store", str(path), f"{MANIFEST}: {UNSEALED}", False)
         digest = source.get("digest", opened.digest)
         if opened.digest != digest:
             verdict = f"another store: its digest is {opened.digest[:12]}, the run had {digest[:12]}"

@@ -21,7 +21,7 @@ from muscle.data.data_file import DataFile
 from muscle.data.layouts import how_to_label
 from muscle.data.levels import Levels, grey_levels, unlike
 from muscle.data.rows import Rows
-from muscle.data.seen import read_seen, write_seen
+from muscle.data.seen import POOL_FILE, read_seen, write_seen
 from muscle.errors import UserError
 from muscle.evaluate import described, scored
 from muscle.machine import Machine
@@ -55,6 +55,7 @@ class _Kept(BaseModel):
     seed: int  # becomes part of a file's name
     threshold: dict[str, Any] | None
     temperature: float | None
+    seen_sha256: str  # of the list of films that it has seen
 
 
 def take_home(checkpoint: Checkpoint, pipeline: Pipeline, cell: Mapping[str, Any]) -> None:
@@ -75,6 +76,7 @@ def take_home(checkpoint: Checkpoint, pipeline: Pipeline, cell: Mapping[str, Any
         "recipe": recipe.dump(), "target": asdict(rows.target), "train_images": len(rows.train),
         "grey_levels": grey_levels(rows.train, recipe.normalization),
         **{k: cell[k] for k in ("title", "task", "seed", "threshold", "temperature")},
+        "seen_sha256": paths.sha256_file(checkpoint.folder / POOL_FILE),
     }  # fmt: skip
     paths.atomic_write(checkpoint.folder / FILE, sealed(about))
 
@@ -222,6 +224,12 @@ def _model(folder: Path) -> tuple[Checkpoint, _Kept]:
         raise UserError(
             f"{folder}: {FILE} or stage.json is not as it was written ({wrong}); remove the folder and give the "
             "command of the run again"
+        )
+    films = folder / POOL_FILE
+    if not films.is_file() or paths.sha256_file(films) != about.seen_sha256:
+        raise UserError(
+            f"{films}: missing or changed since it was written, so which films the model has seen is not known; remove "
+            "the folder and give the command of the run again"
         )
     made = Checkpoint.find(folder.absolute().parent, key)
     if made is None:

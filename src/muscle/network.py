@@ -14,7 +14,7 @@ from muscle.paths import offline
 
 # What Python tells of before it reaches out, and where among what it tells the address stands.
 _EVENTS = {"socket.connect": 1, "socket.sendto": 1, "socket.sendmsg": 1, "socket.getaddrinfo": 0,
-           "socket.gethostbyname": 0, "socket.gethostbyaddr": 0}  # fmt: skip
+           "socket.gethostbyname": 0, "socket.gethostbyaddr": 0, "socket.getnameinfo": 0}  # fmt: skip
 _HUBS = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")  # else they try, and try again, before they say so
 
 

@@ -18,7 +18,7 @@ def sealed(data: Mapping[str, Any]) -> str:
 
 
 def unsealed(text: str | bytes) -> dict[str, Any]:
-    """The object without its seal. One that has none, as older versions wrote it, is taken as it is.
+    """The object without its seal. One that has none, as a person writes it, is taken as it is.
 
     Raises:
         ValueError: no JSON object in UTF-8, or another content than the one that was sealed.
@@ -29,8 +29,7 @@ def unsealed(text: str | bytes) -> dict[str, Any]:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(data, dict):
         raise ValueError("not a JSON object")
-    seal = data.pop(SEAL, None)
-    if seal is not None and seal != _digest(data):
+    if SEAL in data and data.pop(SEAL) != _digest(data):
         raise ValueError("changed since it was written: its content is not that of its seal")
     return data
 

@@ -41,7 +41,7 @@ class Snapshot:
             say: is told which file is damaged.
 
         Raises:
-            UserError: no file that is there is whole, or one is of another version.
+            UserError: no file that is there is whole and of this version.
         """
         damaged = []
         for file in (self.file, self.previous):
@@ -59,7 +59,8 @@ class Snapshot:
             return found
         if damaged:
             raise UserError(
-                f"{'; '.join(damaged)}; no whole snapshot is left: remove {self.folder} to start this stage again"
+                f"{'; '.join(damaged)}; no whole snapshot is left: remove {self.folder} to start this stage again, or "
+                "finish it with the version that began it"
             )
         return None
 
@@ -106,7 +107,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         content = _content(file.read_bytes())
         found: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (UserError, _Damaged):
+    except _Damaged:
         raise
     except Exception as error:  # what an unpickler trips over in foreign bytes is not to be listed
         raise _Damaged(f"damaged ({(str(error).splitlines() or [type(error).__name__])[0]})") from None
@@ -119,16 +120,14 @@ def _content(whole: bytes) -> memoryview:
     words = head.removeprefix(_NAME).split()
     if not head.startswith(_NAME) or len(words) != 3:
         raise _Damaged("damaged (its first line is not that of a snapshot)")
-    if words[0] != b"%d" % FORMAT:
-        raise UserError(
-            f"a snapshot of format {words[0].decode(errors='replace')}, this version reads {FORMAT}: finish the stage "
-            "with the version that began it, or remove its .running folder to start it again"
-        )
     content = memoryview(whole)[len(head) + 1 :]
     if words[2] != b"%d" % len(content):
         raise _Damaged(f"damaged ({len(content)} bytes instead of {words[2].decode(errors='replace')})")
     if words[1] != blake3(content).hexdigest().encode():
         raise _Damaged("damaged (its checksum is another)")
+    if words[0] != b"%d" % FORMAT:
+        shown = words[0].decode(errors="replace")
+        raise _Damaged(f"damaged, or of another version (format {shown}, this one reads {FORMAT})")
     return content
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from muscle import artefacts, external
-from muscle.checks import OLD, Check, Looked
+from muscle.checks import Check, Looked
 from muscle.data.seen import POOL_FILE
 from muscle.errors import UserError
 from muscle.progress import SILENT, Progress
@@ -47,8 +47,6 @@ def _named(
 ) -> Iterator[Check]:
     """The sealed file, and if it is as it was written all that it names."""
     data, check = looked.sealed(kind, name)
-    if check.holds is None and "files" in data:  # versions that wrote this sealed it
-        check = Check(kind, name, "its seal is gone", False)
     if check.holds is not False and kind == "results" and (fault := fault_of(data, NEEDED)):
         check = Check(kind, name, fault, False)
     yield check
@@ -56,7 +54,7 @@ def _named(
         return
     try:
         yield from named(looked, data)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OSError) as error:
         yield Check(kind, name, f"not as muscle writes it ({type(error).__name__}: {error})", False)
 
 
@@ -134,15 +132,24 @@ def _forgetting(looked: Looked, stage: Data, told: list[Data]) -> Iterator[Check
 
 
 def _model(looked: Looked, cell: Data) -> Iterator[Check]:
-    """What ``muscle validate`` goes by."""
-    name = f"{looked.folder(cell.get('key') or '-')}/{external.FILE}"
-    if not Path(name).is_file():
+    """What ``muscle validate`` goes by: beside those fine-tuned models that were kept."""
+    folder = looked.folder(cell.get("key") or "-")
+    name, films = f"{folder}/{external.FILE}", folder / POOL_FILE
+    if not Path(name).is_file() and not films.is_file():
         return
     about, check = looked.sealed("model", name)
-    names = ("threshold", "temperature", *(() if cell.get("external") else ("title", "task", "seed")))
-    if about and (different := difference({k: about[k] for k in names if k in about}, cell)):
+    if not about:
+        yield check
+        return
+    said = {k: about[k] for k in ("threshold", "temperature", "train_images")} | {
+        k: about["target"][k] for k in ("kind", "classes", "exclusive")
+    }
+    if not cell.get("external"):  # which names the model and its target as it likes
+        said |= {k: about[k] for k in ("title", "task", "seed")}
+    if different := difference({k: said[k] for k in said if k in cell}, cell):
         check = Check("model", name, f"not that of the run: {different}", False)
     yield check
+    yield looked.file("films seen", str(films), about["seen_sha256"])
 
 
 def _made(looked: Looked, data: Data) -> Iterator[Check]:
@@ -150,10 +157,7 @@ def _made(looked: Looked, data: Data) -> Iterator[Check]:
     if not (looked.out / artefacts.FILE).is_file():
         for name in ("report.html", "cases.parquet"):
             if (looked.out / name).is_file():
-                if "files" in data:  # versions that wrote this wrote hashes too
-                    yield Check("report", name, f"{artefacts.FILE} is missing, with its hash", False)
-                else:
-                    yield Check("report", name, OLD, None)
+                yield Check("report", name, f"{artefacts.FILE} is missing, with its hash", False)
         return
     about, check = looked.sealed("report", artefacts.FILE)
     yield check

@@ -13,6 +13,8 @@ from PIL import Image
 from muscle.data.data_file import DataFile
 from muscle.data.decode import Decode, decode
 from muscle.data.page import page
+from muscle.data.rows import all_rows
+from muscle.data.seen import Seen, write_seen
 from muscle.data.source import Source
 from muscle.data.store import Store
 from muscle.datasets._unverified import unverified
@@ -215,15 +217,15 @@ def test_an_audit_tells_programs_and_people_the_same(tmp_path: Path) -> None:
     shown = command.muscle(*words).done()
     assert "test - train" in shown and "rule bytes" in shown and "13 films, 1 pairs, 1 of them" in shown
 
-    film = "0" * 64 + "\tsomebody\tweights/x.png\n"
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "pool.txt").write_text(film)
+    film = Seen("0" * 64, "somebody", "weights/x.png")
+    nobody = all_rows([Store.open(next((tmp_path / "s").glob("two-*")))]).take(np.zeros(0, np.int64))
+    write_seen(tmp_path / "run", nobody, [film])
     said = command.muscle(*words, "--from", tmp_path / "run").done()
     assert "tested films are compared with those of the weights" in said
     row = next(
         r for r in Store.open(next((tmp_path / "s").glob("two-*"))).index.to_pylist() if "copy" in r["id"]
     )
-    (tmp_path / "run" / "pool.txt").write_text(film + f"{row['image_hash']}\tx\tweights/y.png\n")
+    write_seen(tmp_path / "run", nobody, [film, Seen(row["image_hash"], "x", "weights/y.png")])
     ended = command.muscle(*words, "--from", tmp_path / "run")
     assert ended.code == 1 and "weights/y.png (weights), rule pixels" in ended.out
     command.muscle(*words, "--size", "12").refused(2)

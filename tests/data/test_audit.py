@@ -120,8 +120,6 @@ def test_weights_remember_pixels_and_persons(stores: tuple[Store, Store], tmp_pa
     assert (other.first, other.rule) == ("a/4.png", "patient")
     found = audit(a, seen=seen)
     assert "a/1.png" in found.to_leave_out()  # weights cannot forget: the tested film goes
-    (tmp_path / "pool.txt").write_text(b.image_hashes[1] + "\n")  # as it was written before
-    assert read_seen(tmp_path) == [Seen(b.image_hashes[1], "", "")]
     assert read_seen(tmp_path / "elsewhere" / "x") == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,25 @@ def test_links_within_and_the_root_as_a_link_are_nobodys_business(root: Path) ->
         assert (
             len(Folder(root=str(place)).read("s")[0]) == 3
         )  # of one folder with two names the films count once
+    check_links(root, "x", "y")
+
+
+def test_a_folder_that_can_be_entered_and_not_listed_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table may name what lies in it. As the system refuses anybody but root; one that lets nobody in is passed."""
+    (root / "a/x.png").symlink_to(root.parent / "secret/1.png")
+    scandir = os.scandir
+
+    def refused(folder: str) -> object:
+        if folder == str(root / "a"):
+            raise PermissionError(13, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(UserError, match=r"^x: .*root/a cannot be listed, so links in it .*chmod u\+r"):
+        check_links(root, "x", "y")
+    monkeypatch.setattr(os, "access", lambda *_: False)
     check_links(root, "x", "y")
 
 

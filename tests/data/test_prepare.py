@@ -306,6 +306,19 @@ def test_a_damaged_key_is_told_and_no_second_store_made(tmp_path: Path, given: C
     assert [p for p in (tmp_path / "s").glob("a-*") if p.is_dir()] == [made.path]
 
 
+def test_a_store_without_its_manifest_is_named_before_anything_is_decoded(
+    tmp_path: Path, given: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an interrupted copy or removal leaves it."""
+    made = make(given("a", films(3)), tmp_path / "s")
+    (made.path / "manifest.json").unlink()
+    monkeypatch.setattr("muscle.data.prepare.films_of", None)
+    with pytest.raises(
+        UserError, match=rf"{made.path}: lies where the store a is to be .* manifest\.json is missing"
+    ):
+        make(given("a", films(3)), tmp_path / "s")
+
+
 @pytest.mark.parametrize("manifest", ["[]", "null", '{"version": 3}', '{"version": 3, "size": [8, 12]}'])
 def test_a_leftover_folder_hinders_no_other_source(
     tmp_path: Path, given: Callable[..., Source], manifest: str

@@ -14,7 +14,7 @@ import pytest
 
 from muscle.data import tables, texts
 from muscle.data.tables import read_table
-from muscle.data.texts import read_json, read_text, read_xml
+from muscle.data.texts import MAX_XML, read_json, read_text, read_xml
 from muscle.datasets.dentex import Dentex
 from muscle.errors import UsageError, UserError
 from muscle.recipe import Recipe
@@ -47,6 +47,17 @@ def test_json_nested_by_the_thousand(tmp_path: Path, depth: int) -> None:
     (tmp_path / "x.json").write_text("[" * depth + "]" * depth)
     with pytest.raises(ValueError, match="nested"):
         read_json(tmp_path / "x.json")
+
+
+def test_xml_longer_than_the_annotation_of_a_film(tmp_path: Path) -> None:
+    """A character less is read."""
+    for length in (MAX_XML, MAX_XML + 1):
+        (tmp_path / "x.xml").write_text("<a>" + " " * (length - 7) + "</a>")
+        if length > MAX_XML:
+            with pytest.raises(UserError, match=r"x\.xml: .*allowed"):
+                read_xml(tmp_path / "x.xml")
+        else:
+            assert read_xml(tmp_path / "x.xml").tag == "a"
 
 
 @pytest.mark.parametrize("depth", [100, 600, 900, 100_000])

@@ -21,11 +21,11 @@ def check_links(root: Path, where: str, allow: str) -> None:
         allow: what lets them be.
 
     Raises:
-        UserError: the first such link by name, and how many there are.
+        UserError: the first such link by name, and how many there are; a folder whose links cannot be seen.
     """
     home = os.path.realpath(root)
     # A folder above is outside, too: what stands beside the root is not of this source.
-    leaving = sorted(link for link in _links(str(root)) if not _within(os.path.realpath(link), home))
+    leaving = sorted(link for link in _links(str(root), where) if not _within(os.path.realpath(link), home))
     if leaving:
         first, n = Path(leaving[0]), len(leaving)
         rest = f" ({n:,} such links)" if n > 1 else ""
@@ -35,19 +35,24 @@ def check_links(root: Path, where: str, allow: str) -> None:
         )
 
 
-def _links(folder: str) -> Iterator[str]:
+def _links(root: str, where: str) -> Iterator[str]:
     """Every link below a folder; those to folders are not entered."""
-    waiting = [folder]
+    waiting = [root]
     while waiting:
+        folder = waiting.pop()
         try:
-            with os.scandir(waiting.pop()) as entries:
+            with os.scandir(folder) as entries:
                 for entry in entries:
                     if entry.is_symlink():
                         yield entry.path
                     elif entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
-        except PermissionError:  # nobody reads it by another way either
-            continue
+        except PermissionError:
+            if os.access(folder, os.X_OK):  # who knows a name in it can open that, a link too
+                raise UserError(
+                    f"{where}: {folder} cannot be listed, so links in it that lead outside are not seen; let it be "
+                    "read (chmod u+r) or move it away"
+                ) from None
 
 
 def _within(path: str, home: str) -> bool:

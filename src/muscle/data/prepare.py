@@ -84,6 +84,11 @@ def prepare(
         with FileLock(where / f".{_stem(name, size)}{films.key[:8]}.lock"):
             final = _folder(where, _stem(name, size), films.key)
             if not (final / MANIFEST).exists():
+                if final.is_dir() and any(final.iterdir()):
+                    raise UserError(
+                        f"{final}: lies where the store {name} is to be and is none, its {MANIFEST} is missing; delete "
+                        "it and give the same command again"
+                    )
                 _make(final, name, films, workers, progress)
             _journal_of(final).unlink(missing_ok=True)
     except OSError as error:

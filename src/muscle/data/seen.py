@@ -70,13 +70,15 @@ def read_seen(weights: Path) -> list[Seen]:
     if not file.is_file():
         return []
     whole = file.read_bytes()
-    if whole.startswith(HEAD.encode()) or SUM.encode() in whole:  # older versions wrote neither
-        at = whole.rfind(SUM.encode())
-        if whole[at:] != f"{SUM}{hashlib.sha256(whole[:at]).hexdigest()}\n".encode():
-            raise UserError(
-                f"{file}: changed since it was written, so the films that its weights have seen are not known; give "
-                "the command of the run that made them again"
-            )
-        whole = whole[len(HEAD) : at]
-    rows = (line.split("\t") for line in whole.decode().splitlines() if line)
-    return [Seen(*(row + ["", "", ""])[:4]) for row in rows]
+    at = max(whole.rfind(SUM.encode()), 0)
+    if whole[at:] != f"{SUM}{hashlib.sha256(whole[:at]).hexdigest()}\n".encode() or at < len(HEAD):
+        raise UserError(
+            f"{file}: changed since it was written, so the films that its weights have seen are not known; give the "
+            "command of the run that made them again"
+        )
+    return [_film(line) for line in whole[len(HEAD) : at].decode().split("\n")[:-1]]
+
+
+def _film(line: str) -> Seen:
+    image, patient, *name, collection = line.split("\t")  # a file's name may hold tabs
+    return Seen(image, patient, "\t".join(name), collection)
