@@ -13,24 +13,25 @@ WORDS = (b"-1", b"1e999", b"nan", b"", b"999999999999999999999", b"\x00", b"\xff
 
 
 def hurt(content: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
-    """What disks and copies do to a file, and its name: cut, a bit flipped, a span of zeros, something added."""
+    """What disks and copies do to a file, and its name: cut, emptied, a bit flipped, zeros, something added."""
     data = bytearray(content)
-    how = str(rng.choice(["cut", "flip", "flip", "zeros", "longer"]))
+    how = str(rng.choice(["cut", "emptied", "flip", "flip", "zeros", "all zeros", "longer"]))
     at = int(rng.integers(max(1, len(data))))
-    if how == "cut":
-        del data[at:]
+    if how in ("cut", "emptied"):
+        del data[at if how == "cut" else 0 :]
     elif how == "flip" and data:
         bit = int(rng.integers(8))
         data[at] ^= 1 << bit
         return bytes(data), f"bit {bit} of byte {at} flipped"
-    elif how == "zeros":
-        end = min(len(data), at + int(rng.choice([1, 16, 512, 4096])))
+    elif how in ("zeros", "all zeros"):
+        at = 0 if how == "all zeros" else at
+        end = len(data) if how == "all zeros" else min(len(data), at + int(rng.choice([1, 16, 512, 4096])))
         data[at:end] = bytes(end - at)
         return bytes(data), f"bytes {at} to {end} zero"
     else:
         data += data[at : at + 4096] if rng.random() < 0.5 else rng.bytes(int(rng.integers(1, 4096)))
         return bytes(data), f"{len(data) - len(content)} bytes longer"
-    return bytes(data), f"cut at {at} of {len(content)}"
+    return bytes(data), f"cut at {len(data)} of {len(content)}"
 
 
 def damaged(content: bytes, rng: np.random.Generator, text: bool) -> bytes:
