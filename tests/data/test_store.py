@@ -98,6 +98,10 @@ def test_folders_that_are_no_store(store: Store, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         Store.open(store.path)
     manifest.write_text(text)
+    for content in (b"", bytes(500)):
+        (store.path / "images.npy").write_bytes(content)
+        with pytest.raises(UserError, match=r"images\.npy: cannot be mapped"):
+            Store.open(store.path)
     np.save(store.path / "images.npy", np.zeros((2, 2), np.uint8))
     with pytest.raises(UserError, match=r"holds \(2, 2\) uint8, not \(4, 8, 12\)"):
         Store.open(store.path)

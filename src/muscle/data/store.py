@@ -244,7 +244,7 @@ def file_sha256(path: Path, read: Callable[[int], None] | None = None) -> str:
 def _map(path: Path, shape: tuple[int, ...]) -> Pixels:
     try:
         array: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:  # the last of an empty file
         raise UserError(f"{path}: cannot be mapped ({error}); delete the folder, prepare again") from None
     if array.shape != shape or array.dtype != np.uint8:
         raise UserError(
