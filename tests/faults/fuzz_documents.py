@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import sys
@@ -28,9 +29,11 @@ from muscle.checkpoint import Checkpoint
 from muscle.data.audit import read_left_out
 from muscle.data.data_file import DataFile
 from muscle.data.levels import WORDS
+from muscle.data.seen import HEAD, POOL_FILE, SUM, read_seen
 from muscle.data.splits import Listed
 from muscle.external import _model
 from muscle.inventory import inventory
+from muscle.paths import sha256_file
 from muscle.predictions import Predictions
 from muscle.recipe import Recipe
 from muscle.recipes import RECIPES, recipe
@@ -136,13 +139,21 @@ def _weights(root: Path) -> None:
     )
     target = {"name": "pneumonia", "kind": "labels", "classes": ["no", "yes"], "exclusive": True}
     model = {"recipe": made.dump(), "target": target, "train_images": 9, "title": "Mine", "task": "pneumonia",
-             "seed": 0, "threshold": None, "temperature": None, "grey_levels": LEVELS}  # fmt: skip
+             "seed": 0, "threshold": None, "temperature": None, "grey_levels": LEVELS,
+             "seen_sha256": _seen(checkpoint.folder)}  # fmt: skip
     (checkpoint.folder / "model.json").write_text(sealed(model))
     (root / "run").mkdir()
     (root / "run" / "backbone.safetensors").write_bytes(checkpoint.backbone_file.read_bytes())
     ran = {"recipe": made.dump(), "size": list(made.size), "fit": made.fit, "sha256": checkpoint.sha256, "images": 9,
            "normalization": made.normalization.dump(), "decode": made.decode.dump()}  # fmt: skip
     (root / "run" / "backbone.json").write_text(sealed(ran))
+
+
+def _seen(folder: Path) -> str:
+    """Writes a list of films seen beside weights; its SHA-256."""
+    lines = HEAD + f"{'a' * 64}\tp\tx/1.png\tc\n"
+    _write(folder / POOL_FILE, lines + SUM + hashlib.sha256(lines.encode()).hexdigest() + "\n")
+    return sha256_file(folder / POOL_FILE)
 
 
 # --- readers: what a command does with the file ---------------------------------------------------------------
@@ -172,6 +183,7 @@ def _checkpoint(path: Path) -> None:
         made.backbone_state(), made.head_state("pneumonia"), made.sha256
     _, about = _model(folder)
     Recipe.parse(about.recipe)
+    read_seen(folder)
 
 
 def _run(path: Path) -> None:
