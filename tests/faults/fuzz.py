@@ -89,8 +89,13 @@ def attempt(case: int, folder: Path, seed: int) -> Outcome:
 
 def group_of(case: int, folder: Path) -> str:
     """What a case damages."""
-    groups = sorted({o.group for o in originals_in(folder)})
+    groups = _groups(folder)
     return groups[case % len(groups)]
+
+
+@cache
+def _groups(folder: Path) -> list[str]:
+    return sorted({o.group for o in originals_in(folder)})
 
 
 def peak() -> int:
