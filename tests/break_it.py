@@ -74,7 +74,7 @@ MUTATIONS = (
         "test_watchdog.py::test_a_step_left_out_moves_nothing_and_is_counted",
     ),
     Mutation(
-        "seal: any content will do", "seal.py", "seal != _digest(data)", "not seal",
+        "seal: any content will do", "seal.py", "data.pop(SEAL) != _digest(data)", "not data.pop(SEAL)",
         "test_seal.py::test_every_single_change_is_seen_or_changes_nothing",
     ),
     Mutation(

@@ -22,7 +22,6 @@ import runs
 import torch
 from PIL import Image
 
-from muscle import external
 from muscle.api import validate
 from muscle.errors import UserError
 from muscle.recipe import Recipe
@@ -165,7 +164,7 @@ def test_paths_in_results_stay_in_their_folder(part: str, path: Any, run: Path) 
     (run / "link").symlink_to(run.parent)
     results[part][0]["log" if part == "stages" else "predictions"] = path
     (run / "results.json").write_text(sealed(results))
-    assert "names" in command.muscle("report", run).refused(1)
+    assert ("names" if isinstance(path, str) else "is no str") in command.muscle("report", run).refused(1)
 
 
 def test_a_report_clears_no_folder_of_others(run: Path, tmp_path: Path) -> None:
@@ -179,7 +178,10 @@ def test_a_report_clears_no_folder_of_others(run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("field", "value"), [("seed", "/../../evil"), ("key", "../../evil")])
 def test_models_of_others_name_no_files(field: str, value: str, tmp_path: Path, sources: Path) -> None:
-    about = dict.fromkeys(external.KEPT, 0)
+    about: dict[str, Any] = {
+        "recipe": {}, "target": {"name": "t", "kind": "labels"}, "grey_levels": {}, "train_images": 9, "title": "T",
+        "task": "t", "seed": 0, "threshold": None, "temperature": None, "seen_sha256": "",
+    }  # fmt: skip
     files = {"model.json": about, "stage.json": {"format": 1, "key": "0" * 64, "files": {}}}
     for content in files.values():
         if field in content:
