@@ -60,6 +60,16 @@ def test_shapes_that_the_file_does_not_hold_take_no_memory(tmp_path: Path, shape
     assert peak < 5_000_000
 
 
+@pytest.mark.parametrize("words", [b"{'shape': (4", b"{'a' 'b'", b"((((", b'"""', b"{" * 300])
+def test_headers_that_are_no_literals(tmp_path: Path, words: bytes) -> None:
+    head = b"\x93NUMPY\x01\x00" + (len(words) + 1).to_bytes(2, "little") + words + b"\n"
+    (tmp_path / "x.npy").write_bytes(head)
+    with pytest.raises(ValueError, match=r"x\.npy|header|[Ll]iteral|parse"):
+        read_npy(tmp_path / "x.npy")
+    with pytest.raises(ValueError), opened_npz(packed(tmp_path / "x.npz", x=head)):
+        pass
+
+
 def test_objects_are_never_unpickled(tmp_path: Path) -> None:
     class Planted:
         def __reduce__(self) -> tuple[object, ...]:

@@ -152,7 +152,8 @@ def test_scores_of_other_films_are_neither_replaced_nor_beside(place: Path, tmp_
 
 
 @pytest.mark.parametrize(
-    "text", ["{half", "[]", '{"recipe": {}}', '{"target": {"kind": "labels"}, "seed": "../x"}']
+    "text",
+    ["{half", "[]", '{"recipe": {}}', '{"target": {"kind": "labels"}, "seed": "../x"}', '{"seed": NaN}'],
 )
 def test_a_model_that_says_nothing_of_itself(text: str, place: Path, tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -65,7 +66,10 @@ def _check_header(file: IO[bytes], size: int, name: str) -> None:
         0,
     ):  # later versions are for headers of more than 64 kB, which no array of ours has
         raise ValueError(f"{name}: not of version 1.0 of NumPy's format")
-    shape, _, dtype = npy.read_array_header_1_0(file)
+    try:
+        shape, _, dtype = npy.read_array_header_1_0(file)
+    except (SyntaxError, TokenError) as error:  # NumPy reads the header as Python's literals
+        raise ValueError(f"{name}: its header cannot be read ({error})") from None
     if dtype.hasobject:
         raise ValueError(f"{name}: holds Python objects, which are never unpickled")
     said, held = math.prod(shape) * dtype.itemsize, size - file.tell()

@@ -217,7 +217,7 @@ def _model(folder: Path) -> tuple[Checkpoint, _Kept]:
         about = _Kept.model_validate_json(json.dumps(unsealed((folder / FILE).read_bytes())))
         wrong = "" if KEY.fullmatch(key) else "key"
     except ValidationError as error:
-        wrong = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors())
+        wrong = ", ".join(".".join(map(str, fault["loc"])) or fault["msg"] for fault in error.errors())
     except (ValueError, KeyError, TypeError) as error:
         wrong = f"damaged: {error}"
     if wrong:

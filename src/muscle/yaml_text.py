@@ -42,7 +42,7 @@ def from_yaml(text: str, name: str = "YAML") -> Any:
 
     Raises:
         UsageError: not YAML, a key given twice, an alias (a few lines of them can stand for any amount of data),
-            a number that is not finite, a NUL character (which no path may hold), or more than ``MAX_YAML``
+            a number that is not finite, NUL or half a character (which no path may hold), or more than ``MAX_YAML``
             characters; with the line.
     """
     if len(text) > MAX_YAML:
@@ -73,8 +73,8 @@ def from_yaml(text: str, name: str = "YAML") -> Any:
 def _check_values(data: Any, name: str) -> None:
     if isinstance(data, float) and not math.isfinite(data):
         raise UsageError(f"{name}: given {data}; allowed: finite numbers")
-    if isinstance(data, str) and "\0" in data:
-        raise UsageError(f"{name}: given {data!r}; allowed: text without NUL characters")
+    if isinstance(data, str) and ("\0" in data or any("\ud800" <= letter <= "\udfff" for letter in data)):
+        raise UsageError(f"{name}: given {data!r}; allowed: text without NUL and halves of characters")
     for value in (
         (*data, *data.values()) if isinstance(data, dict) else data if isinstance(data, list) else ()
     ):

@@ -7,6 +7,7 @@ import os
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -162,6 +163,14 @@ def test_parquet_that_writes_one_value_for_a_million_rows(
         read_table(tmp_path / "x.parquet")
     pq.write_table(pa.table({"a": ["x" * 100] * 2000}), tmp_path / "y.parquet")
     assert len(read_table(tmp_path / "y.parquet")) == 2000
+
+
+def test_parquet_whose_text_is_no_utf_8(tmp_path: Path) -> None:
+    offsets, letters = np.array([0, 1], np.int32), b"\xff"
+    column = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(offsets), pa.py_buffer(letters)])
+    pq.write_table(pa.table({"image": column}), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"a\.parquet: not readable Parquet: .*utf-8"):
+        read_table(tmp_path / "a.parquet")
 
 
 def test_names_in_dentex_stay_inside(tmp_path: Path) -> None:

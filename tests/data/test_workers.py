@@ -100,6 +100,18 @@ def test_workers_are_deaf_to_ctrl_c_and_this_process_is_not() -> None:
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="there /proc tells the mask of another process")
+def test_pythons_own_helper_is_deaf_too() -> None:
+    """In a process of its own, whose first pool starts it; SIGUSR1 to all of a job would end it, with tracebacks."""
+    code = (
+        "from muscle.data.workers import mapped; from multiprocessing import resource_tracker as r\n"
+        "list(mapped(len, ['a'], 1)); print(open(f'/proc/{r._resource_tracker._pid}/status').read())"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    blocked = int(said.partition("SigBlk:")[2].split()[0], 16)
+    assert all(blocked >> (number - 1) & 1 for number in (signal.SIGUSR1, signal.SIGHUP))
+
+
 def test_time_spent_waiting_does_not_count(jobs: list[Job]) -> None:
     """Ten files of .3 s on one worker take longer together than one may."""
     assert list(mapped(doze, [0.3] * 10, 1, Limits(seconds=1.5))) == [0.3] * 10

@@ -23,6 +23,12 @@ CELL = '{"recipe": "a", "title": %s, "task": "t", "kind": "labels", "seed": 0, "
         ('{"version": 9}', "not results of version 1"),
         ('{"version": 1, "cells": [{"recipe": "a"}]}', "cells entry 1 lacks task, kind, seed, metrics"),
         (f'{{"version": 1, "cells": [{CELL % 7}]}}', "cells entry 1: title is no str"),
+        (
+            f'{{"version": 1, "cells": [{CELL % 0}]}}'.replace(": 0,", ': "a",', 1).replace(
+                "{}", '{"auc": 3}'
+            ),
+            "cells entry 1: its score auc is no value, low, high, n",
+        ),
         ('{"version": 1, "cells": null}', "cells is no list of entries"),
         ('{"version": 1, "sources": {"a": 1}}', "sources is no list of entries"),
         ('{"version": 1, "stages": ["a"]}', "stages is no list of entries"),

@@ -128,7 +128,7 @@ def _parquet(path: Path) -> tuple[list[str], Rows]:
                     {k: "" if v is None or v != v else str(v).strip() for k, v in row.items()}
                     for row in part.to_pylist()
                 ]
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable Parquet: {str(error).splitlines()[0]}") from None
     return names, list(enumerate(rows, start=1))
 

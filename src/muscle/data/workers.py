@@ -172,7 +172,7 @@ def _pool(workers: int, limits: Limits, function: Callable[[J], R]) -> Iterator[
     context = multiprocessing.get_context("spawn")  # forking a process that has threads (torch) may hang
     # The function goes along so that what it imports is there before memory is bounded
     begin = (limits.memory, function)
-    with main_hidden():  # Python's own helper process starts here
+    with main_hidden(), _deaf():  # Python's own helper process starts here
         pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=begin)
     try:
         with main_hidden():

@@ -30,6 +30,7 @@ TYPES = {
                      "predictions", "predictions_valid", "log", "file"), str),
     "seed": int, "classes": list, "metrics": dict, "threshold": dict, "tasks": list, "turns": list,
 }  # fmt: skip
+OF_SCORE = ("value", "low", "high", "n")  # numbers, or null where there are none
 FILES = {"cells": ("predictions", "predictions_valid"), "stages": ("log",), "probes": ("predictions",),
          "embeddings": ("file",)}  # fmt: skip
 AGAIN = (
@@ -93,7 +94,14 @@ def fault_of(results: Any, needed: Mapping[str, tuple[str, ...]]) -> str:
             for key, what in TYPES.items():
                 if entry.get(key) is not None and not isinstance(entry[key], what):
                     return f"{part} entry {i}: {key} is no {what.__name__}"
+            for name, score in (entry.get("metrics") or {}).items():
+                if not isinstance(score, dict) or not all(_is_number(score.get(k, "")) for k in OF_SCORE):
+                    return f"{part} entry {i}: its score {name} is no {', '.join(OF_SCORE)}"
     return ""
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or isinstance(value, (int, float))
 
 
 def check_paths(out: Path, results: Results) -> None:
